@@ -1,0 +1,101 @@
+/*  membership - the queue of running workers (S7, R6)
+ *
+ *  Invariants
+ *    1. A worker is in the queue from its admission until it leaves, once; a
+ *       newer session of the same store replaces the older.
+ *    2. It leaves when its session ends (lease, disconnection, its own word),
+ *       or when its oldest receipt is overdue and a peer has receipted
+ *       something pushed later; never because everybody is slow.
+ *    3. A store that left against its will comes back only after a pause that
+ *       doubles from 10 s to 5 min and is forgiven after as long in service.
+ *
+ *  Pure: decides, and tells through return values. The owner closes sockets
+ *  and deals again.
+ */
+#ifndef MEMBERSHIP_H
+#define MEMBERSHIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bounds.h"
+#include "millis.h"
+
+typedef enum {
+    WORKER_AWAY,     //  Known, not running
+    WORKER_JOINING,  //  Welcomed; its inventory is not in yet
+    WORKER_WAITING,  //  Inventory is in; damped (invariant 3)
+    WORKER_LIVE,     //  In the queue
+} worker_state_t;
+
+typedef struct {
+    uint64_t store;
+    char name[LIMIT_NAME_BYTES + 1];
+    worker_state_t state;
+    uint64_t session;  //  0 when away
+    uint64_t boot;
+    bool full;         //  Said so: in service for reads, not dealt to
+    millis_t lease;    //  When the session ends by silence
+    uint64_t chunks;
+    uint64_t bytes;  //  As it says, plus what it receipted since
+    uint64_t free_bytes;
+    uint64_t space_bytes;
+    uint64_t outstanding;  //  Pushed and not receipted
+} worker_t;
+
+typedef struct membership membership_t;
+
+//  `patience` is the factor on every deadline; lease 3 s, overdue 1 s.
+membership_t *membership_new(double patience);
+void membership_destroy(membership_t **self_p);
+
+//  A hello was accepted: `store` joins under a new session, ending any older
+//  one. Returns the worker; lent until destroy.
+worker_t *membership_join(membership_t *self, uint64_t store, const char *name,
+                          uint64_t boot, uint64_t session, millis_t now);
+
+//  Its inventory is in: it becomes LIVE, or WAITING until the damping ends.
+void membership_admit(membership_t *self, worker_t *worker, millis_t now);
+
+//  It says it is there.
+void membership_renew(membership_t *self, worker_t *worker, millis_t now);
+
+//  Its session ends now; `blamed`: against its will (invariant 3 applies).
+void membership_leave(membership_t *self, worker_t *worker, bool blamed,
+                      millis_t now);
+
+//  A chunk was pushed to it / it receipted one pushed as `ticket`. Tickets
+//  grow over all workers in the order of pushes; one is outstanding until it
+//  is receipted or the session ends.
+uint64_t membership_pushed(membership_t *self, worker_t *worker, millis_t now);
+void membership_receipted(membership_t *self, worker_t *worker,
+                          uint64_t ticket, millis_t now);
+
+//  The next worker whose session has ended by invariant 2 at `now`, or NULL;
+//  the owner calls membership_leave for it and asks again. Never one of the
+//  last two live ones by reason of receipts.
+worker_t *membership_overdue(membership_t *self, millis_t now);
+
+//  The next WAITING worker whose damping has ended: it is LIVE now.
+worker_t *membership_returned(membership_t *self, millis_t now);
+
+worker_t *membership_find(membership_t *self, uint64_t store);
+worker_t *membership_by_session(membership_t *self, uint64_t session);
+
+//  All known workers in the order of their names; lent until the next join.
+size_t membership_all(membership_t *self, worker_t ***all_r);
+
+//  The queue: LIVE and not full, in the order of their stores' ids. Writes up
+//  to `most`, returns how many there are.
+size_t membership_queue(const membership_t *self, worker_t **queue,
+                        size_t most);
+
+//  Grows with every change of the queue: an extent made at another value is
+//  stale.
+uint64_t membership_version(const membership_t *self);
+
+//  When membership_overdue or membership_returned may have something.
+millis_t membership_due(const membership_t *self);
+
+#endif

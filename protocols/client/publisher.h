@@ -1,0 +1,93 @@
+/*  publisher - the behaviour of a source, without a socket
+ *
+ *  Invariants
+ *    1. A byte is let go only when the forwarder said it is stored.
+ *    2. Bytes go in order, each once per session; after a new session they go
+ *       on at the offset that the forwarder tells.
+ *    3. Never more than its credit is in the air.
+ *
+ *  Events in, effects out; the simulator runs it as production does. It opens
+ *  its stream, reopens it after silence or a refusal of class REOPEN or LATER,
+ *  and sends again from the watermark what it keeps.
+ */
+#ifndef PUBLISHER_H
+#define PUBLISHER_H
+
+#include "buffer.h"
+#include "message.h"
+#include "millis.h"
+
+typedef struct publisher publisher_t;
+
+typedef struct {
+    const char *name;
+    kind_t kind;
+    uint64_t token;  //  Not 0
+    code_t asked;    //  0 + 0: rill chooses
+    bool strict;
+    uint32_t chunk_bytes;  //  0: rill chooses
+    uint32_t buffer_ms;    //  Live; 0: the default
+    bool size_known;
+    uint64_t size;
+    uint8_t retention;
+    uint64_t rate_bytes;
+    uint32_t keep_ms;    //  Silence after which it says it is there; 0: 1000
+    uint32_t patience_ms;  //  Silence after which it opens again; 0: 2000
+} publisher_settings_t;
+
+typedef struct {
+    //  To the forwarder. STATUS_BUSY: later; the publisher tries again when
+    //  publisher_sweep or publisher_on_message is called.
+    status_t (*send)(void *with, const message_t *message, buffer_t *payload);
+    uint64_t (*random)(void *with);
+} publisher_effects_t;
+
+//  How far it is.
+typedef struct {
+    bool opened;        //  Opened at least once
+    bool sealed;        //  Complete, recorded, settled
+    status_t failed;    //  It will never go on: why; else STATUS_OK
+    char text[256];     //  The forwarder's sentence for `failed` or `held`
+    status_t held;      //  HELD, FULL, or UNREACHABLE while nobody answers
+    uint64_t stream;
+    uint64_t base;      //  Where our bytes begin
+    uint64_t next;      //  Offset of the next byte to be offered
+    uint64_t sent;
+    uint64_t stored;
+    uint64_t settled;
+    uint32_t chunk_bytes;
+    code_t code;
+    bool narrower;
+} publisher_state_t;
+
+publisher_t *publisher_new(const publisher_settings_t *settings,
+                           const publisher_effects_t *effects, void *with,
+                           millis_t now);
+void publisher_destroy(publisher_t **self_p);
+
+//  Bytes that publisher_offer takes now; 0 before it is opened. The first
+//  offer begins at state.next, which may be past the base when a stream is
+//  continued.
+size_t publisher_room(const publisher_t *self);
+
+//  Give the next bytes (1 byte to LIMIT_PIECE_BYTES, at most the room); a
+//  reference is taken. Marks lie within them. STATUS_BUSY: over the room.
+status_t publisher_offer(publisher_t *self, buffer_t *piece,
+                         const mark_t *marks, size_t marks_count, millis_t now);
+
+//  No byte follows: seal at state.next.
+void publisher_finish(publisher_t *self, millis_t now);
+
+//  We go; the stream stays open.
+void publisher_leave(publisher_t *self);
+
+void publisher_on_message(publisher_t *self, const message_t *message,
+                          millis_t now);
+
+//  Lent until the next call.
+const publisher_state_t *publisher_state(const publisher_t *self);
+
+millis_t publisher_due(const publisher_t *self);
+void publisher_sweep(publisher_t *self, millis_t now);
+
+#endif

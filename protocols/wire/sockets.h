@@ -1,0 +1,50 @@
+/*  sockets - every ZeroMQ socket of rill is made here, and only here
+ *
+ *  High-water marks come from a budget of 4 MiB a peer, heartbeats are on,
+ *  handshakes are bounded, ROUTERs report a peer that is gone or full instead
+ *  of dropping in silence, large messages are refused by the kernel's side of
+ *  the bus, reconnections back off with jitter, linger is bounded.
+ *  Made, used and closed in one thread.
+ */
+#ifndef SOCKETS_H
+#define SOCKETS_H
+
+#include <czmq.h>
+
+#include "endpoint.h"
+#include "status.h"
+
+//  What passes through it; decides type and marks.
+typedef enum {
+    SOCKET_FRONT,  //  ROUTER, bound: whoever asks this node
+    SOCKET_ASK,    //  DEALER, connected: one node that we ask
+    SOCKET_PUSH,   //  PUSH, connected: chunks to one worker
+    SOCKET_PULL,   //  PULL, bound: chunks or receipts
+} socket_kind_t;
+
+//  Set up the process for messages of payload size: allocator thresholds,
+//  descriptor limit raised to the hard limit. Call once, first in main.
+//  STATUS_LIMIT: fewer than `descriptors` can be had; says so on stderr.
+status_t sockets_begin(size_t descriptors);
+
+//  A socket bound to `endpoint` (port 0 or * takes a free one) or connected to
+//  it. STATUS_ADDRESS: it cannot be; then `*socket_r` is NULL. The caller owns
+//  the socket and closes it with zsock_destroy.
+status_t sockets_open(socket_kind_t kind, const char *endpoint,
+                      zsock_t **socket_r);
+
+//  Where a bound socket really is, its port resolved. Valid until it closes.
+const char *sockets_bound(zsock_t *socket);
+
+//  Close at once: nothing queued is sent (R6). Nulls the pointer.
+void sockets_drop(zsock_t **socket_p);
+
+//  Watch a connected socket: the returned PAIR socket is readable when its
+//  connection came or went; the caller owns it and must destroy it before the
+//  socket itself. NULL when it cannot be had.
+zsock_t *sockets_watch(zsock_t *socket);
+
+//  Read one event of a watch. 1: connected, -1: disconnected, 0: other.
+int sockets_watch_event(zsock_t *watch);
+
+#endif

@@ -1,0 +1,80 @@
+/*  files - what the chunk store asks of the system, behind a table
+ *
+ *  Production gives it io_uring with several operations in flight
+ *  (files_system), or plain pread, pwrite and fdatasync where io_uring is not
+ *  allowed; tests give it a disk in memory that fails the n-th call, tears
+ *  writes, and at a cut drops a seeded subset of what was not synced.
+ *
+ *  Invariants
+ *    1. Operations complete in any order; a sync vouches only for writes whose
+ *       completion was reaped before it was submitted.
+ *    2. Directory changes are durable after sync_directory returned.
+ */
+#ifndef FILES_H
+#define FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+#define FILES_ALIGNMENT 4096  //  Of memory, offset and size of direct I/O
+
+typedef struct files files_t;
+
+//  A completed operation.
+typedef struct {
+    uint64_t token;
+    int64_t result;  //  Bytes done, or -errno
+} files_done_t;
+
+struct files {
+    void *with;
+    //  Open for direct I/O. `create` also fallocates `size` bytes (-ENOSPC when
+    //  it cannot). A handle >= 0, or -errno.
+    int (*open)(const files_t *self, const char *path, bool create,
+                uint64_t size);
+    void (*close)(const files_t *self, int handle);
+    //  Submit; -EAGAIN when too many are in flight, else 0 or -errno.
+    int (*write)(const files_t *self, int handle, const void *bytes,
+                 size_t size, uint64_t offset, uint64_t token);
+    int (*read)(const files_t *self, int handle, void *bytes, size_t size,
+                uint64_t offset, uint64_t token);
+    int (*sync)(const files_t *self, int handle, uint64_t token);
+    //  Take up to `most` completions without waiting, or, with `wait`, waiting
+    //  for at least one when any is in flight. How many.
+    size_t (*reap)(const files_t *self, files_done_t *done, size_t most,
+                   bool wait);
+    //  A descriptor readable when reap has something.
+    int (*fd)(const files_t *self);
+    //  Blocking, for small files and directories: 0 or -errno.
+    int (*read_small)(const files_t *self, const char *path, void *bytes,
+                      size_t size);  //  Bytes read, or -errno
+    //  Replace `path` whole and durably (new file, sync, rename, sync of the
+    //  directory).
+    int (*write_small)(const files_t *self, const char *path,
+                       const void *bytes, size_t size);
+    int (*rename)(const files_t *self, const char *from, const char *to);
+    int (*unlink)(const files_t *self, const char *path);
+    int (*make_directory)(const files_t *self, const char *path);
+    int (*sync_directory)(const files_t *self, const char *path);
+    //  Names in a directory, one call each.
+    int (*list)(const files_t *self, const char *path,
+                void (*each)(void *arg, const char *name), void *arg);
+    //  Give a range back to the file system (whole pages).
+    int (*punch)(const files_t *self, int handle, uint64_t offset,
+                 uint64_t size);
+    //  Bytes free for us on the file system that holds `path`, or -errno.
+    int64_t (*free_bytes)(const files_t *self, const char *path);
+};
+
+//  The real ones: io_uring of `depth` operations, or plain calls when the
+//  kernel does not allow it (*direct_r tells: direct I/O or not).
+files_t *files_system_new(unsigned depth);
+void files_system_destroy(files_t **files_p);
+
+//  "io_uring" or "plain": what files_system_new found.
+const char *files_system_kind(const files_t *files);
+
+#endif

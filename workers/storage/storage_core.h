@@ -1,0 +1,115 @@
+/*  storage_core - the behaviour of one storage worker, without a socket or disk
+ *
+ *  Invariants
+ *    1. (house 6) A receipt is sent only for keys the store told durable.
+ *    2. (house 8) After a Welcome of term t nothing of a lower term or of an
+ *       older session is stored or receipted, for ever: the term is durable
+ *       before anything of it is answered.
+ *    3. The inventory is sent after everything accepted from older sessions is
+ *       durable, and before anything of the new session is receipted.
+ *    4. (house 21) Every message that comes in is acted on, refused, or
+ *       counted by reason.
+ *
+ *  Events in, effects out. Production: storage.c, the actor; simulator: a
+ *  virtual network and disk.
+ */
+#ifndef STORAGE_CORE_H
+#define STORAGE_CORE_H
+
+#include "chunkstore.h"
+#include "message.h"
+#include "millis.h"
+#include "peer.h"
+
+typedef struct storage_core storage_core_t;
+
+typedef struct {
+    const char *name;     //  Of this worker
+    const char *push_at;  //  Where we pull chunks, as others reach it
+    const char *ask_at;   //  Where we answer, as others reach it
+    double patience;      //  A factor on every deadline
+} storage_settings_t;
+
+//  The world. All calls return at once.
+typedef struct {
+    //  To the forwarder's front, to its receipts socket (opened at the address
+    //  of the last Welcome by open_receipts, closing the one before).
+    status_t (*send_forwarder)(void *with, const message_t *message);
+    void (*open_receipts)(void *with, const char *endpoint);
+    status_t (*send_receipt)(void *with, const message_t *message);
+    //  To whoever asked us.
+    status_t (*answer)(void *with, const peer_t *peer,
+                       const message_t *message, buffer_t *payload);
+    //  The chunk store, as in chunkstore.h.
+    status_t (*append)(void *with, const chunk_header_t *header,
+                       buffer_t *payload, millis_t now);
+    status_t (*read)(void *with, chunk_key_t key, bool header_only,
+                     uint64_t token);
+    status_t (*walk)(void *with, uint64_t stream, uint64_t epoch,
+                     uint64_t block, chunkstore_each_fn *each, void *arg);
+    status_t (*walk_back)(void *with, uint64_t stream, uint64_t epoch,
+                          chunkstore_each_fn *each, void *arg);
+    size_t (*epochs)(void *with, uint64_t stream, uint64_t *epochs,
+                     size_t most);
+    status_t (*locate)(void *with, uint64_t stream, uint64_t epoch,
+                       bool by_time, uint64_t at, chunkstore_entry_t *entry_r);
+    uint64_t (*settled)(void *with, uint64_t stream);
+    status_t (*drop)(void *with, uint64_t stream);
+    chunkstore_identity_t (*identity)(void *with);
+    status_t (*set_cluster)(void *with, uint64_t cluster);
+    status_t (*set_term)(void *with, uint64_t term);
+    chunkstore_space_t (*space)(void *with);
+    //  One event for the log: level 0 error, 1 notice, 2 detail; key=value.
+    void (*note)(void *with, int level, const char *text);
+} storage_effects_t;
+
+//  Create a worker that begins to say Hello at once. Settings' strings are
+//  copied; effects and `with` are lent until destroy.
+storage_core_t *storage_core_new(const storage_settings_t *settings,
+                                 const storage_effects_t *effects, void *with,
+                                 millis_t now);
+void storage_core_destroy(storage_core_t **self_p);
+
+//  Something came from the forwarder's front (Welcome, WorkerKept, Refused).
+void storage_core_on_forwarder(storage_core_t *self, const message_t *message,
+                               millis_t now);
+//  A chunk came on the PULL socket (Store); the payload is lent.
+void storage_core_on_store(storage_core_t *self, const message_t *message,
+                           buffer_t *payload, millis_t now);
+//  Somebody asks (Fetch, Locate, Scan, Drop, StatusAsk).
+void storage_core_on_ask(storage_core_t *self, const peer_t *peer,
+                         const message_t *message, millis_t now);
+//  A message could not be read on one of our sockets; answered when a peer is
+//  known, counted in any case.
+void storage_core_on_bad(storage_core_t *self, const peer_t *peer,
+                         status_t status, millis_t now);
+//  What the chunk store told.
+void storage_core_on_durable(storage_core_t *self, const chunk_key_t *keys,
+                             size_t count, millis_t now);
+void storage_core_on_failed(storage_core_t *self, const chunk_key_t *keys,
+                            size_t count, status_t status, millis_t now);
+void storage_core_on_read(storage_core_t *self, uint64_t token,
+                          status_t status, const chunk_header_t *header,
+                          buffer_t *payload, millis_t now);
+
+//  Stop in good order: say WorkerLeave, take nothing new. True once all that
+//  was accepted is durable and receipted.
+bool storage_core_drain(storage_core_t *self, millis_t now);
+
+//  Whether it is in a forwarder's queue and has sent its inventory.
+bool storage_core_ready(const storage_core_t *self);
+
+//  Whether the store's queue was full at the last append: the owner reads no
+//  more chunks until a turn of the store made room, and the chunk that was
+//  refused is appended first (the core keeps it).
+bool storage_core_choked(const storage_core_t *self);
+
+//  Why it can never serve (STATUS_CLUSTER, STATUS_TAKEN, STATUS_FENCED), or
+//  STATUS_OK; main says why and exits.
+status_t storage_core_fault(const storage_core_t *self, const char **text_r);
+
+//  Deadlines: Hello again, WorkerKeep.
+millis_t storage_core_due(const storage_core_t *self);
+void storage_core_sweep(storage_core_t *self, millis_t now);
+
+#endif
