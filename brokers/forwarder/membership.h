@@ -72,6 +72,11 @@ uint64_t membership_pushed(membership_t *self, worker_t *worker, millis_t now);
 void membership_receipted(membership_t *self, worker_t *worker,
                           uint64_t ticket, millis_t now);
 
+//  What was pushed as `ticket` is dealt again elsewhere: no receipt is awaited
+//  any more. Says nothing of the worker's health.
+void membership_cancelled(membership_t *self, worker_t *worker,
+                          uint64_t ticket);
+
 //  The next worker whose session has ended by invariant 2 at `now`, or NULL;
 //  the owner calls membership_leave for it and asks again. Never one of the
 //  last two live ones by reason of receipts.

@@ -25,7 +25,8 @@ typedef struct {
     uint64_t base_index;
     uint64_t base_offset;
     uint64_t writer;  //  Token of the source
-    bool new_writer;  //  It begins that source's bytes
+    uint64_t gap;     //  Bytes of recorded hole right before base_offset
+    uint32_t chunk_bytes;  //  Usual size of its chunks: a hint for readers
     code_t code;
     uint32_t start;  //  The first turn
     uint16_t width;

@@ -52,6 +52,7 @@ enum {
     CHUNK_EMPTY = 4,       //  Fills a block; no bytes
 };
 
+//  A chunk's header, unpacked.
 typedef struct {
     chunk_key_t key;
     code_t code;
@@ -63,8 +64,8 @@ typedef struct {
     micros_t block_us;
     uint64_t writer;
     uint16_t flags;
-    uint64_t settled;
-    uint64_t watermark;
+    uint64_t settled;    //  Mark: every chunk of a lower index was settled
+    uint64_t watermark;  //  Every byte below this offset was stored
     uint16_t width;     //  Stores in the ensemble
     uint16_t position;  //  Of this slot's store in it
     uint32_t start;     //  The extent's first turn

@@ -74,6 +74,7 @@ typedef struct {
 //  One record as the index knows it.
 typedef struct {
     chunk_key_t key;
+    uint64_t index;   //  Data: of the chunk. Parity: of its block's first
     uint64_t offset;
     uint32_t length;
     micros_t created_us;
@@ -137,7 +138,7 @@ status_t chunkstore_locate(chunkstore_t *self, uint64_t stream, uint64_t epoch,
                            bool by_time, uint64_t at,
                            chunkstore_entry_t *entry_r);
 
-//  Highest settled mark seen in the headers of a stream; 0 of none.
+//  Highest settled mark (an index) seen in the headers of a stream; 0 of none.
 uint64_t chunkstore_settled(chunkstore_t *self, uint64_t stream);
 
 //  Forget a stream: durable when STATUS_OK is returned; space is given back
