@@ -1,58 +1,203 @@
 #!/usr/bin/python3
 """Run tests and count them.
 
-  run.py unit BUILD      every *_test program under BUILD/tests/unit
+  run.py [--build] KIND[:VARIANT][/WORD]...
 
-Each program prints one line a case, "ok SAYS" or "not ok SAYS". The last line
-is "N passed, N failed"; the exit code is 1 when one failed or none ran.
+  unit     every *_test program of the build
+  plays    whole clusters of real processes: tests/plays/*.py
+  fuzz     every fuzz target for a few seconds, in its own build
+  shape    the tree's own rules: tests/shape/shape.py
+  format   every C file is as clang-format writes it
+  gate     every invariant of what is built is cited by a case that passed
+
+VARIANT is a build folder: release (the default), address, thread. WORD keeps
+only what has it in its path. --build builds each variant first.
+
+A program prints one line a case, "ok SAYS" or "not ok SAYS". The last line
+here is "N passed, N failed"; the exit code is 1 when one failed or none ran.
 """
+import concurrent.futures
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import time
 
-SECONDS = 300   # No unit test takes as long; one that hangs is failed.
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SECONDS = 300       # No test program takes as long; one that hangs is failed.
+FUZZ_SECONDS = 4    # For each target.
+HOUSE = (1, 2, 3, 4, 5, 6, 7, 18, 21)   # The house's invariants built so far.
+TOPS = ('protocols', 'brokers', 'workers', 'tests')
+ENV = {'ASAN_OPTIONS': 'detect_leaks=1', 'UBSAN_OPTIONS': 'print_stacktrace=1',
+       'TSAN_OPTIONS': 'ignore_noninstrumented_modules=1'}
+NUMBERS = r'\d+(?:(?:, | and )\d+)*'
 
 
-def cases(program):
-    """Run one program; yield (passed, sentence) of each case it tells."""
-    env = dict(os.environ, TSAN_OPTIONS='ignore_noninstrumented_modules=1')
+class Tally:
+    """Every case of the run: what passed, what failed, what was cited."""
+
+    def __init__(self):
+        self.passed, self.failed, self.cited = 0, [], set()
+
+    def case(self, ok, says):
+        if ok:
+            self.passed += 1
+            self.cited |= citations(says)
+        else:
+            self.failed.append(says)
+        print(f'  {"ok" if ok else "FAILED"} {says}', flush=True)
+
+
+def citations(says):
+    """The (word, number) pairs that a sentence cites: "placement 1 and 2"."""
+    return {(word.removesuffix('s') if word == 'invariants' else word, int(n))
+            for word, numbers in re.findall(rf'\b([a-z_]+) ({NUMBERS})', says)
+            for n in re.findall(r'\d+', numbers)}
+
+
+def run(tally, command, name, **env):
+    """Run one program and count its cases; its talk is shown if it failed."""
+    begun = time.monotonic()
     try:
-        run = subprocess.run(['setarch', '-R', str(program)], env=env,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             timeout=SECONDS)
-        text, code = run.stdout.decode(errors='replace'), run.returncode
+        done = subprocess.run([str(c) for c in command], cwd=ROOT,
+                              env=dict(os.environ, **ENV, **env),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=SECONDS)
+        text, code = done.stdout.decode(errors='replace'), done.returncode
     except subprocess.TimeoutExpired as late:
-        text, code = (late.stdout or b'').decode(errors='replace'), 'too late'
+        text = (late.stdout or b'').decode(errors='replace')
+        code = f'no end within {SECONDS} s'
     told = [line for line in text.splitlines()
             if line.startswith(('ok ', 'not ok '))]
+    print(f'{name} ({time.monotonic() - begun:.1f} s)')
     for line in told:
-        yield line.startswith('ok '), line.split('ok ', 1)[1]
-    if code != 0 and not any(line.startswith('not ok ') for line in told):
-        yield False, f'{program.name}: ended with {code}'
+        tally.case(line.startswith('ok '), line.split('ok ', 1)[1])
+    if not told or code != 0 and not any(t.startswith('not ') for t in told):
+        tally.case(False, f'{name}: ended with {code} after {len(told)} cases')
     if code != 0:
-        print(text)
+        print(text, flush=True)
 
 
-def unit(build):
-    """Run every unit test of a build."""
-    passed = failed = 0
-    root = pathlib.Path(build) / 'tests/unit'
-    programs = sorted(p for p in root.rglob('*_test')
-                      if p.is_file() and os.access(p, os.X_OK))
-    for program in programs:
-        print(f'{program.relative_to(root)}')
-        for ok, says in cases(program):
-            print(f'  {"ok" if ok else "FAILED"} {says}')
-            passed, failed = passed + ok, failed + (not ok)
-    return passed, failed
+def unit(tally, variant, word):
+    """Every unit test of a build."""
+    root = ROOT / 'build' / variant / 'tests/unit'
+    # The thread sanitizer cannot live with random addresses.
+    before = ['setarch', '-R'] if variant == 'thread' else []
+    for program in sorted(p for p in root.rglob('*_test')
+                          if word in str(p) and os.access(p, os.X_OK)):
+        run(tally, [*before, program], f'{variant} {program.relative_to(root)}')
+
+
+def plays(tally, variant, word):
+    """Every play over the programs of a build, two at a time."""
+    def one(play):
+        run(tally, ['/usr/bin/python3', play], f'{variant} plays/{play.name}',
+            RILL_BUILD=f'build/{variant}')
+    scripts = [p for p in sorted((ROOT / 'tests/plays').glob('*.py'))
+               if p.name != 'stage.py' and word in p.stem]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, scripts))
+
+
+def fuzz(tally, variant, word):
+    """Every fuzz target, briefly; a target without an answer has failed."""
+    for target in sorted((ROOT / 'build/fuzz/bin').glob(f'*{word}*_fuzz')):
+        corpus = ROOT / 'build/fuzz/corpus' / target.name
+        corpus.mkdir(parents=True, exist_ok=True)
+        seeds = ROOT / 'tests/fuzz/corpus' / target.name
+        done = subprocess.run(
+            [target, f'-max_total_time={FUZZ_SECONDS}', '-timeout=10',
+             '-rss_limit_mb=1024', corpus, *([seeds] if seeds.is_dir() else [])],
+            cwd=corpus, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors='replace')
+        tally.case(done.returncode == 0,
+                   f'{target.name}: no input of {FUZZ_SECONDS} s breaks it')
+        if done.returncode:
+            print(done.stdout[-8000:])
+
+
+def shape(tally, variant, word):
+    """The tree keeps its own rules."""
+    run(tally, ['/usr/bin/python3', 'tests/shape/shape.py'], 'shape')
+
+
+def written():
+    """The C files that people wrote."""
+    return [p for top in TOPS for p in sorted((ROOT / top).rglob('*.[ch]'))]
+
+
+def form(tally, variant, word):
+    """Every C file is as clang-format writes it."""
+    done = subprocess.run(['clang-format', '--dry-run', '-Werror', *written()],
+                          stderr=subprocess.PIPE, text=True)
+    tally.case(done.returncode == 0, 'every C file is as clang-format has it')
+    print('\n'.join(done.stderr.splitlines()[:40]), end='')
+
+
+def invariants(path):
+    """The numbers of the invariants that a header's opening comment lists."""
+    opening = path.read_text().split('*/', 1)[0]
+    listed = opening.partition('Invariants')[2]
+    return [int(n) for n in re.findall(r'^ \*    (\d+)\. ', listed, re.M)]
+
+
+def gate(tally, variant, word):
+    """Every invariant of what is built has a passed case that cites it."""
+    wanted = [('invariant', n, 'architecture 13') for n in HOUSE]
+    for path in written():
+        if path.suffix == '.h':
+            wanted += [(path.stem, n, path.relative_to(ROOT))
+                       for n in invariants(path)]
+    print('gate')
+    missing = [w for w in wanted if w[:2] not in tally.cited]
+    for name, n, where in missing:
+        tally.case(False, f'{name} {n} of {where}: no passed case cites it')
+    if not missing:
+        tally.case(True, f'each of {len(wanted)} invariants has a passed case')
+
+
+def build(variants):
+    """Build what the turns need; returns whether all of it could be."""
+    for variant in variants:
+        san = [] if variant == 'release' else [f'san={variant}']
+        want = ['fuzz'] if variant == 'fuzz' else ['.', 'tests']
+        print(f'build {variant}', flush=True)
+        if subprocess.run(['/usr/bin/python3', '/usr/bin/scons', '-Q', '-s',
+                           *san, *want], cwd=ROOT).returncode:
+            return False
+    return True
+
+
+KINDS = {'unit': unit, 'plays': plays, 'fuzz': fuzz, 'shape': shape,
+         'format': form, 'gate': gate}
+UNBUILT = ('shape', 'format', 'gate')
+
+
+def turn(text):
+    """KIND[:VARIANT][/WORD] as (kind, variant, word)."""
+    match = re.fullmatch(r'(\w+)(?::(release|address|thread))?(?:/(.+))?', text)
+    if not match or match[1] not in KINDS:
+        sys.exit(f'run.py: {text}: say KIND[:VARIANT][/WORD], KIND one of '
+                 + ', '.join(KINDS))
+    variant = 'fuzz' if match[1] == 'fuzz' else match[2] or 'release'
+    return match[1], variant, match[3] or ''
 
 
 def main():
-    kind, build = sys.argv[1:]
-    passed, failed = {'unit': unit}[kind](build)
-    print(f'{passed} passed, {failed} failed')
-    return 1 if failed or not passed else 0
+    args = sys.argv[1:]
+    turns = [turn(a) for a in args if a != '--build']
+    tally = Tally()
+    variants = dict.fromkeys(v for k, v, _ in turns if k not in UNBUILT)
+    if '--build' in args and not build(variants):
+        tally.case(False, 'the tree builds')
+        turns = []
+    for kind, variant, word in turns:
+        KINDS[kind](tally, variant, word)
+    for says in tally.failed:
+        print(f'FAILED {says}')
+    print(f'{tally.passed} passed, {len(tally.failed)} failed')
+    return 1 if tally.failed or not tally.passed else 0
 
 
 if __name__ == '__main__':
