@@ -88,13 +88,21 @@ bool chunk_is_parity(const chunk_header_t *header);
 //  Index of a data chunk within its stream (R3).
 uint64_t chunk_index(const chunk_header_t *header);
 
+//  Whether a header keeps its bounds. STATUS_NAME: its name is not legal;
+//  STATUS_ARGUMENT: another field cannot be (no data slot, a slot outside the
+//  block, a block wider than its ensemble, a length over its limit, bytes
+//  before the extent's first, an EMPTY chunk with bytes, too many marks).
+status_t chunk_header_check(const chunk_header_t *header);
+
 //  Write the fixed form into `to` of CHUNK_HEADER_BYTES, its CRC included.
-//  Returns that CRC. The header must keep its bounds: our own always do.
+//  Returns that CRC. The header must keep its bounds (chunk_header_check):
+//  our own always do, a peer's is checked first.
 uint32_t chunk_header_pack(const chunk_header_t *header, uint8_t *to);
 
 //  Read a fixed form. STATUS_MALFORMED: not a header; STATUS_VERSION: of
-//  another version; STATUS_CORRUPT: its CRC is wrong; STATUS_ARGUMENT: a field
-//  out of bounds. `header_r` is written only on STATUS_OK.
+//  another version; STATUS_CORRUPT: its CRC is wrong; STATUS_ARGUMENT or
+//  STATUS_NAME as chunk_header_check says, and STATUS_ARGUMENT when a byte that
+//  must be zero is not. `header_r` is written only on STATUS_OK.
 status_t chunk_header_unpack(const uint8_t *from, chunk_header_t *header_r);
 
 //  Whether a stream may be called that.
