@@ -18,10 +18,11 @@
 
 typedef Rill__V1__Message message_t;
 
-//  A message with `version`, `request` and `trace` set and the body `Kind`
-//  (as in BODY_KIND) pointing to `body`. For initialisers:
-//      Rill__V1__Kept kept = RILL__V1__KEPT__INIT;
-//      message_t message = MESSAGE(KEPT, kept, &kept, request, trace);
+//  A message with `version`, `request` and `trace` set and one body: its name
+//  as in BODY_KIND, its member's name and where it is. For initialisers:
+//      Rill__V1__WorkerKept kept = RILL__V1__WORKER_KEPT__INIT;
+//      message_t message =
+//          MESSAGE(WORKER_KEPT, worker_kept, &kept, request, trace);
 #define MESSAGE(KIND, field, body, request_, trace_)                           \
     {                                                                          \
         PROTOBUF_C_MESSAGE_INIT(&rill__v1__message__descriptor),               \
@@ -46,6 +47,10 @@ void message_free(message_t **message_p);
 //  The body's name for logs and counters ("source_keep"). Lives for ever.
 const char *message_kind(const message_t *message);
 
+//  `text` as protobuf-c wants its strings, which it does not change when it
+//  packs. It stays the caller's and must live as long as the message.
+char *message_lend(const char *text);
+
 //  Whether a body of this kind has a payload frame behind it.
 bool message_has_payload(const message_t *message);
 
@@ -59,13 +64,15 @@ typedef struct {
 } chunk_on_wire_t;
 void message_from_chunk(const chunk_header_t *from, chunk_on_wire_t *to);
 
-//  The other way, within the bounds of bounds.h. STATUS_ARGUMENT: a field out
-//  of bounds; STATUS_NAME; STATUS_CORRUPT: header_crc is not that of the fixed
-//  form. `header_r` is written only on STATUS_OK.
+//  The other way. STATUS_ARGUMENT, STATUS_NAME: as chunk_header_check says, and
+//  STATUS_ARGUMENT for NULL, a header that was left out; STATUS_CORRUPT:
+//  header_crc is not that of the fixed form. `header_r` is written only on
+//  STATUS_OK.
 status_t message_to_chunk(const Rill__V1__ChunkHeader *from,
                           chunk_header_t *header_r);
 
-//  chunk_key_t and rill.v1.ChunkKey.
+//  chunk_key_t and rill.v1.ChunkKey. A peer may leave a key out: whoever
+//  unpacked one looks for NULL first.
 Rill__V1__ChunkKey message_from_key(chunk_key_t key);
 chunk_key_t message_to_key(const Rill__V1__ChunkKey *key);
 
