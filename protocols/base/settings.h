@@ -1,0 +1,98 @@
+/*  settings - the cluster file: every node's place and the few knobs there are
+ *
+ *  One table of keys gives the parser, the defaults, the units, the help text,
+ *  the example file and the words of the errors; so they cannot disagree.
+ *
+ *  Invariants
+ *    1. What is accepted is complete and consistent: one forwarder, every node
+ *       with a name, an address and a directory that no other node has.
+ *    2. What is refused is told in one sentence that begins with
+ *       FILE:LINE:COLUMN and says what to do.
+ *    3. A file of at most SETTINGS_FILE_BYTES costs memory in proportion to
+ *       its size: no aliases, no deep nesting (invariant 18).
+ *
+ *  Paths in the file are relative to the current directory.
+ */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "status.h"
+
+#define SETTINGS_FILE_BYTES (1024 * 1024)
+#define SETTINGS_WHY_BYTES 512  //  Long enough for every sentence
+
+typedef enum {
+    SETTINGS_FORWARDER = 1,
+    SETTINGS_WORKER = 2,
+} settings_role_t;
+
+//  What every node has.
+typedef struct {
+    settings_role_t role;
+    char *name;   //  [A-Za-z0-9][A-Za-z0-9._-]{0,62}
+    char *at;     //  HOST:PORT its front socket binds
+    char *reach;  //  HOST:PORT others connect to; `at` when not set
+    char *data;   //  Its directory
+} settings_node_t;
+
+typedef struct {
+    settings_node_t node;
+    uint64_t memory_bytes;  //  Budget of open chunks (R19)
+    uint32_t chunk_bytes;   //  Chunk of recorded data (S6)
+    uint32_t buffer_ms;     //  How long live data may wait for its chunk
+    uint32_t floor_bytes;   //  Least and most of a live chunk
+    uint32_t ceiling_bytes;
+} settings_forwarder_t;
+
+typedef struct {
+    settings_node_t node;
+    uint64_t space_bytes;    //  0: what the disk has, less 5 %
+    uint64_t segment_bytes;  //  0: the chunk store chooses
+} settings_worker_t;
+
+typedef struct {
+    char *cluster;    //  Its name
+    double patience;  //  A factor on every deadline
+    settings_forwarder_t forwarder;
+    settings_worker_t *workers;
+    size_t workers_count;
+} settings_t;
+
+//  Read the file at `path`. STATUS_ABSENT: there is none; STATUS_IO: it cannot
+//  be read; STATUS_SETTING: something in it cannot be. The sentence for people
+//  is in `why_r` (of `why_size` bytes). The caller frees the settings.
+status_t settings_load(const char *path, settings_t *settings_r, char *why_r,
+                       size_t why_size);
+
+//  The same from memory; `name` stands for the file in errors.
+status_t settings_parse(const char *name, const void *text, size_t size,
+                        settings_t *settings_r, char *why_r, size_t why_size);
+
+//  Free what settings_load or settings_parse gave, and zero it.
+void settings_free(settings_t *settings);
+
+//  The nth node in the file's order, the forwarder first; NULL past the last.
+//  Lent as long as the settings live.
+const settings_node_t *settings_nth(const settings_t *settings, size_t nth);
+
+//  The node of a name, or NULL. Its settings are &settings->forwarder, or what
+//  settings_worker gives.
+const settings_node_t *settings_find(const settings_t *settings,
+                                     const char *name);
+const settings_worker_t *settings_worker(const settings_t *settings,
+                                         const char *name);
+
+//  "forwarder" or "worker". Lives for ever.
+const char *settings_role(settings_role_t role);
+
+//  Every key with its unit, default and meaning, for --help.
+void settings_help(FILE *to);
+
+//  A whole cluster file with every key in it, which settings_parse accepts.
+void settings_example(FILE *to);
+
+#endif
