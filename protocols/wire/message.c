@@ -46,8 +46,10 @@ message_pack(const message_t *message)
 }
 
 status_t
-message_unpack(const void *bytes, size_t size, message_t **message_r)
+message_unpack_request(const void *bytes, size_t size, message_t **message_r,
+                       uint64_t *request_r)
 {
+    *request_r = 0;
     if (size > LIMIT_HEAD_BYTES)
         return STATUS_TOO_LARGE;
     share_t share = { .left = LIMIT_UNPACK_BYTES };
@@ -57,6 +59,7 @@ message_unpack(const void *bytes, size_t size, message_t **message_r)
     message_t *message = rill__v1__message__unpack(&allocator, size, bytes);
     if (!message)
         return share.refused ? STATUS_TOO_LARGE : STATUS_MALFORMED;
+    *request_r = message->request;
     status_t status = STATUS_OK;
     if (message->version != WIRE_VERSION)
         status = STATUS_VERSION;
@@ -67,6 +70,13 @@ message_unpack(const void *bytes, size_t size, message_t **message_r)
     else
         message_free(&message);
     return status;
+}
+
+status_t
+message_unpack(const void *bytes, size_t size, message_t **message_r)
+{
+    uint64_t request;
+    return message_unpack_request(bytes, size, message_r, &request);
 }
 
 void

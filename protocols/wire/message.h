@@ -41,6 +41,11 @@ buffer_t *message_pack(const message_t *message);
 //  `*message_r` with message_free.
 status_t message_unpack(const void *bytes, size_t size, message_t **message_r);
 
+//  The same; `*request_r` is the message's request, also when it is refused
+//  for its version or body, so that the refusal can repeat it; else 0.
+status_t message_unpack_request(const void *bytes, size_t size,
+                                message_t **message_r, uint64_t *request_r);
+
 //  Free what message_unpack gave, and null it; null is fine.
 void message_free(message_t **message_p);
 

@@ -23,28 +23,37 @@ typedef enum {
 } socket_kind_t;
 
 //  Set up the process for messages of payload size: allocator thresholds,
-//  descriptor limit raised to the hard limit. Call once, first in main.
-//  STATUS_LIMIT: fewer than `descriptors` can be had; says so on stderr.
+//  descriptor limit raised to the hard limit; signals stay main's and SIGPIPE
+//  is ignored. Call once, first in main. STATUS_LIMIT: fewer than
+//  `descriptors` can be had; says so on stderr.
 status_t sockets_begin(size_t descriptors);
 
 //  A socket bound to `endpoint` (port 0 or * takes a free one) or connected to
-//  it. STATUS_ADDRESS: it cannot be; then `*socket_r` is NULL. The caller owns
-//  the socket and closes it with zsock_destroy.
+//  it. STATUS_ADDRESS: it cannot be, errno says why; STATUS_LIMIT: no more
+//  sockets; then `*socket_r` is NULL. The caller owns the socket and closes it
+//  with zsock_destroy, which gives what is queued a second to leave.
+//  A PUSH takes messages only while its peer is connected; an ASK takes
+//  LIMIT_ASKS_PER_PEER of them before.
 status_t sockets_open(socket_kind_t kind, const char *endpoint,
                       zsock_t **socket_r);
 
-//  Where a bound socket really is, its port resolved. Valid until it closes.
-const char *sockets_bound(zsock_t *socket);
+//  Where a bound socket really is, its port resolved.
+void sockets_bound(zsock_t *socket, char endpoint_r[ENDPOINT_BYTES]);
 
 //  Close at once: nothing queued is sent (R6). Nulls the pointer.
 void sockets_drop(zsock_t **socket_p);
 
 //  Watch a connected socket: the returned PAIR socket is readable when its
-//  connection came or went; the caller owns it and must destroy it before the
-//  socket itself. NULL when it cannot be had.
+//  connection came or went, from now on. The caller owns it and gives it back
+//  with sockets_unwatch before the socket itself is closed. NULL when it
+//  cannot be had.
 zsock_t *sockets_watch(zsock_t *socket);
 
-//  Read one event of a watch. 1: connected, -1: disconnected, 0: other.
+//  Read one event of a watch without waiting. 1: connected and the handshake
+//  done, -1: disconnected, 0: nothing.
 int sockets_watch_event(zsock_t *watch);
+
+//  Stop watching and close the watch; nulls the pointer, null is fine.
+void sockets_unwatch(zsock_t *socket, zsock_t **watch_p);
 
 #endif

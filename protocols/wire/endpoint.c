@@ -1,0 +1,95 @@
+#include "endpoint.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "invariant.h"
+
+#define SCHEME "tcp://"
+#define HOST_MOST 255
+
+//  The two halves of an endpoint, in the text they were found in.
+typedef struct {
+    const char *host;
+    int host_bytes;  //  With its brackets, if it has them
+    const char *port;
+} halves_t;
+
+static bool
+host_possible(const char *host, size_t size)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789.-_";
+    if (size == 0 || size > HOST_MOST)
+        return false;
+    if (host[0] == '[')
+        return size > 2 && host[size - 1] == ']' && memchr(host, ':', size) &&
+               !memchr(host + 1, '[', size - 1) &&
+               strcspn(host, "]/ ") == size - 1;
+    return (size == 1 && host[0] == '*') || strspn(host, letters) == size;
+}
+
+//  Whether `text` is HOST:PORT, with or without tcp:// before it.
+static bool
+halve(const char *text, halves_t *halves_r)
+{
+    if (strncmp(text, SCHEME, strlen(SCHEME)) == 0)
+        text += strlen(SCHEME);
+    const char *colon = strrchr(text, ':');
+    if (!colon || !host_possible(text, (size_t)(colon - text)))
+        return false;
+    *halves_r = (halves_t){ .host = text,
+                            .host_bytes = (int)(colon - text),
+                            .port = colon + 1 };
+    return true;
+}
+
+static bool
+port_possible(const char *port)
+{
+    size_t size = strlen(port);
+    return size > 0 && size <= 5 && strspn(port, "0123456789") == size &&
+           atoi(port) <= 65535;
+}
+
+static void
+join(const halves_t *host, const char *port, char endpoint_r[ENDPOINT_BYTES])
+{
+    int size = snprintf(endpoint_r, ENDPOINT_BYTES, SCHEME "%.*s:%s",
+                        host->host_bytes, host->host, port);
+    INVARIANT(size > 0 && size < ENDPOINT_BYTES);
+}
+
+status_t
+endpoint_parse(const char *text, char endpoint_r[ENDPOINT_BYTES])
+{
+    halves_t halves;
+    if (!halve(text, &halves) || !port_possible(halves.port))
+        return STATUS_ADDRESS;
+    join(&halves, halves.port, endpoint_r);
+    return STATUS_OK;
+}
+
+void
+endpoint_any_port(const char *endpoint, char any_r[ENDPOINT_BYTES])
+{
+    halves_t halves;
+    bool whole = halve(endpoint, &halves);
+    INVARIANT(whole);
+    join(&halves, "*", any_r);
+}
+
+status_t
+endpoint_join(const char *host_of, const char *port_of,
+              char endpoint_r[ENDPOINT_BYTES])
+{
+    halves_t host, port;
+    if (!halve(host_of, &host) || !halve(port_of, &port) ||
+        !port_possible(port.port))
+        return STATUS_ADDRESS;
+    join(&host, port.port, endpoint_r);
+    return STATUS_OK;
+}
