@@ -77,6 +77,10 @@ void membership_receipted(membership_t *self, worker_t *worker,
 void membership_cancelled(membership_t *self, worker_t *worker,
                           uint64_t ticket);
 
+//  It has no space (or has some again): out of the queue (or back in it), its
+//  session goes on and it still serves reads.
+void membership_full(membership_t *self, worker_t *worker, bool full);
+
 //  The next worker whose session has ended by invariant 2 at `now`, or NULL;
 //  the owner calls membership_leave for it and asks again. Never one of the
 //  last two live ones by reason of receipts.
