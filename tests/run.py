@@ -108,7 +108,7 @@ def fuzz(tally, variant, word):
         seeds = ROOT / 'tests/fuzz/corpus' / target.name
         done = subprocess.run(
             [target, f'-max_total_time={FUZZ_SECONDS}', '-timeout=10',
-             '-rss_limit_mb=1024', corpus, *([seeds] if seeds.is_dir() else [])],
+             '-rss_limit_mb=1024', corpus, *[s for s in [seeds] if s.is_dir()]],
             cwd=corpus, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors='replace')
         tally.case(done.returncode == 0,

@@ -1,0 +1,77 @@
+"""Bad input: each gets one clear error that says what, where, what to do."""
+import time
+
+from stage import Stage, end, expect, free_ports, wait_for
+
+with Stage() as stage:
+    clip = stage.file('clip', 1_000_000)
+    stage.put(clip)
+    with stage.case('a FILE that is missing or cannot be read'):
+        stage.rill('put', 'nowhere.ts', '--as', 'x').expect_error(
+            74, 'nowhere.ts', 'no such file')
+        stage.rill('put', stage.home, '--as', 'x').expect_error(
+            74, str(stage.home), 'directory')
+        stage.rill('get', 'x').expect_error(1, 'x')
+    with stage.case('a FILE that changes while it is stored'):
+        big = stage.file('big', 300_000_000)
+        process = stage.begin('put', big, '--as', 'big')
+        wait_for(lambda: (d := stage.rill('stat', 'big', '--json')).code == 0
+                 and d.json()['stored'] > 0, 'something is stored')
+        with open(big, 'r+b') as file:
+            file.truncate(1000)
+        _, err = process.communicate()
+        expect(process.returncode in (65, 74), f'{process.returncode} {err}')
+        expect(b'changed' in err or b'shorter' in err, f'{err}')
+    with stage.case('a NAME that is bad or too long'):
+        for name in ('', '.x', 'a/b', 'ä', 'n' * 129, 'a b'):
+            stage.rill('put', clip, '--as', name).expect_error(64, 'name')
+        stage.put(clip, 'n' * 128)
+    with stage.case('a NAME that is taken by a sealed stream'):
+        other = stage.file('other', 1000)
+        stage.rill('put', other, '--as', 'clip').expect_error(65, 'clip')
+        stage.rill('push', 'clip', other).expect_error(65, 'clip')
+        stage.expect_same('clip', clip)
+    with stage.case('a NAME that is unknown'):
+        for verb in (['get', 'none', '-o', '-'], ['stat', 'none'],
+                     ['rm', 'none']):
+            stage.rill(*verb).expect_error(1, 'none')
+    with stage.case('a protection that is none or that six cannot carry'):
+        for code in ('4', '4-2', '0+1', 'x', '99+1', '4+9'):
+            stage.rill('put', clip, '--as', 'y', '--protect', code) \
+                 .expect_error(64, 'protect')
+        stage.rill('put', clip, '--as', 'y', '--protect', '8+2', '--strict') \
+             .expect_error(65, 'worker')
+    with stage.case('more protection than there are workers: narrower, and '
+                    'said'):
+        narrower = stage.put(clip, 'narrower', '--protect', '8+2')
+        expect('4+2' in narrower.err, f'does not say so: {narrower.err}')
+        stage.expect_same('narrower', clip)
+    with stage.case('a chunk size that is none'):
+        for size in ('0', '-1', 'big', '100GB', '1XB'):
+            stage.rill('put', clip, '--as', 'z', f'--chunk={size}') \
+                 .expect_error(64, 'chunk')
+    with stage.case('a verb or option that is none, and a word too many'):
+        stage.rill('putt', clip).expect_error(64, 'putt')
+        stage.rill('put', clip, '--ass', 'x').expect_error(64, '--ass')
+        stage.rill('stat', 'a', 'b').expect_error(64)
+        stage.rill('put').expect_error(64)
+    with stage.case('a forwarder that is not there: 69 within 3 s'):
+        nobody = f'127.0.0.1:{free_ports(1)[0]}'
+        for verb in (['status'], ['ls'], ['get', 'clip', '-o', '-'],
+                     ['put', clip, '--as', 'x'], ['push', 'x', clip]):
+            begun = time.monotonic()
+            stage.rill(*verb, at=nobody).expect_error(69, nobody)
+            took = time.monotonic() - begun
+            expect(took < 3.5, f'{verb[0]} took {took:.1f} s')
+        stage.rill('status', at='nonsense').expect_error(64, 'nonsense')
+    with stage.case('a file that cannot be written'):
+        stage.rill('get', 'clip', '-o', stage.home / 'no' / 'dir') \
+             .expect_error(74, 'no/dir')
+        stage.rill('get', 'clip', '-o', '/dev/full').expect_error(74)
+with Stage(workers=2, start=False) as stage:
+    stage.start('origin')
+    with stage.case('no worker registered'):
+        clip = stage.file('clip', 1000)
+        done = stage.rill('put', clip, seconds=30)
+        done.expect_error(75, 'worker')
+end()

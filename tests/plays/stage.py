@@ -1,0 +1,345 @@
+"""The stage on which whole clusters of real processes play.
+
+    with Stage(workers=6) as stage:
+        with stage.case('invariant 2: what was put comes back exact'):
+            path = stage.file('clip', 1_000_000)
+            stage.rill('put', path, '--as', 'clip').expect(0)
+            stage.get('clip').expect_bytes(path)
+
+Each play is a program. It prints one line a case, "ok SAYS" or "not ok SAYS";
+a failed case does not end the play. Every stage has a folder and free ports of
+its own, so plays run beside each other, and takes away all it made, also when
+it fails. Nothing sleeps for luck: wait_for() polls for what must come true.
+
+RILL_BUILD names the build folder, build/release by default. Slow builds (the
+sanitizers) get ten times the patience.
+"""
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = ROOT / os.environ.get('RILL_BUILD', 'build/release')
+BIN = BUILD / 'bin'
+SLOW = BUILD.name != 'release'
+PATIENCE = 10 if SLOW else 1
+SECONDS = 20 * (4 if SLOW else 1)    # Within which everything must come true.
+CHUNK = 256 * 1024                   # Of recorded data, by default.
+TRIES = 5                            # With other ports, when one was taken.
+# What a sanitizer or the program's own checks print before the end.
+BROKEN = re.compile(r'Sanitizer|runtime error:|INVARIANT|invariant broken')
+failures = 0
+
+
+class Failed(Exception):
+    """What was expected is not so."""
+
+
+def expect(true_thing, says):
+    if not true_thing:
+        raise Failed(says)
+
+
+def wait_for(true_thing, says, seconds=SECONDS):
+    """Poll until `true_thing()` is true; returns what it answered."""
+    until = time.monotonic() + seconds
+    while not (answer := true_thing()):
+        if time.monotonic() > until:
+            raise Failed(f'not within {seconds} s: {says}')
+        time.sleep(0.02)
+    return answer
+
+
+def free_ports(count):
+    """Ports that nobody holds now, outside those the kernel gives away."""
+    ports = set()
+    while len(ports) < count:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(('127.0.0.1', port))
+            ports.add(port)
+    return sorted(ports)
+
+
+def digest(path):
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+class Done:
+    """A command that has ended."""
+
+    def __init__(self, args, code, out, err):
+        self.args, self.code, self.out = args, code, out
+        self.err = err.decode(errors='replace')
+        self.text = out.decode(errors='replace')
+
+    def json(self):
+        return json.loads(self.text)
+
+    def expect(self, code, *words):
+        """It ended with `code` and its talk holds each of `words`, whatever
+        their case; returns itself."""
+        talk = f'{" ".join(map(str, self.args))}: exit {self.code}: {self.err}'
+        expect(self.code == code, f'exit {code} wanted: {talk}')
+        expect(not BROKEN.search(self.err), talk)
+        for word in words:
+            expect(word.lower() in self.err.lower(), f'no "{word}" in {talk}')
+        return self
+
+    def expect_error(self, code, *words):
+        """The same, and what it said is one clear error: a sentence or two."""
+        said = [line for line in self.err.splitlines() if line.strip()]
+        expect(1 <= len(said) <= 3, f'one error wanted, not: {self.err!r}')
+        return self.expect(code, *words)
+
+
+class Stage:
+    """One cluster: a forwarder `origin` and workers w1 to wN."""
+
+    def __init__(self, workers=6, space='8GB', start=True, more='', **nodes):
+        """`more`: further lines of the cluster file; `nodes`: further keys of
+        single nodes, as in origin='memory: 64MiB'."""
+        self.names = ['origin'] + [f'w{n + 1}' for n in range(workers)]
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix='rill-play-'))
+        self.space, self.more, self.keys = space, more, nodes
+        self.processes, self.others, self.logs = {}, [], {}
+        self.wants_start = start
+
+    def __enter__(self):
+        try:
+            for tries in reversed(range(TRIES)):
+                self.write_cluster()
+                if not self.wants_start:
+                    return self
+                try:
+                    self.start(*self.names)
+                    self.wait_live(*self.names[1:])
+                    return self
+                except Failed as failed:
+                    if 'address' not in str(failed) or not tries:
+                        raise
+                    self.close()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(self, kind, error, trace):
+        try:
+            self.close()
+            if kind is None:
+                self.audit()
+        finally:
+            shutil.rmtree(self.home, ignore_errors=True)
+
+    #   The cluster file
+
+    def write_cluster(self):
+        """Generate cluster.yml with ports that are free now."""
+        self.at = {name: f'127.0.0.1:{port}' for name, port in
+                   zip(self.names, free_ports(len(self.names)))}
+        self.cluster = self.home / 'cluster.yml'
+        lines = ['cluster: play', f'patience: {PATIENCE}',
+                 f'forwarder: {self.entry("origin")}', 'workers:']
+        lines += [f'  - {self.entry(n, f"space: {self.space}")}'
+                  for n in self.names[1:]] + [self.more]
+        self.cluster.write_text('\n'.join(lines) + '\n')
+
+    def entry(self, name, *keys):
+        keys = [f'name: {name}', f'at: {self.at[name]}',
+                f'data: {self.home / name}', *keys,
+                *([self.keys[name]] if name in self.keys else [])]
+        return '{' + ', '.join(keys) + '}'
+
+    #   Nodes
+
+    def spawn(self, name, *args, cluster=None, before=()):
+        """Start a node's daemon; returns its process, not yet ready."""
+        program = 'rill-forwarder' if name == 'origin' else 'rill-storage'
+        log = self.home / f'{name}.log'
+        with open(log, 'ab') as out:
+            self.logs[name] = (log, out.tell())
+            process = subprocess.Popen(
+                [*before, BIN / program, '-f', cluster or self.cluster,
+                 '--node', name, *args], cwd=self.home,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        self.others.append(process)
+        return process
+
+    def start(self, *names):
+        """Start nodes and wait until each says that it is ready."""
+        for name in names:
+            self.processes[name] = self.spawn(name)
+        for name in names:
+            self.wait_said(name, r'\bready\b.*\brole=')
+
+    def said(self, name):
+        """What a node logged since it was last started."""
+        log, begun = self.logs[name]
+        return log.read_bytes()[begun:].decode(errors='replace')
+
+    def wait_said(self, name, pattern):
+        """Wait until a node logs a line; fails as soon as it has ended."""
+        def there():
+            found = re.search(pattern, self.said(name))
+            if not found and self.processes[name].poll() is not None:
+                raise Failed(f'{name} ended with '
+                             f'{self.processes[name].returncode}: '
+                             + self.said(name)[-2000:])
+            return found
+        return wait_for(there, f'{name} says {pattern}')
+
+    def signal(self, name, number):
+        self.processes[name].send_signal(number)
+
+    def kill(self, *names):
+        """SIGKILL, as a power cut of the process."""
+        for name in names:
+            self.signal(name, signal.SIGKILL)
+        for name in names:
+            self.processes.pop(name).wait()
+
+    def stop(self, name):
+        """SIGTERM; the node drains and says it has ended well."""
+        process = self.processes.pop(name)
+        process.terminate()
+        try:
+            code = process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise Failed(f'{name} did not drain within {SECONDS} s: '
+                         + self.said(name)[-2000:]) from None
+        expect(code == 0, f'{name} drained with {code}: '
+               + self.said(name)[-3000:])
+
+    def close(self):
+        """Take every process away, in good order and then by force."""
+        failed = None
+        for name in list(self.processes):     # The forwarder is the first.
+            try:
+                if self.processes[name].poll() is None:
+                    self.signal(name, signal.SIGCONT)
+                    self.stop(name)
+            except Failed as late:
+                failed = failed or late
+        for process in self.others:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+        self.processes, self.others = {}, []
+        if failed:
+            case_failed('every node drains at SIGTERM', failed)
+
+    def audit(self):
+        """No node said anything that only a defect says."""
+        for name, (log, _) in self.logs.items():
+            broken = BROKEN.search(log.read_text(errors='replace'))
+            if broken:
+                case_failed(f'{name} runs without a defect', Failed(
+                    log.read_text(errors='replace')[broken.start():][:4000]))
+
+    #   The command line
+
+    def rill(self, *args, stdin=None, at=None, seconds=SECONDS * 6, cwd=None):
+        """Run one `rill` to its end."""
+        with self.begin(*args, stdin=stdin or subprocess.DEVNULL, at=at,
+                        cwd=cwd) as process:
+            try:
+                out, err = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+                raise Failed(f'rill {" ".join(map(str, args))}: no end within '
+                             f'{seconds} s: {err[-2000:]!r}') from None
+        return Done(('rill', *args), process.returncode, out, err)
+
+    def begin(self, *args, stdin=subprocess.PIPE, at=None, cwd=None):
+        """Start one `rill`; it is taken away with the stage."""
+        process = subprocess.Popen(
+            [BIN / 'rill', *map(str, args)], stdin=stdin, cwd=cwd or self.home,
+            env=dict(os.environ, RILL_AT=at or self.at['origin']),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.others.append(process)
+        return process
+
+    def put(self, path, name=None, *args):
+        """Put a file; it must become settled."""
+        name = name or path.name
+        return self.rill('put', path, '--as', name, *args).expect(0)
+
+    def get(self, name, *args, code=0):
+        """Get a stream into memory."""
+        return self.rill('get', name, '-o', '-', *args).expect(code)
+
+    def expect_same(self, name, path):
+        """The stream's bytes are the file's, all of them."""
+        back = self.home / f'{name}.back'
+        self.rill('get', name, '-o', back).expect(0)
+        expect(digest(back) == digest(path), f'{name}: '
+               f'{back.stat().st_size} bytes came back, not the '
+               f'{path.stat().st_size} that were put, or others')
+        back.unlink()
+
+    def status(self):
+        return self.rill('status', '--json').expect(0).json()
+
+    def stat(self, name, *args):
+        return self.rill('stat', name, '--json', *args).expect(0).json()
+
+    def live(self):
+        """The names of the workers in the queue."""
+        done = self.rill('status', '--json')
+        return {w['name'] for w in done.json()['workers']
+                if w['state'] == 'live'} if done.code == 0 else set()
+
+    def wait_live(self, *names):
+        """Wait until exactly these workers are in the queue."""
+        wait_for(lambda: self.live() == set(names),
+                 f'{", ".join(names)} are in the queue')
+
+    #   Files and cases
+
+    def file(self, name, size, seed=1):
+        """A file of `size` bytes, the same for the same seed."""
+        path = self.home / name
+        path.write_bytes(random.Random(seed).randbytes(size))
+        return path
+
+    @contextlib.contextmanager
+    def case(self, says):
+        """One behaviour, told as the sentence that it proves."""
+        try:
+            yield
+        except Exception as error:      # The play goes on with its next case.
+            case_failed(says, error)
+            for name, (log, begun) in self.logs.items():
+                tail = self.said(name).splitlines()[-6:] if log.exists() else []
+                print(*(f'#   {name}: {line}' for line in tail), sep='\n')
+        else:
+            print(f'ok {says}', flush=True)
+
+
+def case_failed(says, error):
+    global failures
+    failures += 1
+    print(f'not ok {says}')
+    if not isinstance(error, Failed):
+        traceback.print_exception(error, file=sys.stdout)
+    print(f'# {error}', flush=True)
+
+
+def end():
+    """What a play ends with."""
+    sys.exit(1 if failures else 0)
