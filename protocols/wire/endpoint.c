@@ -32,21 +32,6 @@ host_possible(const char *host, size_t size)
     return (size == 1 && host[0] == '*') || strspn(host, letters) == size;
 }
 
-//  Whether `text` is HOST:PORT, with or without tcp:// before it.
-static bool
-halve(const char *text, halves_t *halves_r)
-{
-    if (strncmp(text, SCHEME, strlen(SCHEME)) == 0)
-        text += strlen(SCHEME);
-    const char *colon = strrchr(text, ':');
-    if (!colon || !host_possible(text, (size_t)(colon - text)))
-        return false;
-    *halves_r = (halves_t){ .host = text,
-                            .host_bytes = (int)(colon - text),
-                            .port = colon + 1 };
-    return true;
-}
-
 static bool
 port_possible(const char *port)
 {
@@ -55,12 +40,30 @@ port_possible(const char *port)
            atoi(port) <= 65535;
 }
 
+//  Whether `text` is HOST:PORT or HOST:*, with or without tcp:// before it.
+static bool
+halve(const char *text, halves_t *halves_r)
+{
+    if (strncmp(text, SCHEME, strlen(SCHEME)) == 0)
+        text += strlen(SCHEME);
+    const char *colon = strrchr(text, ':');
+    if (!colon || !host_possible(text, (size_t)(colon - text)) ||
+        !(port_possible(colon + 1) || strcmp(colon + 1, "*") == 0))
+        return false;
+    *halves_r = (halves_t){ .host = text,
+                            .host_bytes = (int)(colon - text),
+                            .port = colon + 1 };
+    return true;
+}
+
 static void
 join(const halves_t *host, const char *port, char endpoint_r[ENDPOINT_BYTES])
 {
-    int size = snprintf(endpoint_r, ENDPOINT_BYTES, SCHEME "%.*s:%s",
+    char joined[ENDPOINT_BYTES];  //  The halves may lie in `endpoint_r`
+    int size = snprintf(joined, sizeof(joined), SCHEME "%.*s:%s",
                         host->host_bytes, host->host, port);
     INVARIANT(size > 0 && size < ENDPOINT_BYTES);
+    memcpy(endpoint_r, joined, (size_t)size + 1);
 }
 
 status_t
