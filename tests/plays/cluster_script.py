@@ -1,16 +1,17 @@
 """scripts/cluster does what it says, twice as well as once."""
+import os
 import subprocess
 
 from stage import BUILD, ROOT, Stage, end, expect
 
 
 def cluster(stage, *args, code=0):
+    """What the script said, on stdout and stderr."""
     done = subprocess.run([ROOT / 'scripts/cluster', *args, '-f',
                            stage.cluster], capture_output=True, text=True,
-                          env={'PATH': '/usr/bin:/bin',
-                               'RILL_BUILD': str(BUILD.relative_to(ROOT))})
+                          env=dict(os.environ, RILL_BUILD=str(BUILD)))
     expect(done.returncode == code, f'{args}: {done}')
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 with Stage(workers=3, start=False) as stage:
@@ -52,12 +53,8 @@ with Stage(workers=3, start=False) as stage:
         with stage.case('up says which node is not ready, and why'):
             (stage.home / 'w3').rename(stage.home / 'moved')
             (stage.home / 'w3').write_text('a file, no directory')
-            done = subprocess.run(
-                [ROOT / 'scripts/cluster', 'up', '-f', stage.cluster],
-                capture_output=True, text=True,
-                env={'PATH': '/usr/bin:/bin',
-                     'RILL_BUILD': str(BUILD.relative_to(ROOT))})
-            expect(done.returncode == 1 and 'w3' in done.stderr, f'{done}')
+            told = cluster(stage, 'up', code=1)
+            expect('w3 has stopped' in told and 'w1 ' not in told, told)
     finally:
         cluster(stage, 'down')
 end()
