@@ -386,7 +386,7 @@ a_refusal_of_an_older_session_changes_nothing(void)
     opened(0, 2);
     refused(STATUS_SESSION, older, 3);
     progress(0, 0, 0, 0, false, 3);
-    publisher_sweep(world.publisher, 3);
+    publisher_sweep(world.publisher, 500);
     CHECK(opens() == 2);
     world.session = 1;
     progress(0, 100, 100, 0, false, 4);
