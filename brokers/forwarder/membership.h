@@ -8,6 +8,8 @@
  *       something pushed later; never because everybody is slow.
  *    3. A store that left against its will comes back only after a pause that
  *       doubles from 10 s to 5 min and is forgiven after as long in service.
+ *    4. The owner's own pause is nobody's fault: when it asks half a second
+ *       late or more, everybody gets half a second more to be heard.
  *
  *  Pure: decides, and tells through return values. The owner closes sockets
  *  and deals again.
@@ -35,8 +37,9 @@ typedef struct {
     worker_state_t state;
     uint64_t session;  //  0 when away
     uint64_t boot;
-    bool full;         //  Said so: in service for reads, not dealt to
-    millis_t lease;    //  When the session ends by silence
+    bool full;       //  Said so: in service for reads, not dealt to. The
+                     //  owner sets it; a new session begins without
+    millis_t lease;  //  When the session ends by silence
     uint64_t chunks;
     uint64_t bytes;  //  As it says, plus what it receipted since
     uint64_t free_bytes;
@@ -56,6 +59,7 @@ worker_t *membership_join(membership_t *self, uint64_t store, const char *name,
                           uint64_t boot, uint64_t session, millis_t now);
 
 //  Its inventory is in: it becomes LIVE, or WAITING until the damping ends.
+//  Nothing changes when it is not JOINING.
 void membership_admit(membership_t *self, worker_t *worker, millis_t now);
 
 //  It says it is there.
@@ -67,10 +71,11 @@ void membership_leave(membership_t *self, worker_t *worker, bool blamed,
 
 //  A chunk was pushed to it / it receipted one pushed as `ticket`. Tickets
 //  grow over all workers in the order of pushes; one is outstanding until it
-//  is receipted or the session ends.
+//  is receipted or the session ends. A receipt is a sign of life; one for a
+//  ticket that is not outstanding changes nothing.
 uint64_t membership_pushed(membership_t *self, worker_t *worker, millis_t now);
-void membership_receipted(membership_t *self, worker_t *worker,
-                          uint64_t ticket, millis_t now);
+void membership_receipted(membership_t *self, worker_t *worker, uint64_t ticket,
+                          millis_t now);
 
 //  What was pushed as `ticket` is dealt again elsewhere: no receipt is awaited
 //  any more. Says nothing of the worker's health.
@@ -82,8 +87,8 @@ void membership_cancelled(membership_t *self, worker_t *worker,
 void membership_full(membership_t *self, worker_t *worker, bool full);
 
 //  The next worker whose session has ended by invariant 2 at `now`, or NULL;
-//  the owner calls membership_leave for it and asks again. Never one of the
-//  last two live ones by reason of receipts.
+//  the owner calls membership_leave for it and asks again. By reason of
+//  receipts it never leaves fewer than two in the queue (R6).
 worker_t *membership_overdue(membership_t *self, millis_t now);
 
 //  The next WAITING worker whose damping has ended: it is LIVE now.
@@ -101,8 +106,8 @@ size_t membership_queue(const membership_t *self, worker_t **queue,
                         size_t most);
 
 //  Grows with every change of the queue: an extent made at another value is
-//  stale.
-uint64_t membership_version(const membership_t *self);
+//  stale. A change of `full` counts from the next call.
+uint64_t membership_version(membership_t *self);
 
 //  When membership_overdue or membership_returned may have something.
 millis_t membership_due(const membership_t *self);
