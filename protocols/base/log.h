@@ -16,6 +16,8 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <stdbool.h>
+
 #define LOG_LINE_BYTES 4096  //  PIPE_BUF: a pipe takes it whole
 
 typedef enum {
@@ -35,21 +37,22 @@ void log_begin(const char *role, const char *node, log_format_t format,
                log_level_t level);
 
 //  Whether events of this level are written.
-int log_hears(log_level_t level);
+bool log_hears(log_level_t level);
 
 //  Tell one event. `pairs` is a printf format of pairs "key=%d other=%s"
-//  with one space between pairs: where a value begins and ends is read from
-//  the format, so a value may hold anything. Values with spaces, quotes or
-//  nothing in them are quoted, control bytes and invalid UTF-8 escaped; what
-//  does not fit into the line is cut, and "cut=true" says so. In JSON a value
-//  that is one %d, %u or the like is a number, everything else a string.
-//  Understands %s %.*s %c %d %i %u %x %X %g %f %e %p %% with their flags,
-//  widths and lengths.
+//  with one space between pairs (without pairs: log_told); where a value begins
+//  and ends is read from the format, so a value may hold anything. Values with spaces, quotes
+//  or nothing in them are quoted, and then escaped as in JSON; what does not
+//  fit into the line is cut, and "cut=true" says so. In JSON a value that is
+//  one %d, %u, %f or the like is a number, everything else a string.
+//  Understands %s %c %d %i %u %x %X %f %g %e %p %% with flags but the space,
+//  widths, precisions and the lengths hh h l ll z j t.
 void log_event(log_level_t level, const char *event, const char *pairs, ...)
     __attribute__((format(printf, 3, 4)));
 
 //  Tell an event that a core has put into words already: "event key=value
-//  key="a value with spaces" …".
+//  key="a value with spaces" ...". From the first word that is no pair on, the
+//  rest is the value of "text". All values are strings.
 void log_told(log_level_t level, const char *text);
 
 #endif
