@@ -57,7 +57,7 @@ def is_pure(path):
 def only_in(path, line, text):
     """A library that has one user has it for good."""
     for what, pattern, users in (
-            ('LevelDB', LEVELDB, {'protocols/base/kv_leveldb.c'}),
+            ('LevelDB', LEVELDB, {'protocols/base/kv.c'}),
             ('liburing', URING, {'workers/chunkstore/files_system.c'}),
             ('ISA-L', ISAL, {'protocols/wire/checksum.c',
                              'brokers/forwarder/parity.c'})):
