@@ -6,12 +6,21 @@
  *       older session is stored or receipted, for ever: the term is durable
  *       before anything of it is answered.
  *    3. The inventory is sent after everything accepted from older sessions is
- *       durable, and before anything of the new session is receipted.
+ *       durable, and before anything of the new session is receipted. One that
+ *       cannot be read whole is not sent: what it left out would be taken for
+ *       absent (R8).
  *    4. (house 21) Every message that comes in is acted on, refused, or
- *       counted by reason.
+ *       counted by reason; Report.counters shows the reasons (tally.h).
+ *    5. (house 18) Unsent receipts, open reads and chunks that the store does
+ *       not take are bounded; over the bound chunks are no longer read.
+ *
+ *  A session: HELLO, said every 0.5 s until a Welcome; the term made durable;
+ *  FLUSHING, until the store holds nothing undecided; INVENTORY; SERVING,
+ *  until 3 s of silence, a refusal of the session, or a newer Welcome. Both
+ *  times are multiplied by `patience`.
  *
  *  Events in, effects out. Production: storage.c, the actor; simulator: a
- *  virtual network and disk.
+ *  virtual network and disk. Effects do not call back into the core.
  */
 #ifndef STORAGE_CORE_H
 #define STORAGE_CORE_H
@@ -30,16 +39,19 @@ typedef struct {
     double patience;      //  A factor on every deadline
 } storage_settings_t;
 
-//  The world. All calls return at once.
+//  The world. All calls return at once. The statuses of append, read, walk,
+//  locate, drop and set_… are those of chunkstore.h.
 typedef struct {
-    //  To the forwarder's front, to its receipts socket (opened at the address
-    //  of the last Welcome by open_receipts, closing the one before).
+    //  To the forwarder's front; to its receipts socket, which open_receipts
+    //  opens at the address of the last Welcome, closing the one before. What
+    //  is not STATUS_OK was not sent: receipts, inventory and the last word
+    //  are tried again, the rest is not.
     status_t (*send_forwarder)(void *with, const message_t *message);
     void (*open_receipts)(void *with, const char *endpoint);
     status_t (*send_receipt)(void *with, const message_t *message);
     //  To whoever asked us.
-    status_t (*answer)(void *with, const peer_t *peer,
-                       const message_t *message, buffer_t *payload);
+    status_t (*answer)(void *with, const peer_t *peer, const message_t *message,
+                       buffer_t *payload);
     //  The chunk store, as in chunkstore.h.
     status_t (*append)(void *with, const chunk_header_t *header,
                        buffer_t *payload, millis_t now);
@@ -59,7 +71,8 @@ typedef struct {
     status_t (*set_cluster)(void *with, uint64_t cluster);
     status_t (*set_term)(void *with, uint64_t term);
     chunkstore_space_t (*space)(void *with);
-    //  One event for the log: level 0 error, 1 notice, 2 detail; key=value.
+    //  One event for the log: level 0 error, 1 notice, 2 detail; its name, a
+    //  blank, key=value pairs.
     void (*note)(void *with, int level, const char *text);
 } storage_effects_t;
 
@@ -73,7 +86,8 @@ void storage_core_destroy(storage_core_t **self_p);
 //  Something came from the forwarder's front (Welcome, WorkerKept, Refused).
 void storage_core_on_forwarder(storage_core_t *self, const message_t *message,
                                millis_t now);
-//  A chunk came on the PULL socket (Store); the payload is lent.
+//  A chunk came on the PULL socket (Store); the payload is lent. Not while
+//  storage_core_choked: then it is dropped and counted.
 void storage_core_on_store(storage_core_t *self, const message_t *message,
                            buffer_t *payload, millis_t now);
 //  Somebody asks (Fetch, Locate, Scan, Drop, StatusAsk).
@@ -88,27 +102,35 @@ void storage_core_on_durable(storage_core_t *self, const chunk_key_t *keys,
                              size_t count, millis_t now);
 void storage_core_on_failed(storage_core_t *self, const chunk_key_t *keys,
                             size_t count, status_t status, millis_t now);
-void storage_core_on_read(storage_core_t *self, uint64_t token,
-                          status_t status, const chunk_header_t *header,
-                          buffer_t *payload, millis_t now);
+void storage_core_on_read(storage_core_t *self, uint64_t token, status_t status,
+                          const chunk_header_t *header, buffer_t *payload,
+                          millis_t now);
 
-//  Stop in good order: say WorkerLeave, take nothing new. True once all that
-//  was accepted is durable and receipted.
+//  Stop in good order: take nothing new and refuse questions with
+//  STATUS_STOPPING; once all that was taken is durable and receipted say
+//  WorkerLeave (after it a receipt would be of no session). True once that is
+//  said, or no forwarder is there to hear it (3 s of silence), everything
+//  taken is durable and every open read answered. Ask again after every event
+//  and sweep.
 bool storage_core_drain(storage_core_t *self, millis_t now);
 
-//  Whether it is in a forwarder's queue and has sent its inventory.
+//  Whether its inventory is sent: it serves a forwarder's session, whose queue
+//  it is in unless the forwarder makes it wait (R6).
 bool storage_core_ready(const storage_core_t *self);
 
-//  Whether the store's queue was full at the last append: the owner reads no
-//  more chunks until a turn of the store made room, and the chunk that was
-//  refused is appended first (the core keeps it).
+//  Whether it takes no chunk now: the store's queue was full (the core keeps
+//  the chunk that was refused and appends it when a turn has made room), or
+//  too many receipts wait for the forwarder. The owner reads no more chunks
+//  meanwhile, so that the forwarder feels it. Ask again after every event and
+//  sweep.
 bool storage_core_choked(const storage_core_t *self);
 
 //  Why it can never serve (STATUS_CLUSTER, STATUS_TAKEN, STATUS_FENCED), or
-//  STATUS_OK; main says why and exits.
+//  STATUS_OK; main says why and exits. `text_r` (may be NULL) gets a sentence
+//  that lives as long as the core.
 status_t storage_core_fault(const storage_core_t *self, const char **text_r);
 
-//  Deadlines: Hello again, WorkerKeep.
+//  Deadlines: Hello again, WorkerKeep, silence, what is to be tried again.
 millis_t storage_core_due(const storage_core_t *self);
 void storage_core_sweep(storage_core_t *self, millis_t now);
 

@@ -1,0 +1,136 @@
+#include "commits.h"
+
+#include <czmq.h>
+
+#include "invariant.h"
+
+struct commits {
+    zhashx_t *waiting;  //  chunk_key_t -> the same, owned
+    commit_t *owed;
+    size_t first;  //  Of the queue within `owed`
+    size_t end;
+    size_t room;
+};
+
+static size_t
+hash_key(const void *key)
+{
+    const chunk_key_t *k = key;
+    uint64_t h = k->stream ^ (k->epoch * 0x9e3779b97f4a7c15u);
+    h = (h ^ k->block) * 0xff51afd7ed558ccdu;
+    h = (h ^ (h >> 32) ^ k->slot) * 0xc4ceb9fe1a85ec53u;
+    return (size_t)(h ^ (h >> 29));
+}
+
+static int
+compare_key(const void *a, const void *b)
+{
+    return chunk_key_compare(a, b);
+}
+
+static void
+free_key(void **key_p)
+{
+    free(*key_p);
+    *key_p = NULL;
+}
+
+commits_t *
+commits_new(void)
+{
+    commits_t *self = calloc(1, sizeof(*self));
+    INVARIANT(self);
+    self->waiting = zhashx_new();
+    INVARIANT(self->waiting);
+    zhashx_set_key_hasher(self->waiting, hash_key);
+    zhashx_set_key_comparator(self->waiting, compare_key);
+    zhashx_set_key_duplicator(self->waiting, NULL);
+    zhashx_set_key_destructor(self->waiting, NULL);
+    zhashx_set_destructor(self->waiting, free_key);
+    return self;
+}
+
+void
+commits_destroy(commits_t **self_p)
+{
+    commits_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    zhashx_destroy(&self->waiting);
+    free(self->owed);
+    free(self);
+}
+
+bool
+commits_add(commits_t *self, chunk_key_t key)
+{
+    if (zhashx_lookup(self->waiting, &key))
+        return false;
+    chunk_key_t *own = malloc(sizeof(*own));
+    INVARIANT(own);
+    *own = key;
+    int rc = zhashx_insert(self->waiting, own, own);
+    INVARIANT(rc == 0);
+    return true;
+}
+
+bool
+commits_remove(commits_t *self, chunk_key_t key)
+{
+    if (!zhashx_lookup(self->waiting, &key))
+        return false;
+    zhashx_delete(self->waiting, &key);
+    return true;
+}
+
+size_t
+commits_waiting(const commits_t *self)
+{
+    return zhashx_size(self->waiting);
+}
+
+//  Room for one more: the front that was said is used again before growing.
+static void
+make_room(commits_t *self)
+{
+    if (self->end < self->room)
+        return;
+    size_t count = self->end - self->first;
+    if (self->first < self->room / 2 || self->room == 0) {
+        self->room = self->room ? self->room * 2 : 64;
+        self->owed = realloc(self->owed, self->room * sizeof(*self->owed));
+        INVARIANT(self->owed);
+    }
+    memmove(self->owed, self->owed + self->first, count * sizeof(*self->owed));
+    self->first = 0;
+    self->end = count;
+}
+
+void
+commits_owe(commits_t *self, chunk_key_t key, status_t status)
+{
+    make_room(self);
+    self->owed[self->end++] = (commit_t){ .key = key, .status = status };
+}
+
+size_t
+commits_owed(const commits_t *self)
+{
+    return self->end - self->first;
+}
+
+const commit_t *
+commits_first(const commits_t *self)
+{
+    return self->end > self->first ? self->owed + self->first : NULL;
+}
+
+void
+commits_said(commits_t *self, size_t count)
+{
+    INVARIANT(count <= commits_owed(self));
+    self->first += count;
+    if (self->first == self->end)
+        self->first = self->end = 0;
+}

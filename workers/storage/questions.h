@@ -1,0 +1,50 @@
+/*  questions - what others ask a worker, and its answers
+ *
+ *  Invariants
+ *    1. A question is answered or refused once; only Fetch waits, for the
+ *       disk.
+ *    2. (house 18) At most QUESTIONS_READS reads are open; more are refused
+ *       with STATUS_BUSY.
+ *    3. (house 8) A Drop of a lower term than the highest granted is refused.
+ *
+ *  A part of the storage core; it uses the core's effects.
+ */
+#ifndef QUESTIONS_H
+#define QUESTIONS_H
+
+#include "storage_core.h"
+#include "tally.h"
+
+#define QUESTIONS_READS 256
+
+typedef struct questions questions_t;
+
+//  What a report says of the worker beside its store.
+typedef struct {
+    const char *name;
+    const char *state;     //  joining, live, away, full
+    uint64_t unreceipted;  //  Chunks taken and not receipted
+    millis_t uptime;
+    bool stopping;  //  Only StatusAsk is answered
+} questions_self_t;
+
+//  Effects, `with` and `tally` (of TALLY_COUNT) are lent until destroy.
+questions_t *questions_new(const storage_effects_t *effects, void *with,
+                           uint64_t *tally);
+void questions_destroy(questions_t **self_p);
+
+//  Answer, refuse, or begin to read.
+void questions_on_ask(questions_t *self, const peer_t *peer,
+                      const message_t *message, const questions_self_t *about);
+
+//  A read has ended: answer it. One that is not open is ignored.
+void questions_on_read(questions_t *self, uint64_t token, status_t status,
+                       const chunk_header_t *header, buffer_t *payload);
+
+//  Say no to what could not be read: it has no request.
+void questions_refuse(questions_t *self, const peer_t *peer, status_t status);
+
+//  How many reads are open.
+size_t questions_open(const questions_t *self);
+
+#endif

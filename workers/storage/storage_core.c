@@ -1,0 +1,977 @@
+#include "storage_core.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commits.h"
+#include "holdings.h"
+#include "invariant.h"
+#include "questions.h"
+#include "tally.h"
+
+//  Deadlines of write.md R7, before patience
+enum { HELLO_MS = 500, SILENCE_MS = 3000 };
+
+//  How soon what a full queue refused is tried again, whatever the patience:
+//  it is a queue on this machine.
+enum { RETRY_MS = 10 };
+
+//  Between the forwarder's word on keep_ms and good sense
+enum { KEEP_MS = 500, KEEP_LEAST_MS = 50, KEEP_MOST_MS = 10000 };
+
+enum {
+    RECEIPT_KEYS = 500,     //  In one message: 20 KiB
+    OWED_MOST = 64 * 1024,  //  Unsent receipts; over it we are choked
+    FAULT_BYTES = 320,
+};
+
+typedef enum {
+    HELLO,      //  Of no session; says Hello
+    FLUSHING,   //  Welcomed; what is older becomes durable
+    INVENTORY,  //  Says what it holds
+    SERVING,
+    OVER,  //  Leaving or at fault: of no session, and seeks none
+} state_t;
+
+//  One epoch of which something is to be said in the inventory.
+typedef struct {
+    uint64_t stream;
+    uint64_t epoch;
+    uint64_t settled;
+    uint64_t block;  //  The first above the settled mark
+    bool held;       //  There is one; else only the mark is said
+} span_t;
+
+struct storage_core {
+    char *name;
+    char *push_at;
+    char *ask_at;
+    double patience;
+    const storage_effects_t *effects;
+    void *with;
+
+    state_t state;
+    bool leaving;  //  storage_core_drain was called
+    status_t fault;
+    char fault_text[FAULT_BYTES];
+    status_t noted;  //  The refusal of our Hello last logged
+
+    uint64_t session;
+    uint64_t term;      //  Of the session
+    uint64_t request;   //  Of the last message we said; boot * 2^32 + n
+    uint64_t welcomed;  //  Request that the last Welcome answered
+    uint64_t entered;   //  Last request said before this state of joining
+    char *receipts_at;
+
+    millis_t born;
+    millis_t heard;     //  Last sign of the session's forwarder
+    millis_t hello_at;  //  Next Hello
+    millis_t keep_at;   //  Next WorkerKeep
+    millis_t keep_ms;
+    millis_t retry_at;  //  Something waits for room in a queue
+
+    commits_t *commits;
+    questions_t *questions;
+
+    bool choked;          //  The store refused `held` with BUSY
+    chunk_header_t held;  //  Taken, waits for room in the store
+    buffer_t *held_payload;
+
+    uint64_t *streams;  //  Of the last Welcome
+    size_t streams_count;
+    holdings_t *holdings;
+    span_t *spans;
+    size_t spans_count;
+    size_t spans_room;
+    size_t span;     //  Said next
+    uint64_t block;  //  Within it, from here
+    uint32_t slot;
+
+    uint64_t tally[TALLY_COUNT];
+};
+
+static void pump(storage_core_t *self, millis_t now);
+
+static void note(storage_core_t *self, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void
+note(storage_core_t *self, int level, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    self->effects->note(self->with, level, text);
+}
+
+static void
+count(storage_core_t *self, tally_t reason)
+{
+    self->tally[reason]++;
+}
+
+static millis_t
+patient(const storage_core_t *self, millis_t span)
+{
+    return (millis_t)((double)span * self->patience);
+}
+
+static bool
+in_session(const storage_core_t *self)
+{
+    return self->state == FLUSHING || self->state == INVENTORY ||
+           self->state == SERVING;
+}
+
+static void
+retry(storage_core_t *self, millis_t now)
+{
+    self->retry_at = millis_least(self->retry_at, now + RETRY_MS);
+}
+
+/*---------------------------------------------------------------- saying */
+
+static status_t
+tell_forwarder(storage_core_t *self, message_t *message)
+{
+    message->request = ++self->request;
+    return self->effects->send_forwarder(self->with, message);
+}
+
+static Rill__V1__Space
+space_now(storage_core_t *self)
+{
+    chunkstore_space_t has = self->effects->space(self->with);
+    Rill__V1__Space space = RILL__V1__SPACE__INIT;
+    space.chunks = has.chunks;
+    space.bytes = has.bytes;
+    space.free_bytes = has.free_bytes;
+    space.space_bytes = has.space_bytes;
+    space.full = has.full;
+    return space;
+}
+
+static void
+say_hello(storage_core_t *self, millis_t now)
+{
+    chunkstore_identity_t identity = self->effects->identity(self->with);
+    Rill__V1__Space space = space_now(self);
+    Rill__V1__Hello hello = RILL__V1__HELLO__INIT;
+    hello.cluster = identity.cluster;
+    hello.store = identity.store;
+    hello.name = self->name;
+    hello.boot = identity.boot;
+    hello.term = identity.term;
+    hello.push_at = self->push_at;
+    hello.ask_at = self->ask_at;
+    hello.space = &space;
+    message_t message = MESSAGE(HELLO, hello, &hello, 0, 0);
+    status_t status = tell_forwarder(self, &message);
+    count(self, status == STATUS_OK ? TALLY_hello_said : TALLY_hello_unsaid);
+    self->hello_at = now + patient(self, HELLO_MS);
+}
+
+static void
+say_keep(storage_core_t *self, millis_t now)
+{
+    Rill__V1__Space space = space_now(self);
+    Rill__V1__WorkerKeep keep = RILL__V1__WORKER_KEEP__INIT;
+    keep.session = self->session;
+    keep.space = &space;
+    message_t message = MESSAGE(WORKER_KEEP, worker_keep, &keep, 0, 0);
+    status_t status = tell_forwarder(self, &message);
+    count(self, status == STATUS_OK ? TALLY_keep_said : TALLY_keep_unsaid);
+    self->keep_at = now + self->keep_ms;
+}
+
+static status_t
+say_leave(storage_core_t *self)
+{
+    Rill__V1__WorkerLeave leave = RILL__V1__WORKER_LEAVE__INIT;
+    leave.session = self->session;
+    message_t message = MESSAGE(WORKER_LEAVE, worker_leave, &leave, 0, 0);
+    return tell_forwarder(self, &message);
+}
+
+/*--------------------------------------------------------------- sessions */
+
+static void
+forget_owed(storage_core_t *self)
+{
+    size_t owed = commits_owed(self->commits);
+    self->tally[TALLY_receipt_over] += owed;
+    commits_said(self->commits, owed);
+}
+
+static void
+forget_held(storage_core_t *self)
+{
+    if (!self->choked)
+        return;
+    self->choked = false;
+    buffer_unref(&self->held_payload);
+    count(self, TALLY_store_left_over);
+}
+
+//  End the session, if any: nothing of it is taken or receipted any more
+//  (invariant 2). What the store took of it becomes durable all the same.
+static void
+end_session(storage_core_t *self)
+{
+    forget_owed(self);
+    forget_held(self);
+    self->session = 0;
+    self->spans_count = 0;
+}
+
+//  Seek a new session, unless this worker goes down.
+static void
+rejoin(storage_core_t *self, const char *reason, millis_t now)
+{
+    note(self, 1, "left reason=%s", reason);
+    end_session(self);
+    self->state = self->leaving ? OVER : HELLO;
+    self->entered = self->request;
+    self->hello_at = now;
+    self->noted = STATUS_OK;
+}
+
+static void
+fail(storage_core_t *self, status_t status, const char *text)
+{
+    end_session(self);
+    self->state = OVER;
+    self->fault = status;
+    snprintf(self->fault_text, sizeof(self->fault_text), "%s", text);
+}
+
+//  Make the Welcome's cluster and term durable before anything of it is
+//  answered (invariant 2).
+static status_t
+keep_term(storage_core_t *self, const Rill__V1__Welcome *welcome)
+{
+    chunkstore_identity_t identity = self->effects->identity(self->with);
+    status_t status = STATUS_OK;
+    if (identity.cluster == 0)
+        status = self->effects->set_cluster(self->with, welcome->cluster);
+    if (status == STATUS_OK && welcome->term > identity.term)
+        status = self->effects->set_term(self->with, welcome->term);
+    return status;
+}
+
+static bool
+welcome_whole(const Rill__V1__Welcome *welcome)
+{
+    return welcome->cluster != 0 && welcome->term != 0 &&
+           welcome->session != 0 && welcome->receipts_at[0] != '\0';
+}
+
+static void
+enter_session(storage_core_t *self, const Rill__V1__Welcome *welcome,
+              millis_t now)
+{
+    end_session(self);
+    self->state = FLUSHING;
+    self->session = welcome->session;
+    self->term = welcome->term;
+    self->entered = self->request;
+    self->heard = now;
+    millis_t keep = welcome->keep_ms ? welcome->keep_ms : KEEP_MS;
+    keep = keep < KEEP_LEAST_MS ? KEEP_LEAST_MS : keep;
+    self->keep_ms = millis_least(keep, KEEP_MOST_MS);
+    self->keep_at = now + self->keep_ms;
+
+    free(self->receipts_at);
+    self->receipts_at = strdup(welcome->receipts_at);
+    self->streams_count = welcome->n_streams;
+    free(self->streams);
+    self->streams = calloc(welcome->n_streams + 1, sizeof(*self->streams));
+    INVARIANT(self->receipts_at && self->streams);
+    for (size_t i = 0; i < welcome->n_streams; i++)
+        self->streams[i] = welcome->streams[i];
+    note(self, 2, "welcomed term=%" PRIu64 " session=%016" PRIx64, self->term,
+         self->session);
+}
+
+static void
+on_welcome(storage_core_t *self, const message_t *message, millis_t now)
+{
+    const Rill__V1__Welcome *welcome = message->welcome;
+    chunkstore_identity_t identity = self->effects->identity(self->with);
+    if (message->request <= self->welcomed ||
+        message->request > self->request) {
+        count(self, TALLY_forwarder_old_welcome);
+        return;
+    }
+    if (!welcome_whole(welcome)) {
+        count(self, TALLY_forwarder_bad_welcome);
+        return;
+    }
+    if (identity.cluster != 0 && welcome->cluster != identity.cluster) {
+        count(self, TALLY_forwarder_other_cluster);
+        char text[FAULT_BYTES];
+        snprintf(text, sizeof(text),
+                 "this data directory belongs to cluster %016" PRIx64
+                 ", the forwarder is of cluster %016" PRIx64
+                 "; name the right directory or an empty one",
+                 identity.cluster, welcome->cluster);
+        fail(self, STATUS_CLUSTER, text);
+        return;
+    }
+    if (welcome->term < identity.term) {
+        count(self, TALLY_forwarder_old_term);
+        note(self, 1, "old_term term=%" PRIu64 " granted=%" PRIu64,
+             welcome->term, identity.term);
+        return;
+    }
+    status_t status = keep_term(self, welcome);
+    if (status != STATUS_OK) {
+        count(self, TALLY_forwarder_not_kept);
+        note(self, 0, "term_not_kept term=%" PRIu64 " status=%s", welcome->term,
+             status_name(status));
+        return;
+    }
+    count(self, TALLY_forwarder_welcome);
+    self->welcomed = message->request;
+    enter_session(self, welcome, now);
+    pump(self, now);
+}
+
+static void
+on_kept(storage_core_t *self, const Rill__V1__WorkerKept *kept, millis_t now)
+{
+    if (!in_session(self) || kept->session != self->session ||
+        kept->term != self->term) {
+        count(self, TALLY_forwarder_old_kept);
+        return;
+    }
+    count(self, TALLY_forwarder_kept);
+    self->heard = now;
+}
+
+//  A refusal of our Hello: some mean that we can never serve, after the others
+//  we say Hello again.
+static void
+on_hello_refused(storage_core_t *self, status_t status, const char *text)
+{
+    if (!text[0])
+        text = status_text(status);
+    if (status == STATUS_CLUSTER || status == STATUS_TAKEN ||
+        status == STATUS_FENCED) {
+        fail(self, status, text);
+    } else if (status != self->noted) {
+        self->noted = status;
+        note(self, 1, "refused status=%s text=\"%s\"", status_name(status),
+             text);
+    }
+}
+
+static void
+on_refused(storage_core_t *self, const message_t *message, millis_t now)
+{
+    status_t status = message_status(message->refused->status);
+    bool ours = message->request <= self->request;
+    ours = ours && message->request > self->entered;
+    if (self->state == HELLO && ours) {
+        count(self, TALLY_forwarder_refused);
+        on_hello_refused(self, status, message->refused->text);
+    } else if (in_session(self) && ours) {
+        count(self, TALLY_forwarder_refused);
+        self->heard = now;
+        if (status == STATUS_SESSION)
+            rejoin(self, "session", now);
+        else
+            note(self, 1, "refused status=%s text=\"%s\"", status_name(status),
+                 message->refused->text);
+    } else {
+        count(self, TALLY_forwarder_old_refused);
+    }
+}
+
+void
+storage_core_on_forwarder(storage_core_t *self, const message_t *message,
+                          millis_t now)
+{
+    count(self, TALLY_forwarder_in);
+    bool welcome = message->body_case == RILL__V1__MESSAGE__BODY_WELCOME;
+    if (self->state == OVER || (self->leaving && welcome)) {
+        count(self, TALLY_forwarder_stopping);
+        return;
+    }
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_WELCOME:
+        on_welcome(self, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_WORKER_KEPT:
+        on_kept(self, message->worker_kept, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_REFUSED:
+        on_refused(self, message, now);
+        break;
+    default:
+        count(self, TALLY_forwarder_kind);
+    }
+}
+
+/*-------------------------------------------------------------- inventory */
+
+static void
+add_span(storage_core_t *self, span_t span)
+{
+    if (self->spans_count == self->spans_room) {
+        self->spans_room = self->spans_room ? self->spans_room * 2 : 16;
+        self->spans = realloc(self->spans,
+                              self->spans_room * sizeof(*self->spans));
+        INVARIANT(self->spans);
+    }
+    self->spans[self->spans_count++] = span;
+}
+
+//  The mark lies between blocks, and a record's offset is nowhere before that
+//  of its block: what begins below the mark is of a settled block.
+static bool
+find_first_open(void *arg, const chunkstore_entry_t *entry)
+{
+    span_t *span = arg;
+    if (entry->offset < span->settled)
+        return false;
+    span->block = entry->key.block;
+    span->held = true;
+    return true;
+}
+
+//  Which epochs of a stream have something above its settled mark; when none
+//  has, the mark is said with the newest epoch.
+static status_t
+survey_stream(storage_core_t *self, uint64_t stream)
+{
+    size_t most = self->effects->epochs(self->with, stream, NULL, 0);
+    uint64_t *epochs = calloc(most + 1, sizeof(*epochs));
+    INVARIANT(epochs);
+    size_t found = self->effects->epochs(self->with, stream, epochs, most);
+    INVARIANT(found == most);
+    size_t before = self->spans_count;
+    status_t status = STATUS_OK;
+    for (size_t i = 0; i < most && status == STATUS_OK; i++) {
+        span_t span = {
+            .stream = stream,
+            .epoch = epochs[i],
+            .settled = self->effects->settled(self->with, stream),
+        };
+        status = self->effects->walk_back(self->with, stream, epochs[i],
+                                          find_first_open, &span);
+        bool last = i + 1 == most && self->spans_count == before;
+        if (span.held || last)
+            add_span(self, span);
+    }
+    free(epochs);
+    return status;
+}
+
+static status_t
+survey(storage_core_t *self)
+{
+    self->spans_count = 0;
+    self->span = 0;
+    for (size_t i = 0; i < self->streams_count; i++) {
+        status_t status = survey_stream(self, self->streams[i]);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+//  A walk that fills one inventory message from where the last one ended.
+typedef struct {
+    storage_core_t *core;
+    uint64_t block;
+    uint32_t slot;
+    bool full;
+} fill_t;
+
+static bool
+fill_holdings(void *arg, const chunkstore_entry_t *entry)
+{
+    fill_t *fill = arg;
+    const chunk_key_t *key = &entry->key;
+    if (key->block == fill->block && key->slot < fill->slot)
+        return true;
+    fill->full = !holdings_add(fill->core->holdings, key->block, key->slot);
+    fill->block = key->block;
+    fill->slot = key->slot;
+    return !fill->full;
+}
+
+//  Where the next message would begin.
+typedef struct {
+    size_t span;
+    uint64_t block;
+    uint32_t slot;
+} place_t;
+
+//  Fill `holdings` with as much as one message takes; `place` moves on.
+static status_t
+fill_message(storage_core_t *self, place_t *place)
+{
+    holdings_clear(self->holdings);
+    while (place->span < self->spans_count) {
+        const span_t *span = &self->spans[place->span];
+        if (!holdings_begin(self->holdings, span->stream, span->epoch,
+                            span->settled))
+            return STATUS_OK;
+        fill_t fill = { self, place->block, place->slot, false };
+        if (fill.block < span->block) {
+            fill.block = span->block;
+            fill.slot = 0;
+        }
+        status_t status = STATUS_OK;
+        if (span->held)
+            status = self->effects->walk(self->with, span->stream, span->epoch,
+                                         fill.block, fill_holdings, &fill);
+        if (status != STATUS_OK)
+            return status;
+        if (fill.full) {
+            place->block = fill.block;
+            place->slot = fill.slot;
+            return STATUS_OK;
+        }
+        *place = (place_t){ .span = place->span + 1 };
+    }
+    return STATUS_OK;
+}
+
+//  Send what is left of the inventory, as far as the socket takes it.
+static status_t
+say_inventory(storage_core_t *self, millis_t now)
+{
+    while (self->state == INVENTORY) {
+        place_t place = { self->span, self->block, self->slot };
+        status_t status = fill_message(self, &place);
+        if (status != STATUS_OK)
+            return status;
+        bool done = place.span == self->spans_count;
+        Rill__V1__Inventory inventory = *holdings_say(self->holdings,
+                                                      self->session, done);
+        message_t message = MESSAGE(INVENTORY, inventory, &inventory, 0, 0);
+        if (tell_forwarder(self, &message) != STATUS_OK) {
+            retry(self, now);
+            return STATUS_OK;
+        }
+        self->span = place.span;
+        self->block = place.block;
+        self->slot = place.slot;
+        if (done)
+            self->state = SERVING;
+    }
+    return STATUS_OK;
+}
+
+static void
+join(storage_core_t *self, millis_t now)
+{
+    status_t status = STATUS_OK;
+    if (self->state == FLUSHING) {
+        self->effects->open_receipts(self->with, self->receipts_at);
+        self->state = INVENTORY;
+        self->block = 0;
+        self->slot = 0;
+        status = survey(self);
+    }
+    if (status == STATUS_OK)
+        status = say_inventory(self, now);
+    if (status != STATUS_OK) {
+        count(self, TALLY_session_unreadable);
+        note(self, 0, "inventory_unreadable status=%s", status_name(status));
+        rejoin(self, "inventory", now);
+        self->hello_at = now + patient(self, HELLO_MS);
+    } else if (self->state == SERVING) {
+        count(self, TALLY_session_served);
+        self->noted = STATUS_OK;
+        note(self, 1, "joined term=%" PRIu64 " session=%016" PRIx64, self->term,
+             self->session);
+    }
+}
+
+/*----------------------------------------------------------------- chunks */
+
+//  Give a chunk to the store. False: it takes none now.
+static bool
+append(storage_core_t *self, const chunk_header_t *header, buffer_t *payload,
+       millis_t now)
+{
+    //  It waits before the store can tell: a store may be that fast.
+    bool added = commits_add(self->commits, header->key);
+    status_t status = self->effects->append(self->with, header, payload, now);
+    if (status == STATUS_OK) {
+        count(self, TALLY_store_taken);
+        return true;
+    }
+    if (added)
+        commits_remove(self->commits, header->key);
+    if (status == STATUS_BUSY)
+        return false;
+    count(self, TALLY_store_failed);
+    commits_owe(self->commits, header->key, status);
+    return true;
+}
+
+//  Why a Store is not to be looked at further, or TALLY_COUNT.
+static tally_t
+fenced(const storage_core_t *self, const message_t *message)
+{
+    if (message->body_case != RILL__V1__MESSAGE__BODY_STORE)
+        return TALLY_store_kind;
+    if (self->leaving || self->state == OVER)
+        return TALLY_store_stopping;
+    if (self->state != SERVING)
+        return TALLY_store_early;
+    if (message->store->term != self->term)
+        return TALLY_store_old_term;
+    if (message->store->session != self->session)
+        return TALLY_store_old_session;
+    if (storage_core_choked(self))
+        return TALLY_store_choked;
+    return TALLY_COUNT;
+}
+
+void
+storage_core_on_store(storage_core_t *self, const message_t *message,
+                      buffer_t *payload, millis_t now)
+{
+    count(self, TALLY_store_in);
+    tally_t reason = fenced(self, message);
+    if (reason != TALLY_COUNT) {
+        count(self, reason);
+        return;
+    }
+    self->heard = now;
+    chunk_header_t header;
+    if (!message->store->chunk ||
+        message_to_chunk(message->store->chunk, &header) != STATUS_OK) {
+        count(self, TALLY_store_header);
+        return;
+    }
+    size_t length = payload ? buffer_size(payload) : 0;
+    if (length != header.length) {
+        count(self, TALLY_store_length);
+        commits_owe(self->commits, header.key, STATUS_CORRUPT);
+    } else if (!append(self, &header, payload, now)) {
+        count(self, TALLY_choked);
+        self->choked = true;
+        self->held = header;
+        self->held_payload = buffer_ref(payload);
+    }
+    pump(self, now);
+}
+
+//  The chunk that waits for room.
+static void
+append_held(storage_core_t *self, millis_t now)
+{
+    if (!append(self, &self->held, self->held_payload, now)) {
+        retry(self, now);
+        return;
+    }
+    self->choked = false;
+    buffer_unref(&self->held_payload);
+}
+
+//  One Receipt with as many of the owed words as it takes; it has one status
+//  for what failed.
+static size_t
+say_receipt(storage_core_t *self)
+{
+    Rill__V1__ChunkKey keys[RECEIPT_KEYS];
+    Rill__V1__ChunkKey *stored[RECEIPT_KEYS], *failed[RECEIPT_KEYS];
+    const commit_t *owed = commits_first(self->commits);
+    size_t most = commits_owed(self->commits);
+    Rill__V1__Receipt receipt = RILL__V1__RECEIPT__INIT;
+    status_t why = STATUS_OK;
+    size_t said = 0;
+    for (; said < most && said < RECEIPT_KEYS; said++) {
+        status_t status = owed[said].status;
+        if (status != STATUS_OK && why != STATUS_OK && status != why)
+            break;
+        keys[said] = message_from_key(owed[said].key);
+        if (status == STATUS_OK) {
+            stored[receipt.n_stored++] = &keys[said];
+        } else {
+            failed[receipt.n_failed++] = &keys[said];
+            why = status;
+        }
+    }
+    receipt.term = self->term;
+    receipt.session = self->session;
+    receipt.store = self->effects->identity(self->with).store;
+    receipt.stored = stored;
+    receipt.failed = failed;
+    receipt.status = (Rill__V1__Status)why;
+    message_t message = MESSAGE(RECEIPT, receipt, &receipt, 0, 0);
+    if (self->effects->send_receipt(self->with, &message) != STATUS_OK) {
+        count(self, TALLY_receipt_unsent);
+        return 0;
+    }
+    count(self, TALLY_receipt_sent);
+    self->tally[TALLY_receipt_stored] += receipt.n_stored;
+    self->tally[TALLY_receipt_failed] += receipt.n_failed;
+    return said;
+}
+
+static void
+say_receipts(storage_core_t *self, millis_t now)
+{
+    while (commits_owed(self->commits) > 0) {
+        size_t said = say_receipt(self);
+        if (said == 0) {
+            retry(self, now);
+            return;
+        }
+        commits_said(self->commits, said);
+    }
+}
+
+//  Leave, once everything that was taken is durable and receipted: a receipt
+//  after the session's end would be nobody's.
+static void
+leave(storage_core_t *self, millis_t now)
+{
+    if (self->choked || commits_waiting(self->commits) > 0 ||
+        commits_owed(self->commits) > 0)
+        return;
+    if (say_leave(self) != STATUS_OK) {
+        retry(self, now);
+        return;
+    }
+    end_session(self);
+    self->state = OVER;
+}
+
+//  Do what can be done now; what a full queue hinders is tried again.
+static void
+pump(storage_core_t *self, millis_t now)
+{
+    if (self->choked)
+        append_held(self, now);
+    bool flushed = commits_waiting(self->commits) == 0;
+    if (self->state == INVENTORY || (self->state == FLUSHING && flushed))
+        join(self, now);
+    if (self->state == SERVING)
+        say_receipts(self, now);
+    if (self->leaving && self->state == SERVING)
+        leave(self, now);
+}
+
+//  A word of the store about a key: it is owed to the forwarder of the session
+//  that the key was taken in, which is ours when we serve (invariant 3).
+static void
+settle(storage_core_t *self, chunk_key_t key, status_t status)
+{
+    if (!commits_remove(self->commits, key))
+        count(self, TALLY_unasked);
+    else if (self->state == SERVING)
+        commits_owe(self->commits, key, status);
+    else
+        count(self, TALLY_receipt_over);
+}
+
+void
+storage_core_on_durable(storage_core_t *self, const chunk_key_t *keys,
+                        size_t keys_count, millis_t now)
+{
+    self->tally[TALLY_durable] += keys_count;
+    for (size_t i = 0; i < keys_count; i++)
+        settle(self, keys[i], STATUS_OK);
+    pump(self, now);
+}
+
+void
+storage_core_on_failed(storage_core_t *self, const chunk_key_t *keys,
+                       size_t keys_count, status_t status, millis_t now)
+{
+    INVARIANT(status != STATUS_OK);
+    self->tally[TALLY_failed] += keys_count;
+    note(self, 0, "not_stored chunks=%zu status=%s", keys_count,
+         status_name(status));
+    for (size_t i = 0; i < keys_count; i++)
+        settle(self, keys[i], status);
+    pump(self, now);
+}
+
+/*-------------------------------------------------------------- questions */
+
+static const char *
+state_word(const storage_core_t *self)
+{
+    switch (self->state) {
+    case FLUSHING:
+    case INVENTORY:
+        return "joining";
+    case SERVING:
+        return self->effects->space(self->with).full ? "full" : "live";
+    default:
+        return "away";
+    }
+}
+
+void
+storage_core_on_ask(storage_core_t *self, const peer_t *peer,
+                    const message_t *message, millis_t now)
+{
+    count(self, TALLY_ask_in);
+    questions_self_t about = {
+        .name = self->name,
+        .state = state_word(self),
+        .unreceipted = commits_waiting(self->commits) +
+                       commits_owed(self->commits),
+        .uptime = now - self->born,
+        .stopping = self->leaving,
+    };
+    questions_on_ask(self->questions, peer, message, &about);
+}
+
+void
+storage_core_on_bad(storage_core_t *self, const peer_t *peer, status_t status,
+                    millis_t now)
+{
+    (void)now;
+    count(self, TALLY_bad_in);
+    if (peer && peer->size > 0)
+        questions_refuse(self->questions, peer, status);
+}
+
+void
+storage_core_on_read(storage_core_t *self, uint64_t token, status_t status,
+                     const chunk_header_t *header, buffer_t *payload,
+                     millis_t now)
+{
+    (void)now;
+    questions_on_read(self->questions, token, status, header, payload);
+}
+
+/*------------------------------------------------------------------- life */
+
+storage_core_t *
+storage_core_new(const storage_settings_t *settings,
+                 const storage_effects_t *effects, void *with, millis_t now)
+{
+    INVARIANT(settings->patience > 0);
+    storage_core_t *self = calloc(1, sizeof(*self));
+    INVARIANT(self);
+    self->name = strdup(settings->name);
+    self->push_at = strdup(settings->push_at);
+    self->ask_at = strdup(settings->ask_at);
+    INVARIANT(self->name && self->push_at && self->ask_at);
+    self->patience = settings->patience;
+    self->effects = effects;
+    self->with = with;
+    self->commits = commits_new();
+    self->holdings = holdings_new();
+    self->questions = questions_new(effects, with, self->tally);
+    self->state = HELLO;
+    self->born = now;
+    self->hello_at = now;
+    self->retry_at = MILLIS_NEVER;
+    //  A boot's requests are its own: an answer to an earlier one is old.
+    self->request = effects->identity(with).boot << 32;
+    self->welcomed = self->request;
+    return self;
+}
+
+void
+storage_core_destroy(storage_core_t **self_p)
+{
+    storage_core_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    commits_destroy(&self->commits);
+    holdings_destroy(&self->holdings);
+    questions_destroy(&self->questions);
+    buffer_unref(&self->held_payload);
+    free(self->spans);
+    free(self->streams);
+    free(self->receipts_at);
+    free(self->name);
+    free(self->push_at);
+    free(self->ask_at);
+    free(self);
+}
+
+//  A session that does not serve yet has nothing to receipt: it ends at once.
+static void
+begin_to_leave(storage_core_t *self)
+{
+    self->leaving = true;
+    note(self, 1, "leaving waiting=%zu", commits_waiting(self->commits));
+    if (self->state == SERVING)
+        return;
+    if (in_session(self))
+        (void)say_leave(self);
+    end_session(self);
+    self->state = OVER;
+}
+
+bool
+storage_core_drain(storage_core_t *self, millis_t now)
+{
+    if (!self->leaving)
+        begin_to_leave(self);
+    pump(self, now);
+    return self->state == OVER && commits_waiting(self->commits) == 0 &&
+           questions_open(self->questions) == 0;
+}
+
+bool
+storage_core_ready(const storage_core_t *self)
+{
+    return self->state == SERVING && !self->leaving;
+}
+
+bool
+storage_core_choked(const storage_core_t *self)
+{
+    return self->choked || commits_owed(self->commits) >= OWED_MOST;
+}
+
+status_t
+storage_core_fault(const storage_core_t *self, const char **text_r)
+{
+    if (text_r)
+        *text_r = self->fault_text;
+    return self->fault;
+}
+
+millis_t
+storage_core_due(const storage_core_t *self)
+{
+    millis_t due = self->retry_at;
+    if (self->state == HELLO)
+        due = millis_least(due, self->hello_at);
+    if (in_session(self)) {
+        due = millis_least(due, self->keep_at);
+        due = millis_least(due, self->heard + patient(self, SILENCE_MS));
+    }
+    return due;
+}
+
+void
+storage_core_sweep(storage_core_t *self, millis_t now)
+{
+    if (in_session(self) && now >= self->heard + patient(self, SILENCE_MS)) {
+        count(self, TALLY_session_silent);
+        rejoin(self, "silence", now);
+    }
+    if (self->state == HELLO && now >= self->hello_at)
+        say_hello(self, now);
+    if (in_session(self) && now >= self->keep_at)
+        say_keep(self, now);
+    if (now >= self->retry_at) {
+        self->retry_at = MILLIS_NEVER;
+        pump(self, now);
+    }
+}
