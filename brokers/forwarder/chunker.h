@@ -23,12 +23,12 @@ typedef struct chunker chunker_t;
 
 typedef struct {
     kind_t kind;
-    uint32_t chunk_bytes;    //  Set by hand; 0: by the rule
-    uint32_t recorded_bytes; //  0: 256 KiB
-    uint32_t buffer_ms;      //  Live; 0: 200
-    uint32_t floor_bytes;    //  Live; 0: 16 KiB
-    uint32_t ceiling_bytes;  //  Live; 0: 1 MiB
-    uint64_t rate_bytes;     //  Live: a second, expected; 0: unknown
+    uint32_t chunk_bytes;     //  Set by hand; 0: by the rule
+    uint32_t recorded_bytes;  //  0: 256 KiB
+    uint32_t buffer_ms;       //  Live; 0: 200
+    uint32_t floor_bytes;     //  Live; 0: 16 KiB
+    uint32_t ceiling_bytes;   //  Live; 0: 1 MiB
+    uint64_t rate_bytes;      //  Live: a second, expected; 0: unknown
     bool size_known;
     uint64_t size;  //  Whole size, from offset 0 of this source's bytes
     uint64_t base;  //  Offset of this source's first byte
@@ -53,12 +53,15 @@ chunker_t *chunker_new(const chunker_settings_t *settings, uint64_t next,
                        chunker_cut_fn *cut, void *with);
 void chunker_destroy(chunker_t **self_p);
 
-//  The next chunk cut will be slot `slot` of a block of `k` data slots. The
-//  owner says it whenever it changes (a chunk was dealt, a block begun anew).
+//  The next chunk cut will be slot `slot` of a block of `k` data slots. From
+//  there slots are counted on by themselves; the owner says it whenever it is
+//  otherwise (a block was filled up or begun anew), also from inside the cut.
 void chunker_block(chunker_t *self, unsigned slot, unsigned k);
 
-//  Take the bytes of `piece` (a reference is taken where they are kept).
-//  created = max(last, wall_us). Marks lie within the piece.
+//  Take the bytes of `piece` (a reference is taken where they are kept: whole
+//  chunks of it are passed on as they lie). A chunk is created when it is cut:
+//  created = max(last, wall_us). Marks lie within the piece; what is more than
+//  LIMIT_MARKS in a chunk, or elsewhere, is dropped.
 void chunker_take(chunker_t *self, buffer_t *piece, const mark_t *marks,
                   size_t marks_count, millis_t now, micros_t wall_us);
 
