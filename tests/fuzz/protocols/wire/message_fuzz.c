@@ -34,8 +34,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     buffer_t *packed = message_pack(message);
     if (packed) {
         message_t *again = NULL;
-        if (message_unpack(buffer_bytes(packed), buffer_size(packed),
-                           &again) == STATUS_OK)
+        if (message_unpack(buffer_bytes(packed), buffer_size(packed), &again) ==
+            STATUS_OK)
             INVARIANT(again->body_case == message->body_case);
         message_free(&again);
         buffer_unref(&packed);
