@@ -40,7 +40,8 @@ status_t sockets_open(socket_kind_t kind, const char *endpoint,
 //  Where a bound socket really is, its port resolved.
 void sockets_bound(zsock_t *socket, char endpoint_r[ENDPOINT_BYTES]);
 
-//  Close at once: nothing queued is sent (R6). Nulls the pointer.
+//  Close at once: nothing queued is sent (R6). Nulls the pointer. The port of
+//  a bound one is free soon after, not yet when this returns.
 void sockets_drop(zsock_t **socket_p);
 
 //  Watch a connected socket: the returned PAIR socket is readable when its

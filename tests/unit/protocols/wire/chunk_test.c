@@ -94,7 +94,9 @@ a_flip_of_any_bit_is_caught(void)
     chunk_header_pack(&header, form);
     for (int bit = 0; bit < CHUNK_HEADER_BYTES * 8; bit++) {
         form[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        CHECK(chunk_header_unpack(form, &back) != STATUS_OK);
+        status_t status = chunk_header_unpack(form, &back);
+        //  Magic and version are looked at before the CRC.
+        CHECK(bit < 48 ? status != STATUS_OK : status == STATUS_CORRUPT);
         CHECK(memcmp(&back, &untouched, sizeof(back)) == 0);
         form[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }

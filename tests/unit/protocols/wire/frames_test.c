@@ -167,6 +167,243 @@ payload_is_lent_and_not_copied(void)
     part(&pair);
 }
 
+//  A stranger's DEALER at our front, and what we make of its next message.
+typedef struct {
+    zsock_t *stranger, *front;
+} stranger_t;
+
+static stranger_t
+stranger_at(const char *at)
+{
+    stranger_t self;
+    char endpoint[ENDPOINT_BYTES];
+    CHECK(sockets_open(SOCKET_FRONT, at, &self.front) == STATUS_OK);
+    sockets_bound(self.front, endpoint);
+    self.stranger = zsock_new(ZMQ_DEALER);
+    CHECK(zsock_connect(self.stranger, "%s", endpoint) == 0);
+    return self;
+}
+
+static void
+leave(stranger_t *self)
+{
+    sockets_drop(&self->stranger);
+    sockets_drop(&self->front);
+}
+
+//  Send raw parts, the last one last.
+static void
+raw(zsock_t *socket, const void *bytes, size_t size, bool more)
+{
+    int flags = more ? ZMQ_SNDMORE : 0;
+    CHECK(zmq_send(zsock_resolve(socket), bytes, size, flags) == (int)size);
+}
+
+static const uint8_t KEEP[] = {
+    8, 1, 0x11, 9, 0, 0, 0, 0, 0, 0, 0, 0xc2, 1, 0
+};  //  source_keep
+static const uint8_t PIECE[] = {
+    8, 1, 0x11, 9, 0, 0, 0, 0, 0, 0, 0, 0xb2, 1, 0
+};  //  piece
+static const uint8_t NEWER[] = {
+    8, 2, 0x11, 9, 0, 0, 0, 0, 0, 0, 0, 0xc2, 1, 0
+};  //  version 2
+static const uint8_t STRANGE[] = { 8, 1, 0x11, 9, 0,    0,   0,
+                                   0, 0, 0,    0, 0xc2, 0xc, 0 };  //  body 200
+
+//  What was just sent is `status`; a good message behind it is read cleanly.
+static bool
+told(stranger_t *self, status_t status, uint64_t request)
+{
+    received_t got;
+    if (hear(self->front, &got) != status || got.request != request)
+        return false;
+    if (got.message || got.payload)
+        return false;
+    bool from_somebody = got.peer.size > 0;
+    raw(self->stranger, "", 0, true);
+    raw(self->stranger, KEEP, sizeof(KEEP), false);
+    if (hear(self->front, &got) != STATUS_OK)
+        return false;
+    frames_release(&got);
+    return from_somebody;
+}
+
+static void
+a_wrong_shape_is_swallowed_and_its_sender_told(void)
+{
+    stranger_t at = stranger_at(ANY);
+    zsock_t *s = at.stranger;
+    raw(s, "", 0, false);
+    CHECK(told(&at, STATUS_MALFORMED, 0));
+    raw(s, "", 0, true), raw(s, "junk", 4, false);
+    CHECK(told(&at, STATUS_MALFORMED, 0));
+    raw(s, "", 0, true), raw(s, NEWER, sizeof(NEWER), false);
+    CHECK(told(&at, STATUS_VERSION, 9));
+    raw(s, "", 0, true), raw(s, STRANGE, sizeof(STRANGE), true);
+    raw(s, "payload", 7, false);
+    CHECK(told(&at, STATUS_KIND, 9));
+    //  Payload where none belongs, none where it belongs, more than one.
+    raw(s, "", 0, true), raw(s, KEEP, sizeof(KEEP), true);
+    raw(s, "x", 1, false);
+    CHECK(told(&at, STATUS_MALFORMED, 9));
+    raw(s, "", 0, true), raw(s, PIECE, sizeof(PIECE), false);
+    CHECK(told(&at, STATUS_MALFORMED, 9));
+    raw(s, "", 0, true), raw(s, PIECE, sizeof(PIECE), true);
+    raw(s, "x", 1, true), raw(s, "y", 1, false);
+    CHECK(told(&at, STATUS_MALFORMED, 9));
+    leave(&at);
+}
+
+static void
+a_head_or_payload_over_its_limit_is_swallowed(void)
+{
+    //  Inside the process no MAXMSGSIZE guards us.
+    stranger_t at = stranger_at(INSIDE);
+    static uint8_t large[LIMIT_PAYLOAD_BYTES + 1];
+    raw(at.stranger, "", 0, true);
+    raw(at.stranger, large, LIMIT_HEAD_BYTES + 1, false);
+    CHECK(told(&at, STATUS_TOO_LARGE, 0));
+    raw(at.stranger, "", 0, true);
+    raw(at.stranger, PIECE, sizeof(PIECE), true);
+    raw(at.stranger, large, sizeof(large), false);
+    CHECK(told(&at, STATUS_TOO_LARGE, 9));
+    leave(&at);
+}
+
+//  A message of which not even the way back can be read.
+static void
+nobody(stranger_t *self)
+{
+    received_t got;
+    CHECK(hear(self->front, &got) == STATUS_MALFORMED);
+    CHECK(got.peer.size == 0 && !got.message);
+    CHECK(frames_receive(self->front, &got) == STATUS_LATE);
+}
+
+static void
+a_way_back_without_end_or_too_long_is_nobody(void)
+{
+    stranger_t at = stranger_at(ANY);
+    raw(at.stranger, KEEP, sizeof(KEEP), false);
+    nobody(&at);
+    static const uint8_t hop[LIMIT_PEER_BYTES] = { 1 };
+    raw(at.stranger, hop, sizeof(hop), true);
+    raw(at.stranger, "", 0, true);
+    raw(at.stranger, KEEP, sizeof(KEEP), false);
+    nobody(&at);
+    for (int i = 0; i < FRAMES_PARTS - 1; i++)
+        raw(at.stranger, "h", 1, i + 1 < FRAMES_PARTS - 1);
+    nobody(&at);
+    leave(&at);
+}
+
+static void
+a_path_through_other_routers_is_kept_and_found_again(void)
+{
+    stranger_t at = stranger_at(ANY);
+    raw(at.stranger, "first", 5, true), raw(at.stranger, "2", 1, true);
+    raw(at.stranger, "", 0, true), raw(at.stranger, KEEP, sizeof(KEEP), false);
+    received_t got;
+    CHECK(hear(at.front, &got) == STATUS_OK);
+    say(at.front, &got.peer, got.message, NULL);
+    frames_release(&got);
+    CHECK(wait_for(at.stranger, ZMQ_POLLIN));
+    static const char *const wanted[] = { "first", "2", "" };
+    char bytes[64];
+    for (int i = 0; i < 3; i++) {
+        int size = zmq_recv(zsock_resolve(at.stranger), bytes, 64, 0);
+        CHECK(size == (int)strlen(wanted[i]));
+        CHECK(memcmp(bytes, wanted[i], strlen(wanted[i])) == 0);
+    }
+    CHECK(zmq_recv(zsock_resolve(at.stranger), bytes, 64, 0) == sizeof(KEEP));
+    CHECK(memcmp(bytes, KEEP, sizeof(KEEP)) == 0);
+    leave(&at);
+}
+
+static void
+a_multipart_of_thousands_is_swallowed_a_call_at_a_time(void)
+{
+    enum { PARTS = 10000 };
+    stranger_t at = stranger_at(ANY);
+    raw(at.stranger, "", 0, true);
+    for (int i = 1; i < PARTS; i++)
+        raw(at.stranger, KEEP, sizeof(KEEP), true);
+    raw(at.stranger, KEEP, sizeof(KEEP), false);
+    raw(at.stranger, "", 0, true);
+    raw(at.stranger, KEEP, sizeof(KEEP), false);
+
+    received_t got;
+    CHECK(hear(at.front, &got) == STATUS_TOO_LARGE && got.peer.size > 0);
+    int calls = 1;
+    status_t status;
+    while ((status = hear(at.front, &got)) == STATUS_TOO_LARGE) {
+        CHECK(got.peer.size == 0);
+        calls++;
+    }
+    CHECK(status == STATUS_OK && calls > PARTS / FRAMES_PARTS);
+    frames_release(&got);
+    leave(&at);
+}
+
+static void
+a_peer_that_is_gone_or_full_is_told_and_nothing_was_sent(void)
+{
+    zsock_t *front;
+    CHECK(sockets_open(SOCKET_FRONT, INSIDE, &front) == STATUS_OK);
+    zsock_t *slow = zsock_new(ZMQ_DEALER);
+    zmq_setsockopt(zsock_resolve(slow), ZMQ_ROUTING_ID, "slow", 4);
+    CHECK(zsock_connect(slow, "%s", INSIDE) == 0);
+    peer_t peer = { .size = 5, .bytes = "\4slow" };
+    peer_t stranger = { .size = 5, .bytes = "\4nope" };
+    peer_t no_one = { .size = 0 };
+    Rill__V1__Answer answer = RILL__V1__ANSWER__INIT;
+    message_t said = MESSAGE(ANSWER, answer, &answer, 1, 1);
+    bool freed = false;
+    static uint8_t lent[100];
+    buffer_t *bytes = buffer_wrap(lent, sizeof(lent), note_free, &freed);
+    CHECK(frames_send(front, &stranger, &said, bytes) == STATUS_UNREACHABLE);
+    CHECK(frames_send(front, &no_one, &said, bytes) == STATUS_UNREACHABLE);
+    int sent = 0;
+    status_t status;
+    while ((status = frames_send(front, &peer, &said, bytes)) == STATUS_OK)
+        sent++;
+    CHECK(status == STATUS_BUSY && sent >= 1000);
+    for (int i = 0; i < sent; i++) {
+        zmsg_t *whole = zmsg_recv(slow);
+        CHECK(zmsg_size(whole) == 3);
+        zmsg_destroy(&whole);
+    }
+    CHECK(!(zsock_events(slow) & ZMQ_POLLIN) && !freed);
+    buffer_unref(&bytes);
+    CHECK(freed);
+    sockets_drop(&slow);
+    sockets_drop(&front);
+}
+
+static void
+a_push_without_a_worker_takes_nothing(void)
+{
+    zsock_t *push;
+    CHECK(sockets_open(SOCKET_PUSH, INSIDE, &push) == STATUS_OK);
+    Rill__V1__Store store = RILL__V1__STORE__INIT;
+    message_t chunk = MESSAGE(STORE, store, &store, 0, 0);
+    CHECK(frames_send(push, NULL, &chunk, NULL) == STATUS_BUSY);
+    sockets_drop(&push);
+}
+
+static void
+a_head_over_its_limit_is_not_sent(void)
+{
+    pair_t pair = join(SOCKET_FRONT, SOCKET_ASK, INSIDE);
+    static char text[LIMIT_HEAD_BYTES + 1];
+    memset(text, 't', LIMIT_HEAD_BYTES);
+    Rill__V1__Refused refused = message_refusal(STATUS_BUSY, text, 0);
+    message_t said = MESSAGE(REFUSED, refused, &refused, 0, 0);
+    CHECK(frames_send(pair.far, NULL, &said, NULL) == STATUS_TOO_LARGE);
+    part(&pair);
+}
+
 int
 main(void)
 {
@@ -176,5 +413,21 @@ main(void)
          "pushed chunks and receipts pass without an envelope");
     CASE(payload_is_lent_and_not_copied,
          "frames 1: payload is lent to the socket and to its receiver");
+    CASE(a_wrong_shape_is_swallowed_and_its_sender_told,
+         "frames 2: a wrong shape is swallowed and its sender known");
+    CASE(a_head_or_payload_over_its_limit_is_swallowed,
+         "frames 2, invariant 18: what is over its limit is swallowed");
+    CASE(a_way_back_without_end_or_too_long_is_nobody,
+         "frames 2: a way back without end, or too long, is nobody's");
+    CASE(a_path_through_other_routers_is_kept_and_found_again,
+         "a path through other routers is kept and found again");
+    CASE(a_multipart_of_thousands_is_swallowed_a_call_at_a_time,
+         "frames 2, invariant 18: a long multipart is swallowed in steps");
+    CASE(a_peer_that_is_gone_or_full_is_told_and_nothing_was_sent,
+         "invariant 21: a peer gone or full is told, its payload let go");
+    CASE(a_push_without_a_worker_takes_nothing,
+         "a push without a worker takes nothing");
+    CASE(a_head_over_its_limit_is_not_sent,
+         "a head over its limit is not sent");
     return proof_end();
 }
