@@ -11,7 +11,17 @@ typedef struct {
 } pair_t;
 
 static const char *const ANY = "tcp://127.0.0.1:0";
-static const char *const INSIDE = "inproc://frames-test";
+
+//  A place inside the process; a new one each time, for libzmq forgets a closed
+//  one in its own time.
+static const char *
+inside(void)
+{
+    static char place[ENDPOINT_BYTES];
+    static int places;
+    snprintf(place, sizeof(place), "inproc://frames-%d", places++);
+    return place;
+}
 
 static pair_t
 join(socket_kind_t bound, socket_kind_t connected, const char *at)
@@ -102,7 +112,7 @@ questions_and_answers_pass_with_payload_of_any_size(void)
 {
     static const size_t sizes[] = { 0,    1,    33,   34,
                                     4095, 4096, 8192, LIMIT_PAYLOAD_BYTES };
-    const char *places[] = { ANY, INSIDE };
+    const char *places[] = { ANY, inside() };
     for (int p = 0; p < 2; p++) {
         pair_t pair = join(SOCKET_FRONT, SOCKET_ASK, places[p]);
         for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
@@ -150,7 +160,7 @@ note_free(void *done)
 static void
 payload_is_lent_and_not_copied(void)
 {
-    pair_t pair = join(SOCKET_PULL, SOCKET_PUSH, INSIDE);
+    pair_t pair = join(SOCKET_PULL, SOCKET_PUSH, inside());
     static uint8_t lent[FRAMES_COPIED_BYTES];
     bool done = false;
     buffer_t *bytes = buffer_wrap(lent, sizeof(lent), note_free, &done);
@@ -259,7 +269,7 @@ static void
 a_head_or_payload_over_its_limit_is_swallowed(void)
 {
     //  Inside the process no MAXMSGSIZE guards us.
-    stranger_t at = stranger_at(INSIDE);
+    stranger_t at = stranger_at(inside());
     static uint8_t large[LIMIT_PAYLOAD_BYTES + 1];
     raw(at.stranger, "", 0, true);
     raw(at.stranger, large, LIMIT_HEAD_BYTES + 1, false);
@@ -350,10 +360,11 @@ static void
 a_peer_that_is_gone_or_full_is_told_and_nothing_was_sent(void)
 {
     zsock_t *front;
-    CHECK(sockets_open(SOCKET_FRONT, INSIDE, &front) == STATUS_OK);
+    const char *at = inside();
+    CHECK(sockets_open(SOCKET_FRONT, at, &front) == STATUS_OK);
     zsock_t *slow = zsock_new(ZMQ_DEALER);
     zmq_setsockopt(zsock_resolve(slow), ZMQ_ROUTING_ID, "slow", 4);
-    CHECK(zsock_connect(slow, "%s", INSIDE) == 0);
+    CHECK(zsock_connect(slow, "%s", at) == 0);
     peer_t peer = { .size = 5, .bytes = "\4slow" };
     peer_t stranger = { .size = 5, .bytes = "\4nope" };
     peer_t no_one = { .size = 0 };
@@ -385,7 +396,8 @@ static void
 a_push_without_a_worker_takes_nothing(void)
 {
     zsock_t *push;
-    CHECK(sockets_open(SOCKET_PUSH, INSIDE, &push) == STATUS_OK);
+    const char *nowhere = "tcp://127.0.0.1:1";
+    CHECK(sockets_open(SOCKET_PUSH, nowhere, &push) == STATUS_OK);
     Rill__V1__Store store = RILL__V1__STORE__INIT;
     message_t chunk = MESSAGE(STORE, store, &store, 0, 0);
     CHECK(frames_send(push, NULL, &chunk, NULL) == STATUS_BUSY);
@@ -395,7 +407,7 @@ a_push_without_a_worker_takes_nothing(void)
 static void
 a_head_over_its_limit_is_not_sent(void)
 {
-    pair_t pair = join(SOCKET_FRONT, SOCKET_ASK, INSIDE);
+    pair_t pair = join(SOCKET_FRONT, SOCKET_ASK, inside());
     static char text[LIMIT_HEAD_BYTES + 1];
     memset(text, 't', LIMIT_HEAD_BYTES);
     Rill__V1__Refused refused = message_refusal(STATUS_BUSY, text, 0);
