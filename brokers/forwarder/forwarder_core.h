@@ -79,8 +79,8 @@ void forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
                               const message_t *message, buffer_t *payload,
                               millis_t now);
 //  A Receipt came.
-void forwarder_core_on_receipt(forwarder_core_t *self,
-                               const message_t *message, millis_t now);
+void forwarder_core_on_receipt(forwarder_core_t *self, const message_t *message,
+                               millis_t now);
 //  The connection to a worker broke.
 void forwarder_core_on_disconnect(forwarder_core_t *self, uint64_t worker,
                                   millis_t now);

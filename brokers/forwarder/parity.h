@@ -45,7 +45,7 @@ typedef struct {
 //  bytes (the longest content; header, payload, zeros) which the caller owns.
 //  STATUS_OK; STATUS_MISS: fewer than k parts; STATUS_ARGUMENT: a part longer
 //  than the parity, or sizes that cannot be of one block.
-status_t parity_decode(code_t code, const parity_part_t *parts,
-                       uint32_t wanted, buffer_t **content_r);
+status_t parity_decode(code_t code, const parity_part_t *parts, uint32_t wanted,
+                       buffer_t **content_r);
 
 #endif

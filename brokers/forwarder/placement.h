@@ -24,8 +24,8 @@ typedef struct {
     uint64_t epoch;  //  Term * 2^32 + number; orders extents of all streams
     uint64_t base_index;
     uint64_t base_offset;
-    uint64_t writer;  //  Token of the source
-    uint64_t gap;     //  Bytes of recorded hole right before base_offset
+    uint64_t writer;       //  Token of the source
+    uint64_t gap;          //  Bytes of recorded hole right before base_offset
     uint32_t chunk_bytes;  //  Usual size of its chunks: a hint for readers
     code_t code;
     uint32_t start;  //  The first turn
@@ -49,13 +49,11 @@ uint16_t placement_position(const extent_t *extent, uint64_t block,
                             unsigned slot);
 
 //  The store there.
-uint64_t placement_store(const extent_t *extent, uint64_t block,
-                         unsigned slot);
+uint64_t placement_store(const extent_t *extent, uint64_t block, unsigned slot);
 
 //  Index of a data slot; and the block and slot of an index at or behind the
 //  extent's base.
-uint64_t placement_index(const extent_t *extent, uint64_t block,
-                         unsigned slot);
+uint64_t placement_index(const extent_t *extent, uint64_t block, unsigned slot);
 void placement_of_index(const extent_t *extent, uint64_t index,
                         uint64_t *block_r, unsigned *slot_r);
 

@@ -32,11 +32,11 @@ typedef enum {
     STATUS_FENCED = 42,   //  A newer term is in force
     STATUS_CLUSTER = 43,  //  It belongs to another cluster
     //  Not now
-    STATUS_BUSY = 60,      //  A declared limit is reached
-    STATUS_FULL = 61,      //  No space left
-    STATUS_HELD = 62,      //  Too few workers; it goes on when they are back
-    STATUS_LATE = 63,      //  No answer in time
-    STATUS_STOPPING = 64,  //  This node is going down
+    STATUS_BUSY = 60,         //  A declared limit is reached
+    STATUS_FULL = 61,         //  No space left
+    STATUS_HELD = 62,         //  Too few workers; it goes on when they are back
+    STATUS_LATE = 63,         //  No answer in time
+    STATUS_STOPPING = 64,     //  This node is going down
     STATUS_UNREACHABLE = 65,  //  Nobody answers at the address
     STATUS_ADDRESS = 66,      //  An endpoint could not be bound or parsed
     //  Disks and files

@@ -66,10 +66,10 @@ typedef struct {
     uint16_t flags;
     uint64_t settled;    //  Mark: every chunk of a lower index was settled
     uint64_t watermark;  //  Every byte below this offset was stored
-    uint16_t width;     //  Stores in the ensemble
-    uint16_t position;  //  Of this slot's store in it
-    uint32_t start;     //  The extent's first turn
-    uint8_t kind;       //  kind_t
+    uint16_t width;      //  Stores in the ensemble
+    uint16_t position;   //  Of this slot's store in it
+    uint32_t start;      //  The extent's first turn
+    uint8_t kind;        //  kind_t
     uint8_t retention;
     code_t asked;
     char name[LIMIT_NAME_BYTES + 1];

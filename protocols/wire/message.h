@@ -26,9 +26,8 @@ typedef Rill__V1__Message message_t;
 #define MESSAGE(KIND, field, body, request_, trace_)                           \
     {                                                                          \
         PROTOBUF_C_MESSAGE_INIT(&rill__v1__message__descriptor),               \
-            .version = WIRE_VERSION, .request = (request_),                    \
-            .trace = (trace_), .body_case = RILL__V1__MESSAGE__BODY_##KIND,    \
-            .field = (body)                                                    \
+            .version = WIRE_VERSION, .request = (request_), .trace = (trace_), \
+            .body_case = RILL__V1__MESSAGE__BODY_##KIND, .field = (body)       \
     }
 
 //  Pack into new memory; the caller owns it. NULL when it would be over
