@@ -22,6 +22,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -39,6 +40,7 @@ class Tally:
 
     def __init__(self):
         self.passed, self.failed, self.cited = 0, [], set()
+        self.alone = threading.Lock()    # One program's cases stay together.
 
     def case(self, ok, says):
         if ok:
@@ -56,25 +58,45 @@ def citations(says):
             for n in re.findall(r'\d+', numbers)}
 
 
+def end(process):
+    """End a program that takes too long, gently first: it may clean up."""
+    process.terminate()
+    try:
+        return process.communicate(timeout=30)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[0]
+
+
 def run(tally, command, name, **env):
     """Run one program and count its cases; its talk is shown if it failed."""
     begun = time.monotonic()
+    process = subprocess.Popen([str(c) for c in command], cwd=ROOT,
+                               env=dict(os.environ, **ENV, **env),
+                               stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
+    late = ''
     try:
-        done = subprocess.run([str(c) for c in command], cwd=ROOT,
-                              env=dict(os.environ, **ENV, **env),
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=SECONDS)
-        text, code = done.stdout.decode(errors='replace'), done.returncode
-    except subprocess.TimeoutExpired as late:
-        text = (late.stdout or b'').decode(errors='replace')
-        code = f'no end within {SECONDS} s'
+        text, _ = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        late = f', which took more than {SECONDS} s'
+        text = end(process)
+    text, code = text.decode(errors='replace'), process.returncode
+    with tally.alone:
+        print(f'{name} ({time.monotonic() - begun:.1f} s)')
+        count(tally, text, f'{name}: ended with {code}{late}', code)
+
+
+def count(tally, text, ended, code):
+    """Count what a program told; it must have told something, and of every
+    failure."""
     told = [line for line in text.splitlines()
             if line.startswith(('ok ', 'not ok '))]
-    print(f'{name} ({time.monotonic() - begun:.1f} s)')
     for line in told:
         tally.case(line.startswith('ok '), line.split('ok ', 1)[1])
     if not told or code != 0 and not any(t.startswith('not ') for t in told):
-        tally.case(False, f'{name}: ended with {code} after {len(told)} cases')
+        tally.case(False, f'{ended} after {len(told)} cases')
     if code != 0:
         print(text, flush=True)
 

@@ -37,10 +37,13 @@ SLOW = BUILD.name != 'release'
 PATIENCE = 10 if SLOW else 1
 SECONDS = 20 * (4 if SLOW else 1)    # Within which everything must come true.
 CHUNK = 256 * 1024                   # Of recorded data, by default.
+WITH_US = ('setpriv', '--pdeathsig', 'KILL')   # No node outlives its play.
 TRIES = 5                            # With other ports, when one was taken.
 # What a sanitizer or the program's own checks print before the end.
 BROKEN = re.compile(r'Sanitizer|runtime error:|INVARIANT|invariant broken')
 failures = 0
+# Told to end, a play still takes away what it made.
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
 
 
 class Failed(Exception):
@@ -133,6 +136,7 @@ class Stage:
                         raise
                     self.close()
         except BaseException as error:
+            self.show_logs()
             self.__exit__(type(error), error, error.__traceback__)
             raise
 
@@ -172,8 +176,8 @@ class Stage:
         with open(log, 'ab') as out:
             self.logs[name] = (log, out.tell())
             process = subprocess.Popen(
-                [*before, BIN / program, '-f', cluster or self.cluster,
-                 '--node', name, *args], cwd=self.home,
+                [*WITH_US, *before, BIN / program, '-f',
+                 cluster or self.cluster, '--node', name, *args], cwd=self.home,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self.others.append(process)
         return process
@@ -250,6 +254,12 @@ class Stage:
                 case_failed(f'{name} runs without a defect', Failed(
                     log.read_text(errors='replace')[broken.start():][:4000]))
 
+    def show_logs(self):
+        """The last words of every node, for whoever looks for the cause."""
+        for name in self.logs:
+            for line in self.said(name).splitlines()[-6:]:
+                print(f'#   {name}: {line}')
+
     #   The command line
 
     def rill(self, *args, stdin=None, at=None, seconds=SECONDS * 6, cwd=None):
@@ -324,9 +334,7 @@ class Stage:
             yield
         except Exception as error:      # The play goes on with its next case.
             case_failed(says, error)
-            for name, (log, begun) in self.logs.items():
-                tail = self.said(name).splitlines()[-6:] if log.exists() else []
-                print(*(f'#   {name}: {line}' for line in tail), sep='\n')
+            self.show_logs()
         else:
             print(f'ok {says}', flush=True)
 
