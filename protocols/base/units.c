@@ -40,17 +40,18 @@ find(const unit_t *units, const char *name)
 static status_t
 refuse_unit(const char *unit, const unit_t *units, char *why_r, size_t why_size)
 {
-    size_t used = (size_t)(*unit
-                               ? snprintf(why_r, why_size,
-                                          "has the unit \"%.16s\"; say ", unit)
-                               : snprintf(why_r, why_size,
-                                          "has no unit; say "));
-    for (; units->name && used < why_size; units++)
-        used += (size_t)snprintf(why_r + used, why_size - used, "%s%s",
-                                 units->name,
-                                 !units[1].name   ? ""
-                                 : !units[2].name ? " or "
-                                                  : ", ");
+    char shown[20] = "";
+    for (size_t i = 0; unit[i] && i < sizeof(shown) - 1; i++)
+        shown[i] = unit[i] >= ' ' && unit[i] <= '~' ? unit[i] : '?';
+    int used = *unit ? snprintf(why_r, why_size, "has the unit \"%s\"; say ",
+                                shown)
+                     : snprintf(why_r, why_size, "has no unit; say ");
+    for (; units->name && (size_t)used < why_size; units++)
+        used += snprintf(why_r + used, why_size - (size_t)used, "%s%s",
+                         units->name,
+                         !units[1].name   ? ""
+                         : !units[2].name ? " or "
+                                          : ", ");
     return STATUS_SETTING;
 }
 

@@ -68,6 +68,7 @@ what_is_none_is_told(void)
     CHECK(no_bytes("1.", "number") && no_bytes("1.5", "whole number of bytes"));
     CHECK(no_bytes("10Mb", "has the unit \"Mb\"; say B, kB, MB, GB, TB, KiB, "
                            "MiB, GiB or TiB"));
+    CHECK(no_bytes("1\xcb\xbf\n", "has the unit \"???\""));
     CHECK(no_bytes("1 ", "unit") && no_bytes("1  MB", "unit"));
     CHECK(no_bytes("1MB ", "unit") && no_bytes("10s", "unit"));
     CHECK(no_bytes("9223372036854775808", "too large"));

@@ -1,0 +1,230 @@
+#include "settings_keys.h"
+
+#include <string.h>
+
+#include "units.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+#define MEMBER(type, member)                                                   \
+    .place = offsetof(type, member), .width = sizeof(((type *)0)->member)
+#define KEYS(list) .keys = list, .count = sizeof(list) / sizeof((list)[0])
+
+static const settings_key_t FORWARDER[] = {
+    { "name", KEY_NAME, MEMBER(settings_forwarder_t, node.name),
+      .example = "origin", .help = "Its name; no other node has it." },
+    { "at", KEY_AT, MEMBER(settings_forwarder_t, node.at),
+      .example = "127.0.0.1:5700", .help = "HOST:PORT that it listens on." },
+    { "reach", KEY_REACH, MEMBER(settings_forwarder_t, node.reach),
+      .fallback = "", .example = "127.0.0.1:5700",
+      .help = "Where others connect, when it is not `at`." },
+    { "data", KEY_PATH, MEMBER(settings_forwarder_t, node.data),
+      .example = "build/cluster/origin",
+      .help = "Its directory; made when absent." },
+    { "memory", KEY_SIZE, MEMBER(settings_forwarder_t, memory_bytes),
+      .fallback = "192MiB", .least = 16 * MIB, .most = 1024 * GIB,
+      .example = "192MiB", .help = "What it may hold of unsettled data." },
+    { "chunk", KEY_SIZE, MEMBER(settings_forwarder_t, chunk_bytes),
+      .fallback = "256KiB", .least = 4 * KIB, .most = 4 * MIB,
+      .example = "256KiB", .help = "The size of a recorded file's chunks." },
+    { "buffer", KEY_DURATION, MEMBER(settings_forwarder_t, buffer_ms),
+      .fallback = "200ms", .least = 10, .most = 60000, .example = "200ms",
+      .help = "How long live data may wait for its chunk." },
+    { "floor", KEY_SIZE, MEMBER(settings_forwarder_t, floor_bytes),
+      .fallback = "16KiB", .least = 4 * KIB, .most = 4 * MIB,
+      .example = "16KiB", .help = "The least size of a live chunk." },
+    { "ceiling", KEY_SIZE, MEMBER(settings_forwarder_t, ceiling_bytes),
+      .fallback = "1MiB", .least = 4 * KIB, .most = 4 * MIB, .example = "1MiB",
+      .help = "The most size of a live chunk." },
+};
+
+static const settings_key_t WORKER[] = {
+    { "name", KEY_NAME, MEMBER(settings_worker_t, node.name), .example = "w1",
+      .help = "Its name; no other node has it." },
+    { "at", KEY_AT, MEMBER(settings_worker_t, node.at),
+      .example = "127.0.0.1:5711", .help = "HOST:PORT that it listens on." },
+    { "reach", KEY_REACH, MEMBER(settings_worker_t, node.reach), .fallback = "",
+      .example = "127.0.0.1:5711",
+      .help = "Where others connect, when it is not `at`." },
+    { "data", KEY_PATH, MEMBER(settings_worker_t, node.data),
+      .example = "build/cluster/w1",
+      .help = "Its directory; made when absent." },
+    { "space", KEY_SIZE, MEMBER(settings_worker_t, space_bytes),
+      .fallback = "0", .least = 64 * MIB, .most = UINT64_C(1) << 60,
+      .zero = true, .example = "10GB",
+      .help = "Its share of the disk; 0: all but 5 %." },
+    { "segment", KEY_SIZE, MEMBER(settings_worker_t, segment_bytes),
+      .fallback = "0", .least = 8 * MIB, .most = 4 * GIB, .zero = true,
+      .example = "256MiB", .help = "The size of its files; 0: up to 256 MiB." },
+};
+
+static const settings_section_t A_FORWARDER = {
+    .called = "the forwarder",
+    .role = SETTINGS_FORWARDER,
+    .bytes = sizeof(settings_forwarder_t),
+    KEYS(FORWARDER),
+};
+
+static const settings_section_t A_WORKER = {
+    .called = "a worker",
+    .role = SETTINGS_WORKER,
+    .bytes = sizeof(settings_worker_t),
+    KEYS(WORKER),
+};
+
+static const settings_key_t ROOT[] = {
+    { "cluster", KEY_NAME, MEMBER(settings_t, cluster), .example = "demo",
+      .help = "The name of the cluster." },
+    { "patience", KEY_FACTOR, MEMBER(settings_t, patience), .fallback = "1",
+      .example = "1", .help = "A factor on every deadline, 0.1 to 1000." },
+    { "forwarder", KEY_SECTION, MEMBER(settings_t, forwarder),
+      .help = "It takes data in and gives it back.", .section = &A_FORWARDER },
+    { "workers", KEY_SECTIONS, MEMBER(settings_t, workers), .fallback = "",
+      .help = "They keep the data on their disks.", .section = &A_WORKER },
+};
+
+const settings_section_t SETTINGS_ROOT = {
+    .called = "the cluster file",
+    .bytes = sizeof(settings_t),
+    KEYS(ROOT),
+};
+
+const settings_key_t *
+settings_key(const settings_section_t *section, const char *name)
+{
+    for (size_t i = 0; i < section->count; i++)
+        if (strcmp(section->keys[i].name, name) == 0)
+            return &section->keys[i];
+    return NULL;
+}
+
+static size_t
+least_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+//  How many letters of two texts are wrong, missing, too many or swapped with
+//  their neighbour (Levenshtein's distance with Damerau's swaps). Long texts
+//  are unlike all.
+static size_t
+distance(const char *a, const char *b)
+{
+    enum { MOST = 32 };
+    size_t high = strlen(a), wide = strlen(b), rows[MOST + 1][MOST + 1];
+    if (high > MOST || wide > MOST)
+        return MOST;
+    for (size_t i = 0; i <= high; i++)
+        rows[i][0] = i;
+    for (size_t j = 0; j <= wide; j++)
+        rows[0][j] = j;
+    for (size_t i = 1; i <= high; i++)
+        for (size_t j = 1; j <= wide; j++) {
+            size_t far = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            far = least_of(far, rows[i - 1][j] + 1);
+            far = least_of(far, rows[i][j - 1] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                far = least_of(far, rows[i - 2][j - 2] + 1);
+            rows[i][j] = far;
+        }
+    return rows[high][wide];
+}
+
+const settings_key_t *
+settings_key_like(const settings_section_t *section, const char *name)
+{
+    const settings_key_t *best = NULL;
+    size_t least = 0;
+    for (size_t i = 0; i < section->count; i++) {
+        size_t far = distance(section->keys[i].name, name);
+        if (!best || far < least) {
+            best = &section->keys[i];
+            least = far;
+        }
+    }
+    size_t allowed = strlen(name) / 3;
+    return best && least <= (allowed ? allowed : 1) ? best : NULL;
+}
+
+static const char *
+kind_name(key_kind_t kind)
+{
+    switch (kind) {
+    case KEY_NAME:
+        return "NAME";
+    case KEY_AT:
+        return "HOST:PORT";
+    case KEY_REACH:
+        return "HOST[:PORT]";
+    case KEY_PATH:
+        return "PATH";
+    case KEY_SIZE:
+        return "SIZE";
+    case KEY_DURATION:
+        return "TIME";
+    case KEY_FACTOR:
+        return "FACTOR";
+    case KEY_SECTION:
+        return "";
+    case KEY_SECTIONS:
+        return "(a list)";
+    }
+    return "";
+}
+
+static void
+help_section(FILE *to, const settings_section_t *section, int indent)
+{
+    for (size_t i = 0; i < section->count; i++) {
+        const settings_key_t *key = &section->keys[i];
+        const char *otherwise = !key->fallback   ? "required"
+                                : *key->fallback ? key->fallback
+                                                 : "optional";
+        fprintf(to, "%*s%-*s %-12s %-9s %s\n", indent, "", 12 - indent,
+                key->name, kind_name(key->kind), otherwise, key->help);
+        if (key->section)
+            help_section(to, key->section, indent + 2);
+    }
+}
+
+void
+settings_help(FILE *to)
+{
+    help_section(to, &SETTINGS_ROOT, 2);
+    fputs("\n  SIZE is a number with B, kB, MB, GB, TB or KiB, MiB, GiB, TiB.\n"
+          "  TIME is a number with ms, s, min, h or d.\n"
+          "  Paths are relative to the directory a node is started in.\n",
+          to);
+}
+
+static void
+example_section(FILE *to, const settings_section_t *section, int indent,
+                const char *first)
+{
+    for (size_t i = 0; i < section->count; i++) {
+        const settings_key_t *key = &section->keys[i];
+        const char *dash = i == 0 ? first : "";
+        if (key->section) {
+            int wide = 31 - (int)strlen(key->name);
+            fprintf(to, "%s:%*s# %s\n", key->name, wide, "", key->help);
+            if (key->kind == KEY_SECTIONS)
+                example_section(to, key->section, 2, "- ");
+            else
+                example_section(to, key->section, 2, "");
+            continue;
+        }
+        int lead = indent + (*first && !*dash ? 2 : 0);
+        int used = fprintf(to, "%*s%s%s: %s", lead, "", dash, key->name,
+                           key->example);
+        fprintf(to, "%*s# %s\n", used < 32 ? 32 - used : 1, "", key->help);
+    }
+}
+
+void
+settings_example(FILE *to)
+{
+    fputs("# A cluster of rill.\n", to);
+    example_section(to, &SETTINGS_ROOT, 0, "");
+}
