@@ -128,10 +128,10 @@ def fuzz(tally, variant, word):
                          if word in p.name):
         corpus = ROOT / 'build/fuzz/corpus' / target.name
         corpus.mkdir(parents=True, exist_ok=True)
-        seeds = ROOT / 'tests/fuzz/corpus' / target.name
+        seeds = ROOT / 'tests/wire'     # Every message there is, and more.
         done = subprocess.run(
             [target, f'-max_total_time={FUZZ_SECONDS}', '-timeout=10',
-             '-rss_limit_mb=1024', corpus, *[s for s in [seeds] if s.is_dir()]],
+             '-rss_limit_mb=1024', corpus, seeds],
             cwd=corpus, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors='replace')
         tally.case(done.returncode == 0,

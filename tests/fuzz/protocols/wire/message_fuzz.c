@@ -31,6 +31,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         try_chunk(message->store->chunk);
     if (message->body_case == RILL__V1__MESSAGE__BODY_ANSWER)
         try_chunk(message->answer->chunk);
+    if (message->body_case == RILL__V1__MESSAGE__BODY_FETCHED)
+        try_chunk(message->fetched->chunk);
     buffer_t *packed = message_pack(message);
     if (packed) {
         message_t *again = NULL;
