@@ -17,7 +17,7 @@ every_status_has_its_own_name_and_a_sentence(void)
         for (int j = 0; j < i; j++)
             CHECK(strcmp(status_name(status), status_name(status_nth(j))) != 0);
     }
-    CHECK(count > 30);
+    CHECK(count > 20);
 }
 
 static void
