@@ -26,7 +26,7 @@ static struct {
     char role[NAME_BYTES], node[NAME_BYTES];
     log_format_t format;
     log_level_t level;
-} who = { "rill", "-", LOG_TEXT, LOG_NOTICE };
+} who = { "rill", "-", LOG_TEXT, LOG_AT_NOTICE };
 
 //  A line in the making.
 typedef struct {

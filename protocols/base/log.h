@@ -21,9 +21,9 @@
 #define LOG_LINE_BYTES 4096  //  PIPE_BUF: a pipe takes it whole
 
 typedef enum {
-    LOG_ERROR = 0,   //  Somebody must do something
-    LOG_NOTICE = 1,  //  The node's own state changed
-    LOG_DETAIL = 2,  //  What a developer wants to see
+    LOG_AT_ERROR = 0,   //  Somebody must do something
+    LOG_AT_NOTICE = 1,  //  The node's own state changed
+    LOG_AT_DETAIL = 2,  //  What a developer wants to see
 } log_level_t;
 
 typedef enum {
@@ -32,7 +32,7 @@ typedef enum {
 } log_format_t;
 
 //  Say who logs, how, and up to which level; before any thread starts. Names
-//  are copied. Without it: "rill", "-", text, LOG_NOTICE.
+//  are copied. Without it: "rill", "-", text, LOG_AT_NOTICE.
 void log_begin(const char *role, const char *node, log_format_t format,
                log_level_t level);
 

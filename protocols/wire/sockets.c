@@ -38,7 +38,8 @@ typedef struct {
     int receive_queue;
     //  Queue only for a peer that is there. A PUSH must: what it queued for
     //  one that is gone is lost without a sign (Z1). An ASK must not: its
-    //  question waits for the connection, and its asker has a deadline.
+    //  question waits for the connection, and its asker has a deadline. A TELL
+    //  must: a worker's Hellos of an hour would all be answered at once.
     bool immediate;
 } plan_t;
 
@@ -50,6 +51,10 @@ static const plan_t PLANS[] = {
     [SOCKET_ASK] = { .type = ZMQ_DEALER,
                      .send_queue = LIMIT_ASKS_PER_PEER,
                      .receive_queue = CHUNKS_QUEUED },
+    [SOCKET_TELL] = { .type = ZMQ_DEALER,
+                      .send_queue = LIMIT_ASKS_PER_PEER,
+                      .receive_queue = CHUNKS_QUEUED,
+                      .immediate = true },
     [SOCKET_PUSH] = { .type = ZMQ_PUSH,
                       .send_queue = CHUNKS_QUEUED,
                       .receive_queue = CHUNKS_QUEUED,
@@ -106,8 +111,8 @@ raise_descriptors(size_t descriptors)
     if (limit.rlim_cur >= descriptors)
         return STATUS_OK;
     fprintf(stderr,
-            "This process may open %llu files and needs %zu: raise the hard "
-            "limit (ulimit -Hn, or LimitNOFILE of its service).\n",
+            "This process may have %llu file descriptors and needs %zu: raise "
+            "the hard limit (ulimit -Hn, or LimitNOFILE of its service).\n",
             (unsigned long long)limit.rlim_cur, descriptors);
     return STATUS_LIMIT;
 }

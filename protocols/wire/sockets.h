@@ -18,6 +18,8 @@
 typedef enum {
     SOCKET_FRONT,  //  ROUTER, bound: whoever asks this node
     SOCKET_ASK,    //  DEALER, connected: one node that we ask
+    SOCKET_TELL,   //  DEALER, connected: one node that knows us while we are
+                   //  connected, and is told nothing old after that
     SOCKET_PUSH,   //  PUSH, connected: chunks to one worker
     SOCKET_PULL,   //  PULL, bound: chunks or receipts
 } socket_kind_t;
@@ -32,8 +34,8 @@ status_t sockets_begin(size_t descriptors);
 //  it. STATUS_ADDRESS: it cannot be, errno says why; STATUS_LIMIT: no more
 //  sockets; then `*socket_r` is NULL. The caller owns the socket and closes it
 //  with zsock_destroy, which gives what is queued a second to leave.
-//  A PUSH takes messages only while its peer is connected; an ASK takes
-//  LIMIT_ASKS_PER_PEER of them before.
+//  A PUSH and a TELL take messages only while their peer is connected; an ASK
+//  takes LIMIT_ASKS_PER_PEER of them before.
 status_t sockets_open(socket_kind_t kind, const char *endpoint,
                       zsock_t **socket_r);
 

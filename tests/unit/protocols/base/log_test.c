@@ -49,19 +49,20 @@ line(void)
 static void
 an_event_is_a_line_of_pairs(void)
 {
-    catch_stderr(LOG_TEXT, LOG_NOTICE);
-    log_event(LOG_NOTICE, "ready", "role=%s at=%s:%d", "worker", "host", 5711);
+    catch_stderr(LOG_TEXT, LOG_AT_NOTICE);
+    log_event(LOG_AT_NOTICE, "ready", "role=%s at=%s:%d", "worker", "host",
+              5711);
     CHECK(strcmp(line(), "notice w1 ready role=worker at=host:5711\n") == 0);
-    catch_stderr(LOG_TEXT, LOG_NOTICE);
-    log_event(LOG_ERROR, "stopped", "%s after=%d", "a word", 3);
+    catch_stderr(LOG_TEXT, LOG_AT_NOTICE);
+    log_event(LOG_AT_ERROR, "stopped", "%s after=%d", "a word", 3);
     CHECK(strcmp(line(), "error w1 stopped text=\"a word\" after=3\n") == 0);
 }
 
 static void
 values_are_printed_as_printf_does(void)
 {
-    catch_stderr(LOG_TEXT, LOG_NOTICE);
-    log_event(LOG_NOTICE, "all",
+    catch_stderr(LOG_TEXT, LOG_AT_NOTICE);
+    log_event(LOG_AT_NOTICE, "all",
               "a=%-3d| b=%05u c=%ld d=%llx e=%zu f=%.2f g=%s h=%% i=%c j=%.*s "
               "k=%" PRIu64 " l=%hhu m=%*d n=%" PRId64,
               -1, 42u, -3L, 255ULL, (size_t)7, 1.5, "x", '!', 2, "abc",
@@ -74,8 +75,8 @@ values_are_printed_as_printf_does(void)
 static void
 no_value_forges_a_line_or_a_pair(void)
 {
-    catch_stderr(LOG_TEXT, LOG_NOTICE);
-    log_event(LOG_NOTICE, "refused", "peer=%s why=%s empty=%s",
+    catch_stderr(LOG_TEXT, LOG_AT_NOTICE);
+    log_event(LOG_AT_NOTICE, "refused", "peer=%s why=%s empty=%s",
               "a\nb c=\"d\"\x1b[2J\xff", "no such stream", "");
     CHECK(strcmp(line(),
                  "notice w1 refused peer=\"a\\nb c=\\\"d\\\"\\u001b[2J"
@@ -85,9 +86,10 @@ no_value_forges_a_line_or_a_pair(void)
 static void
 json_has_numbers_where_the_format_has_one(void)
 {
-    catch_stderr(LOG_JSON, LOG_NOTICE);
-    log_event(LOG_NOTICE, "kept", "n=%d name=%s at=%s:%d x=%" PRIx64 " r=%.3f",
-              -5, "17", "h", 1, UINT64_C(255), 2.5);
+    catch_stderr(LOG_JSON, LOG_AT_NOTICE);
+    log_event(LOG_AT_NOTICE, "kept",
+              "n=%d name=%s at=%s:%d x=%" PRIx64 " r=%.3f", -5, "17", "h", 1,
+              UINT64_C(255), 2.5);
     const char *text = caught();
     CHECK(strncmp(text, "{\"time\":\"", 9) == 0);
     CHECK(strcmp(strstr(text, ",\"level\""),
@@ -102,8 +104,8 @@ a_line_is_never_longer_than_a_pipe_takes_whole(void)
     static char large[100000];
     memset(large, '\x01', sizeof(large) - 1);
     for (log_format_t format = LOG_TEXT; format <= LOG_JSON; format++) {
-        catch_stderr(format, LOG_NOTICE);
-        log_event(LOG_NOTICE, "large", "a=%s b=%s c=%d", large, large, 3);
+        catch_stderr(format, LOG_AT_NOTICE);
+        log_event(LOG_AT_NOTICE, "large", "a=%s b=%s c=%d", large, large, 3);
         const char *text = caught();
         size_t size = strlen(text);
         CHECK(size <= LOG_LINE_BYTES && size > LOG_LINE_BYTES / 2);
@@ -117,24 +119,24 @@ a_line_is_never_longer_than_a_pipe_takes_whole(void)
 static void
 levels_above_the_one_set_are_silent(void)
 {
-    catch_stderr(LOG_TEXT, LOG_ERROR);
-    log_event(LOG_NOTICE, "ready", "n=%d", 1);
-    log_told(LOG_DETAIL, "kept n=1");
-    CHECK(!*caught() && log_hears(LOG_ERROR) && !log_hears(LOG_NOTICE));
+    catch_stderr(LOG_TEXT, LOG_AT_ERROR);
+    log_event(LOG_AT_NOTICE, "ready", "n=%d", 1);
+    log_told(LOG_AT_DETAIL, "kept n=1");
+    CHECK(!*caught() && log_hears(LOG_AT_ERROR) && !log_hears(LOG_AT_NOTICE));
 }
 
 static void
 what_a_core_says_is_told_as_pairs(void)
 {
-    catch_stderr(LOG_TEXT, LOG_DETAIL);
-    log_told(LOG_DETAIL, "left worker=w1 why=\"no \\\"word\\\"\" it = gone");
+    catch_stderr(LOG_TEXT, LOG_AT_DETAIL);
+    log_told(LOG_AT_DETAIL, "left worker=w1 why=\"no \\\"word\\\"\" it = gone");
     CHECK(strcmp(line(), "detail w1 left worker=w1 why=\"no \\\"word\\\"\" "
                          "text=\"it = gone\"\n") == 0);
-    catch_stderr(LOG_TEXT, LOG_DETAIL);
-    log_told(LOG_DETAIL, "");
+    catch_stderr(LOG_TEXT, LOG_AT_DETAIL);
+    log_told(LOG_AT_DETAIL, "");
     CHECK(strcmp(line(), "detail w1 told\n") == 0);
-    catch_stderr(LOG_TEXT, LOG_DETAIL);
-    log_told(LOG_DETAIL, "a b=\"open  c=1");
+    catch_stderr(LOG_TEXT, LOG_AT_DETAIL);
+    log_told(LOG_AT_DETAIL, "a b=\"open  c=1");
     CHECK(strcmp(line(), "detail w1 a b=\"open  c=1\"\n") == 0);
 }
 
@@ -143,7 +145,7 @@ talk(void *with)
 {
     const char *name = with;
     for (int i = 0; i < 200; i++)
-        log_event(LOG_NOTICE, "turn", "who=%s i=%d text=%s", name, i,
+        log_event(LOG_AT_NOTICE, "turn", "who=%s i=%d text=%s", name, i,
                   "a text with spaces in it");
     return NULL;
 }
@@ -151,7 +153,7 @@ talk(void *with)
 static void
 lines_of_threads_do_not_mix(void)
 {
-    catch_stderr(LOG_TEXT, LOG_NOTICE);
+    catch_stderr(LOG_TEXT, LOG_AT_NOTICE);
     pthread_t threads[4];
     static char NAMES[][2] = { "a", "b", "c", "d" };
     for (int i = 0; i < 4; i++)
@@ -172,15 +174,15 @@ lines_of_threads_do_not_mix(void)
 static void
 logging_changes_nothing(void)
 {
-    catch_stderr(LOG_TEXT, LOG_NOTICE);
+    catch_stderr(LOG_TEXT, LOG_AT_NOTICE);
     int full = open("/dev/full", O_WRONLY);
     CHECK(full != -1 && dup2(full, STDERR_FILENO) == STDERR_FILENO);
     close(full);
     errno = EXDEV;
-    log_event(LOG_ERROR, "lost", "n=%d", 1);
+    log_event(LOG_AT_ERROR, "lost", "n=%d", 1);
     CHECK(errno == EXDEV);
     close(STDERR_FILENO);
-    log_event(LOG_ERROR, "lost", "n=%d", 1);
+    log_event(LOG_AT_ERROR, "lost", "n=%d", 1);
     CHECK(errno == EXDEV);
 }
 
