@@ -45,6 +45,7 @@ typedef struct {
     uint64_t free_bytes;
     uint64_t space_bytes;
     uint64_t outstanding;  //  Pushed and not receipted
+    millis_t shunned;      //  Not asked for reads before: it let one wait
 } worker_t;
 
 typedef struct membership membership_t;
@@ -81,10 +82,6 @@ void membership_receipted(membership_t *self, worker_t *worker, uint64_t ticket,
 //  any more. Says nothing of the worker's health.
 void membership_cancelled(membership_t *self, worker_t *worker,
                           uint64_t ticket);
-
-//  It has no space (or has some again): out of the queue (or back in it), its
-//  session goes on and it still serves reads.
-void membership_full(membership_t *self, worker_t *worker, bool full);
 
 //  The next worker whose session has ended by invariant 2 at `now`, or NULL;
 //  the owner calls membership_leave for it and asks again. By reason of

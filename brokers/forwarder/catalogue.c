@@ -1,0 +1,526 @@
+#include "catalogue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bounds.h"
+#include "invariant.h"
+
+enum { FORMAT = 1, ENSEMBLE_BYTES = 8 * LIMIT_WORKERS };
+
+struct catalogue {
+    kv_t *kv;
+    uint64_t cluster;
+    uint64_t term;
+};
+
+//  A value or key being written or read, little-endian; keys big-endian so
+//  that their bytes sort as the numbers do.
+typedef struct {
+    uint8_t bytes[ENSEMBLE_BYTES];
+    size_t size;
+} out_t;
+
+typedef struct {
+    const uint8_t *bytes;
+    size_t size;
+    bool bad;  //  Read past the end
+} in_t;
+
+static void
+put(out_t *out, uint64_t value, int bytes)
+{
+    INVARIANT(out->size + (size_t)bytes <= sizeof out->bytes);
+    for (int i = 0; i < bytes; i++)
+        out->bytes[out->size++] = (uint8_t)(value >> (8 * i));
+}
+
+static void
+put_key(out_t *out, uint64_t value)
+{
+    for (int i = 7; i >= 0; i--)
+        put(out, value >> (8 * i) & 0xff, 1);
+}
+
+static uint64_t
+take(in_t *in, int bytes)
+{
+    uint64_t value = 0;
+    if (in->size < (size_t)bytes) {
+        in->bad = true;
+        return 0;
+    }
+    for (int i = 0; i < bytes; i++)
+        value |= (uint64_t)in->bytes[i] << (8 * i);
+    in->bytes += bytes;
+    in->size -= (size_t)bytes;
+    return value;
+}
+
+static uint64_t
+take_key(const uint8_t *bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static kv_bytes_t
+lent(const out_t *out)
+{
+    return (kv_bytes_t){ .bytes = out->bytes, .size = out->size };
+}
+
+static out_t
+key_of(char kind, uint64_t id)
+{
+    out_t key = { .size = 0 };
+    put(&key, (uint8_t)kind, 1);
+    put_key(&key, id);
+    return key;
+}
+
+static out_t
+extent_key(uint64_t stream, uint64_t epoch)
+{
+    out_t key = key_of('X', stream);
+    put_key(&key, epoch);
+    return key;
+}
+
+//  FNV-1a over the store ids: equal ensembles share one entry.
+static uint64_t
+ensemble_hash(const extent_t *extent)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < extent->width; i++)
+        for (int b = 0; b < 64; b += 8)
+            hash = (hash ^ (extent->stores[i] >> b & 0xff)) * 0x100000001b3u;
+    return hash;
+}
+
+static out_t
+pack_ensemble(const extent_t *extent)
+{
+    out_t out = { .size = 0 };
+    for (size_t i = 0; i < extent->width; i++)
+        put(&out, extent->stores[i], 8);
+    return out;
+}
+
+static out_t
+pack_extent(const extent_t *extent)
+{
+    out_t out = { .size = 0 };
+    put(&out, FORMAT, 1);
+    put(&out, extent->base_index, 8);
+    put(&out, extent->base_offset, 8);
+    put(&out, extent->writer, 8);
+    put(&out, extent->gap, 8);
+    put(&out, extent->chunk_bytes, 4);
+    put(&out, extent->code.k, 1);
+    put(&out, extent->code.m, 1);
+    put(&out, extent->start, 4);
+    put(&out, extent->width, 2);
+    put(&out, ensemble_hash(extent), 8);
+    return out;
+}
+
+static out_t
+pack_record(const stream_record_t *record)
+{
+    out_t out = { .size = 0 };
+    size_t name = strlen(record->name);
+    put(&out, FORMAT, 1);
+    put(&out, record->kind, 1);
+    put(&out, record->retention, 1);
+    put(&out, record->asked.k, 1);
+    put(&out, record->asked.m, 1);
+    put(&out, record->strict, 1);
+    put(&out, (uint64_t)record->created_us, 8);
+    put(&out, record->writer, 8);
+    put(&out, record->writer_begin, 8);
+    put(&out, record->size_known, 1);
+    put(&out, record->size, 8);
+    put(&out, record->chunk_bytes, 4);
+    put(&out, record->buffer_ms, 4);
+    put(&out, record->sealed, 1);
+    put(&out, record->end_index, 8);
+    put(&out, name, 1);
+    for (size_t i = 0; i < name; i++)
+        put(&out, (uint8_t)record->name[i], 1);
+    return out;
+}
+
+static status_t
+unpack_record(uint64_t id, kv_bytes_t value, stream_record_t *record)
+{
+    in_t in = { .bytes = value.bytes, .size = value.size };
+    memset(record, 0, sizeof *record);
+    if (take(&in, 1) != FORMAT)
+        return STATUS_VERSION;
+    record->id = id;
+    record->kind = (kind_t)take(&in, 1);
+    record->retention = (uint8_t)take(&in, 1);
+    record->asked.k = (uint8_t)take(&in, 1);
+    record->asked.m = (uint8_t)take(&in, 1);
+    record->strict = take(&in, 1);
+    record->created_us = (micros_t)take(&in, 8);
+    record->writer = take(&in, 8);
+    record->writer_begin = take(&in, 8);
+    record->size_known = take(&in, 1);
+    record->size = take(&in, 8);
+    record->chunk_bytes = (uint32_t)take(&in, 4);
+    record->buffer_ms = (uint32_t)take(&in, 4);
+    record->sealed = take(&in, 1);
+    record->end_index = take(&in, 8);
+    size_t name = take(&in, 1);
+    if (in.bad || name > LIMIT_NAME_BYTES || in.size != name)
+        return STATUS_CORRUPT;
+    memcpy(record->name, in.bytes, name);
+    return chunk_name_legal(record->name) ? STATUS_OK : STATUS_CORRUPT;
+}
+
+static status_t
+unpack_extent(catalogue_t *self, uint64_t epoch, kv_bytes_t value,
+              extent_t **extent_r)
+{
+    in_t in = { .bytes = value.bytes, .size = value.size };
+    if (take(&in, 1) != FORMAT)
+        return STATUS_VERSION;
+    extent_t plain = { .epoch = epoch };
+    plain.base_index = take(&in, 8);
+    plain.base_offset = take(&in, 8);
+    plain.writer = take(&in, 8);
+    plain.gap = take(&in, 8);
+    plain.chunk_bytes = (uint32_t)take(&in, 4);
+    plain.code.k = (uint8_t)take(&in, 1);
+    plain.code.m = (uint8_t)take(&in, 1);
+    plain.start = (uint32_t)take(&in, 4);
+    plain.width = (uint16_t)take(&in, 2);
+    out_t key = key_of('E', take(&in, 8));
+    unsigned slots = plain.code.k + plain.code.m;
+    if (in.bad || in.size || plain.code.k == 0 || slots > LIMIT_SLOTS ||
+        plain.width < slots || plain.width > LIMIT_WORKERS)
+        return STATUS_CORRUPT;
+
+    void *bytes;
+    size_t size;
+    status_t status = self->kv->read(self->kv, lent(&key), &bytes, &size);
+    if (status != STATUS_OK)
+        return status == STATUS_ABSENT ? STATUS_CORRUPT : status;
+    if (size == 8u * plain.width) {
+        extent_t *extent = extent_new(plain.width);
+        uint64_t *stores = extent->stores;
+        in_t list = { .bytes = bytes, .size = size };
+        *extent = plain;
+        extent->stores = stores;
+        for (size_t i = 0; i < plain.width; i++)
+            stores[i] = take(&list, 8);
+        *extent_r = extent;
+    } else
+        status = STATUS_CORRUPT;
+    free(bytes);
+    return status;
+}
+
+extent_t *
+extent_new(uint16_t width)
+{
+    extent_t *extent = calloc(1, sizeof *extent + width * sizeof(uint64_t));
+    INVARIANT(extent);
+    extent->width = width;
+    extent->stores = (uint64_t *)(extent + 1);
+    return extent;
+}
+
+void
+extent_free(extent_t *extent)
+{
+    free(extent);
+}
+
+//  The term and cluster in the table, or zeros when there are none yet.
+static status_t
+read_term(kv_t *kv, uint64_t *cluster_r, uint64_t *term_r)
+{
+    void *bytes;
+    size_t size;
+    kv_bytes_t key = { .bytes = "T", .size = 1 };
+    *cluster_r = *term_r = 0;
+    status_t status = kv->read(kv, key, &bytes, &size);
+    if (status == STATUS_ABSENT)
+        return STATUS_OK;
+    if (status != STATUS_OK)
+        return status;
+    in_t in = { .bytes = bytes, .size = size };
+    bool format = take(&in, 1) == FORMAT;
+    *cluster_r = take(&in, 8);
+    *term_r = take(&in, 8);
+    free(bytes);
+    return !format             ? STATUS_VERSION
+           : in.bad || in.size ? STATUS_CORRUPT
+                               : STATUS_OK;
+}
+
+//  One synced batch, if the term is still ours (invariant 2).
+static status_t
+write_batch(catalogue_t *self, const kv_change_t *changes, size_t count)
+{
+    uint64_t cluster, term;
+    status_t status = read_term(self->kv, &cluster, &term);
+    if (status != STATUS_OK)
+        return status;
+    if (term != self->term)
+        return STATUS_FENCED;
+    return self->kv->write(self->kv, changes, count, true);
+}
+
+status_t
+catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
+               char *why_r, size_t why_size)
+{
+    uint64_t cluster, term;
+    status_t status = read_term(kv, &cluster, &term);
+    if (status != STATUS_OK) {
+        snprintf(why_r, why_size, "the catalogue's first entry: %s",
+                 status_text(status));
+        return status;
+    }
+    catalogue_t *self = calloc(1, sizeof *self);
+    INVARIANT(self);
+    self->kv = kv;
+    self->cluster = cluster ? cluster : fresh_cluster;
+    self->term = term + 1;
+
+    out_t value = { .size = 0 };
+    put(&value, FORMAT, 1);
+    put(&value, self->cluster, 8);
+    put(&value, self->term, 8);
+    kv_change_t change = { { "T", 1 }, lent(&value) };
+    status = kv->write(kv, &change, 1, true);
+    if (status != STATUS_OK) {
+        snprintf(why_r, why_size, "the new term could not be recorded: %s",
+                 status_text(status));
+        catalogue_close(&self);
+        return status;
+    }
+    *self_r = self;
+    return STATUS_OK;
+}
+
+void
+catalogue_close(catalogue_t **self_p)
+{
+    free(*self_p);
+    *self_p = NULL;
+}
+
+uint64_t
+catalogue_cluster(const catalogue_t *self)
+{
+    return self->cluster;
+}
+
+uint64_t
+catalogue_term(const catalogue_t *self)
+{
+    return self->term;
+}
+
+size_t
+catalogue_bytes(const catalogue_t *self)
+{
+    return self->kv->bytes(self->kv);
+}
+
+//  A walk over one stream's extents, or over all streams.
+typedef struct {
+    catalogue_t *self;
+    status_t status;
+    extent_t **chain;
+    size_t count;
+    size_t size;
+    catalogue_stream_fn *on_stream;
+    catalogue_removed_fn *on_removed;
+    void *arg;
+} walk_t;
+
+static bool
+on_extent(void *arg, kv_bytes_t key, kv_bytes_t value)
+{
+    walk_t *walk = arg;
+    extent_t *extent = NULL;
+    if (key.size != 17)
+        walk->status = STATUS_CORRUPT;
+    else
+        walk->status = unpack_extent(walk->self,
+                                     take_key((const uint8_t *)key.bytes + 9),
+                                     value, &extent);
+    if (walk->status != STATUS_OK)
+        return false;
+    if (walk->count == walk->size) {
+        walk->size = walk->size ? 2 * walk->size : 4;
+        walk->chain = realloc(walk->chain, walk->size * sizeof *walk->chain);
+        INVARIANT(walk->chain);
+    }
+    walk->chain[walk->count++] = extent;
+    return true;
+}
+
+static void
+free_chain(walk_t *walk)
+{
+    for (size_t i = 0; i < walk->count; i++)
+        extent_free(walk->chain[i]);
+    free(walk->chain);
+    walk->chain = NULL;
+    walk->count = walk->size = 0;
+}
+
+static bool
+on_record(void *arg, kv_bytes_t key, kv_bytes_t value)
+{
+    walk_t *walk = arg;
+    stream_record_t record;
+    if (key.size != 9) {
+        walk->status = STATUS_CORRUPT;
+        return false;
+    }
+    uint64_t id = take_key((const uint8_t *)key.bytes + 1);
+    walk->status = unpack_record(id, value, &record);
+    if (walk->status != STATUS_OK)
+        return false;
+    out_t from = extent_key(id, 0), to = extent_key(id, UINT64_MAX);
+    kv_t *kv = walk->self->kv;
+    status_t status = kv->walk(kv, lent(&from), lent(&to), on_extent, walk);
+    if (walk->status == STATUS_OK)
+        walk->status = status;
+    if (walk->status != STATUS_OK) {
+        free_chain(walk);
+        return false;
+    }
+    walk->on_stream(walk->arg, &record, walk->chain, walk->count);
+    walk->chain = NULL;
+    walk->count = walk->size = 0;
+    return true;
+}
+
+static bool
+on_removal(void *arg, kv_bytes_t key, kv_bytes_t value)
+{
+    walk_t *walk = arg;
+    uint64_t stores[LIMIT_WORKERS];
+    if (key.size != 9 || value.size > sizeof stores || value.size % 8) {
+        walk->status = STATUS_CORRUPT;
+        return false;
+    }
+    in_t in = { .bytes = value.bytes, .size = value.size };
+    size_t count = value.size / 8;
+    for (size_t i = 0; i < count; i++)
+        stores[i] = take(&in, 8);
+    walk->on_removed(walk->arg, take_key((const uint8_t *)key.bytes + 1),
+                     stores, count);
+    return true;
+}
+
+status_t
+catalogue_load(catalogue_t *self, catalogue_stream_fn *on_stream,
+               catalogue_removed_fn *on_removed, void *arg)
+{
+    walk_t walk = { .self = self,
+                    .on_stream = on_stream,
+                    .on_removed = on_removed,
+                    .arg = arg };
+    kv_bytes_t s = { "S", 1 }, t = { "T", 1 }, d = { "D", 1 }, e = { "E", 1 };
+    status_t status = self->kv->walk(self->kv, s, t, on_record, &walk);
+    if (walk.status != STATUS_OK || status != STATUS_OK)
+        return walk.status != STATUS_OK ? walk.status : status;
+    status = self->kv->walk(self->kv, d, e, on_removal, &walk);
+    return walk.status != STATUS_OK ? walk.status : status;
+}
+
+status_t
+catalogue_put(catalogue_t *self, const stream_record_t *record)
+{
+    return catalogue_switch(self, record, NULL, 0, NULL, 0);
+}
+
+status_t
+catalogue_switch(catalogue_t *self, const stream_record_t *record,
+                 extent_t *const *gone, size_t gone_count,
+                 extent_t *const *added, size_t added_count)
+{
+    size_t count = 0, most = 1 + gone_count + 2 * added_count;
+    kv_change_t *changes = calloc(most, sizeof *changes);
+    out_t *outs = calloc(2 * most, sizeof *outs);
+    INVARIANT(changes && outs);
+    out_t *next = outs;
+
+    next[0] = key_of('S', record->id);
+    next[1] = pack_record(record);
+    changes[count++] = (kv_change_t){ lent(&next[0]), lent(&next[1]) };
+    next += 2;
+    for (size_t i = 0; i < gone_count; i++, next++) {
+        next[0] = extent_key(record->id, gone[i]->epoch);
+        changes[count++] = (kv_change_t){ lent(&next[0]), { NULL, 0 } };
+    }
+    for (size_t i = 0; i < added_count; i++, next += 4) {
+        next[0] = key_of('E', ensemble_hash(added[i]));
+        next[1] = pack_ensemble(added[i]);
+        changes[count++] = (kv_change_t){ lent(&next[0]), lent(&next[1]) };
+        next[2] = extent_key(record->id, added[i]->epoch);
+        next[3] = pack_extent(added[i]);
+        changes[count++] = (kv_change_t){ lent(&next[2]), lent(&next[3]) };
+    }
+    status_t status = write_batch(self, changes, count);
+    free(changes);
+    free(outs);
+    return status;
+}
+
+static kv_change_t
+removal(uint64_t stream, const uint64_t *stores, size_t count, out_t *key,
+        out_t *value)
+{
+    INVARIANT(count <= LIMIT_WORKERS);
+    *key = key_of('D', stream);
+    value->size = 0;
+    for (size_t i = 0; i < count; i++)
+        put(value, stores[i], 8);
+    kv_change_t change = { lent(key), { NULL, 0 } };
+    if (count)
+        change.value = lent(value);
+    return change;
+}
+
+status_t
+catalogue_remove(catalogue_t *self, uint64_t stream, extent_t *const *chain,
+                 size_t count, const uint64_t *stores, size_t stores_count)
+{
+    kv_change_t *changes = calloc(count + 2, sizeof *changes);
+    out_t *keys = calloc(count + 3, sizeof *keys);
+    INVARIANT(changes && keys);
+    keys[0] = key_of('S', stream);
+    changes[0] = (kv_change_t){ lent(&keys[0]), { NULL, 0 } };
+    changes[1] = removal(stream, stores, stores_count, &keys[1], &keys[2]);
+    for (size_t i = 0; i < count; i++) {
+        keys[3 + i] = extent_key(stream, chain[i]->epoch);
+        changes[2 + i] = (kv_change_t){ lent(&keys[3 + i]), { NULL, 0 } };
+    }
+    status_t status = write_batch(self, changes, count + 2);
+    free(changes);
+    free(keys);
+    return status;
+}
+
+status_t
+catalogue_forgotten(catalogue_t *self, uint64_t stream, const uint64_t *stores,
+                    size_t stores_count)
+{
+    out_t key, value;
+    kv_change_t change = removal(stream, stores, stores_count, &key, &value);
+    return write_batch(self, &change, 1);
+}

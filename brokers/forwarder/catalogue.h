@@ -1,0 +1,90 @@
+/*  catalogue - what the origin must not forget: term, streams, extents
+ *
+ *  Invariants
+ *    1. (R1) A start takes a new term, durable before anything is said.
+ *    2. (R1) A batch is written only while the table's term is ours; else
+ *       STATUS_FENCED, and nothing is changed.
+ *    3. (R9) A stream's chain changes by one synced batch: truncated at a base,
+ *       extents appended, the stream's record with it.
+ *    4. (B7) It grows with streams and changes of the cluster, never with
+ *       chunks: an ensemble is kept once, however many extents use it.
+ *
+ *  On a kv_t; every write is synced. Keys: "T" term and cluster; "S" + id the
+ *  record; "X" + id + epoch an extent; "E" + hash an ensemble; "D" + id a
+ *  removed stream and the stores that still have to forget it.
+ */
+#ifndef CATALOGUE_H
+#define CATALOGUE_H
+
+#include "chunk.h"
+#include "kv.h"
+#include "placement.h"
+#include "status.h"
+
+typedef struct catalogue catalogue_t;
+
+//  One stream, as recorded.
+typedef struct {
+    uint64_t id;
+    char name[LIMIT_NAME_BYTES + 1];
+    kind_t kind;
+    uint8_t retention;
+    code_t asked;
+    bool strict;
+    micros_t created_us;
+    uint64_t writer;        //  Token of the last source
+    uint64_t writer_begin;  //  Where its bytes begin
+    bool size_known;
+    uint64_t size;  //  Of that source's bytes when known; sealed: of the stream
+    uint32_t chunk_bytes;  //  Set by hand; 0: by the rule
+    uint32_t buffer_ms;    //  0: the default
+    bool sealed;
+    uint64_t end_index;  //  Sealed: the index behind the last chunk
+} stream_record_t;
+
+//  Open the catalogue in `kv` (lent) and take the next term. `fresh_cluster`
+//  names the cluster when there is none yet. STATUS_CORRUPT, STATUS_IO,
+//  STATUS_VERSION with a sentence in `why_r`.
+status_t catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
+                        char *why_r, size_t why_size);
+void catalogue_close(catalogue_t **self_p);
+
+uint64_t catalogue_cluster(const catalogue_t *self);
+uint64_t catalogue_term(const catalogue_t *self);
+size_t catalogue_bytes(const catalogue_t *self);
+
+//  Called for each stream in the order of ids, its chain in the order of
+//  epochs; takes over `chain` (free each with extent_free, then free()).
+typedef void catalogue_stream_fn(void *arg, const stream_record_t *record,
+                                 extent_t **chain, size_t count);
+
+//  Called for each removed stream; `stores` are lent.
+typedef void catalogue_removed_fn(void *arg, uint64_t stream,
+                                  const uint64_t *stores, size_t count);
+
+//  Read everything.
+status_t catalogue_load(catalogue_t *self, catalogue_stream_fn *on_stream,
+                        catalogue_removed_fn *on_removed, void *arg);
+
+//  Write a stream's record: new, another writer, sealed.
+status_t catalogue_put(catalogue_t *self, const stream_record_t *record);
+
+//  Truncate the chain (extents `gone`) and append extents, in one batch.
+status_t catalogue_switch(catalogue_t *self, const stream_record_t *record,
+                          extent_t *const *gone, size_t gone_count,
+                          extent_t *const *added, size_t added_count);
+
+//  Replace a stream and its chain by the list of stores that must forget it.
+status_t catalogue_remove(catalogue_t *self, uint64_t stream,
+                          extent_t *const *chain, size_t count,
+                          const uint64_t *stores, size_t stores_count);
+
+//  That list again, shorter; empty: the stream is forgotten for good.
+status_t catalogue_forgotten(catalogue_t *self, uint64_t stream,
+                             const uint64_t *stores, size_t stores_count);
+
+//  An extent of `width` stores, all zero; and its end. Null is fine.
+extent_t *extent_new(uint16_t width);
+void extent_free(extent_t *extent);
+
+#endif

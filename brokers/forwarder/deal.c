@@ -1,0 +1,944 @@
+/*  Blocks: begun, dealt, receipted, acknowledged, settled, dealt again.
+ *
+ *  A departure is recovery in place. Every unsettled block that had a part at
+ *  the store that left, and all behind it, are regrouped from memory into a
+ *  new extent; the chain keeps the old extents until the new blocks have
+ *  reached what was acknowledged before (R6, R9).
+ */
+#include <string.h>
+
+#include "checksum.h"
+#include "invariant.h"
+#include "origin.h"
+
+piece_t *
+piece_new(uint64_t offset, buffer_t *payload, micros_t created_us)
+{
+    piece_t *piece = calloc(1, sizeof *piece);
+    INVARIANT(piece);
+    piece->offset = offset;
+    piece->payload = payload;
+    piece->crc = checksum_crc32c(buffer_bytes(payload), buffer_size(payload));
+    piece->created_us = created_us;
+    return piece;
+}
+
+void
+piece_free(piece_t **piece_p)
+{
+    piece_t *piece = *piece_p;
+    *piece_p = NULL;
+    if (!piece)
+        return;
+    buffer_unref(&piece->payload);
+    free(piece->marks);
+    free(piece);
+}
+
+static uint64_t
+piece_end(const piece_t *piece)
+{
+    return piece->offset + buffer_size(piece->payload);
+}
+
+//  ---- the ring
+
+block_t *
+deal_ring(stream_t *stream, size_t nth)
+{
+    INVARIANT(nth < stream->ring_count);
+    return stream->ring[(stream->ring_first + nth) % stream->ring_size];
+}
+
+static void
+ring_append(stream_t *stream, block_t *block)
+{
+    if (stream->ring_count == stream->ring_size) {
+        size_t size = stream->ring_size ? 2 * stream->ring_size : 16;
+        block_t **ring = calloc(size, sizeof *ring);
+        INVARIANT(ring);
+        for (size_t i = 0; i < stream->ring_count; i++)
+            ring[i] = deal_ring(stream, i);
+        free(stream->ring);
+        stream->ring = ring;
+        stream->ring_size = size;
+        stream->ring_first = 0;
+    }
+    size_t at = (stream->ring_first + stream->ring_count++) % stream->ring_size;
+    stream->ring[at] = block;
+}
+
+static unsigned
+block_slots(const block_t *block)
+{
+    return block->extent->code.k + block->extent->code.m;
+}
+
+static bool
+block_complete(const block_t *block)
+{
+    return block->dealt == block->extent->code.k;
+}
+
+static bool
+block_settled(const block_t *block)
+{
+    for (unsigned slot = 0; slot < block_slots(block); slot++)
+        if (block->slots[slot] != SLOT_RECEIPTED)
+            return false;
+    return block_complete(block);
+}
+
+//  The block that is being filled, or NULL.
+static block_t *
+open_block(stream_t *stream)
+{
+    if (stream->ring_count == 0)
+        return NULL;
+    block_t *last = deal_ring(stream, stream->ring_count - 1);
+    return block_complete(last) ? NULL : last;
+}
+
+static uint64_t
+block_end(const block_t *block)
+{
+    return piece_end(block->pieces[block->dealt - 1]);
+}
+
+static size_t
+block_bytes(const block_t *block)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < block->dealt; i++)
+        bytes += buffer_size(block->pieces[i]->payload);
+    for (unsigned i = 0; i < block->extent->code.m; i++)
+        if (block->parities[i])
+            bytes += buffer_size(block->parities[i]);
+    return bytes;
+}
+
+//  Unreceipted pushes of the block are awaited no longer.
+static void
+forget_parcels(core_t *self, const block_t *block)
+{
+    for (unsigned slot = 0; slot < block_slots(block); slot++)
+        if (block->slots[slot] == SLOT_PUSHED) {
+            worker_t *worker = membership_find(
+                self->members,
+                placement_store(block->extent, block->number, slot));
+            if (worker)
+                membership_cancelled(self->members, worker,
+                                     block->tickets[slot]);
+        }
+    parcel_t *parcel = zlistx_first(self->outbox);
+    while (parcel) {
+        void *at = zlistx_cursor(self->outbox);
+        bool ours = parcel->block == block;
+        parcel = zlistx_next(self->outbox);
+        if (ours)
+            zlistx_delete(self->outbox, at);
+    }
+}
+
+//  Free a block; pieces that were taken out of it are left alone.
+static void
+block_free(block_t *block)
+{
+    core_t *self = block->stream->core;
+    if (!block_settled(block))
+        forget_parcels(self, block);
+    for (unsigned i = 0; i < block->extent->code.k; i++)
+        piece_free(&block->pieces[i]);
+    for (unsigned i = 0; i < block->extent->code.m; i++)
+        buffer_unref(&block->parities[i]);
+    free(block);
+}
+
+//  ---- extents
+
+static void
+free_unused_pending(stream_t *stream)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < stream->pending_count; i++) {
+        extent_t *extent = stream->pending[i];
+        bool used = extent == stream->extent;
+        for (size_t b = 0; b < stream->ring_count && !used; b++)
+            used = deal_ring(stream, b)->extent == extent;
+        if (used)
+            stream->pending[kept++] = extent;
+        else
+            extent_free(extent);
+    }
+    stream->pending_count = kept;
+}
+
+static void
+append_extent(extent_t ***list, size_t *count, extent_t *extent)
+{
+    *list = realloc(*list, (*count + 1) * sizeof **list);
+    INVARIANT(*list);
+    (*list)[(*count)++] = extent;
+}
+
+static status_t
+too_few(core_t *self)
+{
+    worker_t **all;
+    size_t count = membership_all(self->members, &all);
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->state == WORKER_LIVE && all[i]->full)
+            return STATUS_FULL;
+    return STATUS_HELD;
+}
+
+//  A new extent for the chunk that comes next, or why there can be none.
+static status_t
+make_extent(stream_t *stream, const piece_t *next)
+{
+    core_t *self = stream->core;
+    worker_t *queue[LIMIT_WORKERS];
+    size_t workers = membership_queue(self->members, queue, LIMIT_WORKERS);
+    if (workers > LIMIT_WORKERS)
+        workers = LIMIT_WORKERS;
+    code_t code;
+    bool narrower;
+    if (placement_code(workers, stream->record.asked, stream->record.strict,
+                       &code, &narrower) != STATUS_OK)
+        return too_few(self);
+
+    uint64_t bytes[LIMIT_WORKERS];
+    extent_t *extent = extent_new((uint16_t)workers);
+    for (size_t i = 0; i < workers; i++) {
+        extent->stores[i] = queue[i]->store;
+        bytes[i] = queue[i]->bytes;
+    }
+    extent->epoch = catalogue_term(self->catalogue) << 32 | ++self->epochs;
+    extent->base_index = stream->next_index;
+    extent->base_offset = next->offset;
+    extent->gap = next->offset - stream->dealt_end;
+    extent->writer = next->writer;
+    extent->chunk_bytes = (uint32_t)buffer_size(next->payload);
+    if (stream->chunker && chunker_size(stream->chunker) > extent->chunk_bytes)
+        extent->chunk_bytes = chunker_size(stream->chunker);
+    extent->code = code;
+    uint64_t written = next->offset - stream->record.writer_begin;
+    bool known = stream->record.size_known && stream->record.size >= written;
+    extent->start = placement_start(bytes, (uint16_t)workers, code, known,
+                                    known ? stream->record.size - written : 0,
+                                    extent->chunk_bytes);
+    append_extent(&stream->pending, &stream->pending_count, extent);
+    stream->extent = extent;
+    stream->extent_blocks = 0;
+    stream->extent_version = membership_version(self->members);
+    core_note(self, 2,
+              "extent stream=%s epoch=%" PRIu64 " index=%" PRIu64
+              " offset=%" PRIu64 " code=%u+%u workers=%zu",
+              stream->record.name, extent->epoch, extent->base_index,
+              extent->base_offset, code.k, code.m, workers);
+    return STATUS_OK;
+}
+
+//  ---- pushing
+
+void
+deal_header(const block_t *block, unsigned slot, chunk_header_t *header_r)
+{
+    const extent_t *extent = block->extent;
+    const stream_t *stream = block->stream;
+    const piece_t *first = block->pieces[0];
+    chunk_header_t header = {
+        .key = { .stream = stream->record.id,
+                 .epoch = extent->epoch,
+                 .block = block->number,
+                 .slot = slot },
+        .code = extent->code,
+        .base_index = extent->base_index,
+        .base_offset = extent->base_offset,
+        .block_us = block->block_us,
+        .writer = extent->writer,
+        .settled = block->settled_mark,
+        .watermark = block->watermark,
+        .width = extent->width,
+        .position = placement_position(extent, block->number, slot),
+        .start = extent->start,
+        .kind = (uint8_t)stream->record.kind,
+        .retention = stream->record.retention,
+        .asked = stream->record.asked,
+    };
+    if (block->number == 0 && slot == 0 &&
+        (extent->gap || extent->base_index == 0))
+        header.flags |= CHUNK_NEW_WRITER;
+    memcpy(header.name, stream->record.name, sizeof header.name);
+    if (slot < extent->code.k) {
+        const piece_t *piece = block->pieces[slot];
+        header.offset = piece->offset;
+        header.length = (uint32_t)buffer_size(piece->payload);
+        header.created_us = piece->created_us;
+        header.flags |= piece->flags;
+        header.marks_count = piece->marks_count;
+        for (size_t i = 0; i < piece->marks_count; i++)
+            header.marks[i] = piece->marks[i];
+        header.payload_crc = piece->crc;
+    } else {
+        const buffer_t *parity = block->parities[slot - extent->code.k];
+        header.offset = first->offset;
+        header.length = (uint32_t)buffer_size(parity);
+        header.created_us = first->created_us;
+        header.payload_crc = checksum_crc32c(buffer_bytes(parity),
+                                             buffer_size(parity));
+    }
+    *header_r = header;
+}
+
+static buffer_t *
+slot_payload(const block_t *block, unsigned slot)
+{
+    unsigned k = block->extent->code.k;
+    return slot < k ? block->pieces[slot]->payload : block->parities[slot - k];
+}
+
+//  Push one slot to its worker. False: its socket is full.
+static bool
+push_slot(block_t *block, unsigned slot, millis_t now)
+{
+    core_t *self = block->stream->core;
+    worker_t *worker = membership_find(
+        self->members, placement_store(block->extent, block->number, slot));
+    if (!worker || worker->state != WORKER_LIVE)
+        return true;  //  It left; this block is dealt again right after
+
+    chunk_header_t header;
+    chunk_on_wire_t chunk;
+    deal_header(block, slot, &header);
+    message_from_chunk(&header, &chunk);
+    Rill__V1__Store store = RILL__V1__STORE__INIT;
+    store.term = catalogue_term(self->catalogue);
+    store.session = worker->session;
+    store.chunk = &chunk.header;
+    message_t message = MESSAGE(STORE, store, &store, 0, 0);
+    status_t status = self->effects.push(self->with, worker->session, &message,
+                                         slot_payload(block, slot));
+    if (status == STATUS_BUSY)
+        return false;
+    block->slots[slot] = SLOT_PUSHED;
+    block->tickets[slot] = membership_pushed(self->members, worker, now);
+    return true;
+}
+
+static void
+send_slot(block_t *block, unsigned slot, millis_t now)
+{
+    core_t *self = block->stream->core;
+    block->slots[slot] = SLOT_READY;
+    if (push_slot(block, slot, now))
+        return;
+    parcel_t *parcel = malloc(sizeof *parcel);
+    INVARIANT(parcel);
+    *parcel = (parcel_t){ .block = block, .slot = slot };
+    zlistx_add_end(self->outbox, parcel);
+}
+
+void
+deal_outbox(core_t *self, millis_t now)
+{
+    uint64_t full[LIMIT_WORKERS];  //  Stores that took nothing in this pass
+    size_t full_count = 0;
+    parcel_t *parcel = zlistx_first(self->outbox);
+    while (parcel) {
+        void *at = zlistx_cursor(self->outbox);
+        parcel_t this = *parcel;
+        parcel = zlistx_next(self->outbox);
+        uint64_t store = placement_store(this.block->extent, this.block->number,
+                                         this.slot);
+        bool skip = false;
+        for (size_t i = 0; i < full_count && !skip; i++)
+            skip = full[i] == store;
+        if (skip)
+            continue;
+        if (push_slot(this.block, this.slot, now))
+            zlistx_delete(self->outbox, at);
+        else if (full_count < LIMIT_WORKERS)
+            full[full_count++] = store;
+    }
+}
+
+//  ---- filling blocks
+
+static block_t *
+begin_block(stream_t *stream, const piece_t *first, millis_t now)
+{
+    block_t *block = calloc(1, sizeof *block);
+    INVARIANT(block);
+    block->stream = stream;
+    block->extent = stream->extent;
+    block->number = stream->extent_blocks++;
+    block->opened = now;
+    block->block_us = first->created_us;
+    block->settled_mark = stream->settled_index;
+    block->watermark = stream->stored;
+    ring_append(stream, block);
+    return block;
+}
+
+//  All k are in: compute and push the parity.
+static void
+finish_block(block_t *block, millis_t now)
+{
+    code_t code = block->extent->code;
+    if (code.m == 0)
+        return;
+    size_t longest = 0;
+    for (unsigned i = 0; i < code.k; i++)
+        if (buffer_size(block->pieces[i]->payload) > longest)
+            longest = buffer_size(block->pieces[i]->payload);
+    parity_t *parity = parity_new(code, CHUNK_HEADER_BYTES + longest);
+    for (unsigned i = 0; i < code.k; i++) {
+        chunk_header_t header;
+        uint8_t fixed[CHUNK_HEADER_BYTES];
+        deal_header(block, i, &header);
+        chunk_header_pack(&header, fixed);
+        parity_add(parity, i, fixed, block->pieces[i]->payload);
+    }
+    for (unsigned i = 0; i < code.m; i++) {
+        block->parities[i] = parity_take(parity, i);
+        block->stream->core->memory += buffer_size(block->parities[i]);
+        send_slot(block, code.k + i, now);
+    }
+    parity_destroy(&parity);
+}
+
+//  Put a piece into the open block.
+static void
+place(stream_t *stream, block_t *block, piece_t *piece, millis_t now)
+{
+    unsigned slot = block->dealt++;
+    piece->index = stream->next_index++;
+    INVARIANT(piece->index ==
+              placement_index(block->extent, block->number, slot));
+    block->pieces[slot] = piece;
+    stream->dealt_end = piece_end(piece);
+    if (piece->flags & CHUNK_END)
+        stream->ended = true;
+    send_slot(block, slot, now);
+    if (block_complete(block))
+        finish_block(block, now);
+    if (stream->chunker)
+        chunker_block(stream->chunker, block_complete(block) ? 0 : block->dealt,
+                      block->extent->code.k);
+}
+
+static piece_t *
+empty_piece(stream_t *stream, const piece_t *like)
+{
+    piece_t *piece = piece_new(like ? piece_end(like) : stream->dealt_end,
+                               buffer_new(0),
+                               like ? like->created_us : stream->last_us);
+    piece->writer = like ? like->writer : stream->record.writer;
+    piece->flags = CHUNK_EMPTY;
+    return piece;
+}
+
+//  Fill the open block with empty chunks, the last of them END if it is so.
+static void
+fill(stream_t *stream, bool end, millis_t now)
+{
+    block_t *block;
+    while ((block = open_block(stream)) != NULL) {
+        piece_t *piece = empty_piece(stream, block->pieces[block->dealt - 1]);
+        if (end && block->dealt + 1u == block->extent->code.k)
+            piece->flags |= CHUNK_END;
+        place(stream, block, piece, now);
+    }
+}
+
+void
+deal_fill(stream_t *stream, millis_t now)
+{
+    fill(stream, false, now);
+}
+
+//  The block that `piece` goes into, or NULL when there are too few workers.
+static block_t *
+block_for(stream_t *stream, const piece_t *piece, millis_t now)
+{
+    core_t *self = stream->core;
+    block_t *block = open_block(stream);
+    bool apart = piece->offset != stream->dealt_end ||
+                 (stream->extent && piece->writer != stream->extent->writer);
+    if (block && apart) {
+        fill(stream, false, now);
+        block = NULL;
+    }
+    if (block)
+        return block;
+    if (!stream->extent || apart ||
+        stream->extent_version != membership_version(self->members)) {
+        status_t held = make_extent(stream, piece);
+        if (held != stream->held)
+            stream->told = false;
+        stream->held = held;
+        if (held != STATUS_OK)
+            return NULL;
+    }
+    return begin_block(stream, piece, now);
+}
+
+void
+deal_piece(stream_t *stream, piece_t *piece, bool last, millis_t now)
+{
+    block_t *block = zlistx_size(stream->waiting) == 0
+                         ? block_for(stream, piece, now)
+                         : NULL;
+    if (!block) {
+        zlistx_add_end(stream->waiting, piece);
+        return;
+    }
+    if (last && block->dealt + 1u == block->extent->code.k)
+        piece->flags |= CHUNK_END;
+    place(stream, block, piece, now);
+}
+
+//  Deal what was kept back for Finish.
+void
+deal_final(stream_t *stream, millis_t now)
+{
+    piece_t *piece = stream->final;
+    stream->final = NULL;
+    if (piece)
+        deal_piece(stream, piece, stream->ending, now);
+}
+
+void
+deal_end(stream_t *stream, millis_t now)
+{
+    INVARIANT(stream->ending);
+    if (stream->ended || zlistx_size(stream->waiting))
+        return;
+    if (!open_block(stream)) {
+        piece_t *piece = empty_piece(stream, NULL);
+        bool alone = !stream->extent || stream->extent->code.k == 1;
+        deal_piece(stream, piece, alone, now);
+    }
+    fill(stream, true, now);
+}
+
+//  Deal what waits for workers, in order.
+static void
+deal_stream_waiting(stream_t *stream, millis_t now)
+{
+    zlistx_t *waiting = stream->waiting;
+    if (zlistx_size(waiting) == 0)
+        return;
+    stream->waiting = zlistx_new();
+    piece_t *piece;
+    while ((piece = zlistx_detach(waiting, NULL)) != NULL) {
+        bool last = stream->ending && zlistx_size(waiting) == 0;
+        deal_piece(stream, piece, last, now);
+    }
+    zlistx_destroy(&waiting);
+    if (stream->ending)
+        deal_end(stream, now);
+}
+
+void
+deal_waiting(core_t *self, millis_t now)
+{
+    uint64_t version = membership_version(self->members);
+    if (version == self->dealt_version)
+        return;
+    self->dealt_version = version;
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open))
+        deal_stream_waiting(stream, now);
+}
+
+//  ---- dealing again
+
+void
+deal_again(stream_t *stream, size_t from, millis_t now)
+{
+    core_t *self = stream->core;
+    zlistx_t *pieces = zlistx_new();
+    for (size_t i = from; i < stream->ring_count; i++) {
+        block_t *block = deal_ring(stream, i);
+        self->memory -= block_bytes(block);
+        for (unsigned s = 0; s < block->dealt; s++) {
+            block->pieces[s]->flags &= (uint16_t)~CHUNK_END;
+            self->memory += buffer_size(block->pieces[s]->payload);
+            zlistx_add_end(pieces, block->pieces[s]);
+            block->pieces[s] = NULL;
+        }
+        self->counters.redealt_blocks++;
+        block_free(block);
+    }
+    stream->ring_count = from;
+    if (stream->ring_stored > from)
+        stream->ring_stored = from;
+    block_t *before = from ? deal_ring(stream, from - 1) : NULL;
+    stream->dealt_end = before ? block_end(before) : stream->settled;
+    stream->next_index = before ? before->pieces[before->dealt - 1]->index + 1
+                                : stream->settled_index;
+    stream->extent = NULL;
+    stream->ended = false;
+    free_unused_pending(stream);
+
+    //  What waited comes behind what was dealt.
+    piece_t *piece;
+    while ((piece = zlistx_detach(stream->waiting, NULL)) != NULL)
+        zlistx_add_end(pieces, piece);
+    //  The filling of an ending is made anew for the new code.
+    if (stream->ending)
+        while ((piece = zlistx_last(pieces)) != NULL &&
+               piece->flags & CHUNK_EMPTY) {
+            zlistx_detach(pieces, zlistx_cursor(pieces));
+            piece_free(&piece);
+        }
+    while ((piece = zlistx_detach(pieces, NULL)) != NULL)
+        deal_piece(stream, piece, stream->ending && zlistx_size(pieces) == 0,
+                   now);
+    zlistx_destroy(&pieces);
+    if (stream->ending)
+        deal_end(stream, now);
+}
+
+void
+deal_departure(core_t *self, uint64_t store, bool gone, millis_t now)
+{
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open)) {
+        for (size_t i = 0; i < stream->ring_count; i++) {
+            block_t *block = deal_ring(stream, i);
+            int slot = placement_slot_of(block->extent, block->number, store);
+            if (slot < 0 || (!gone && block->slots[slot] == SLOT_RECEIPTED))
+                continue;
+            core_note(self, 1,
+                      "dealt-again stream=%s blocks=%zu epoch=%" PRIu64,
+                      stream->record.name, stream->ring_count - i,
+                      block->extent->epoch);
+            deal_again(stream, i, now);
+            break;
+        }
+    }
+}
+
+//  ---- receipts
+
+static bool
+block_stored(const block_t *block)
+{
+    if (!block_complete(block))
+        return false;
+    unsigned receipts = 0;
+    for (unsigned slot = 0; slot < block_slots(block); slot++)
+        receipts += block->slots[slot] == SLOT_RECEIPTED;
+    return receipts >= placement_quorum(block->extent->code);
+}
+
+//  Record the extents of blocks [stored, upto) before they are acknowledged.
+static status_t
+switch_chain(stream_t *stream, size_t upto)
+{
+    extent_t **added = NULL;
+    size_t added_count = 0;
+    for (size_t i = stream->ring_stored; i < upto; i++) {
+        extent_t *extent = deal_ring(stream, i)->extent;
+        bool pending = false;
+        for (size_t p = 0; p < stream->pending_count && !pending; p++)
+            pending = stream->pending[p] == extent;
+        if (pending && (added_count == 0 || added[added_count - 1] != extent))
+            append_extent(&added, &added_count, extent);
+    }
+    if (added_count == 0)
+        return STATUS_OK;
+
+    size_t kept = 0;
+    while (kept < stream->chain_count &&
+           stream->chain[kept]->base_index < added[0]->base_index)
+        kept++;
+    size_t gone = stream->chain_count - kept;
+    status_t status = catalogue_switch(stream->core->catalogue, &stream->record,
+                                       stream->chain + kept, gone, added,
+                                       added_count);
+    if (status != STATUS_OK) {
+        free(added);
+        return status;
+    }
+    for (size_t i = kept; i < stream->chain_count; i++)
+        extent_free(stream->chain[i]);
+    stream->chain_count = kept;
+    for (size_t i = 0; i < added_count; i++) {
+        append_extent(&stream->chain, &stream->chain_count, added[i]);
+        size_t p = 0;
+        while (stream->pending[p] != added[i])
+            p++;
+        stream->pending[p] = stream->pending[--stream->pending_count];
+    }
+    free(added);
+    return STATUS_OK;
+}
+
+void
+deal_seal(stream_t *stream, millis_t now)
+{
+    core_t *self = stream->core;
+    stream->record.sealed = true;
+    stream->record.size = stream->settled;
+    stream->record.end_index = stream->settled_index;
+    status_t status = catalogue_put(self->catalogue, &stream->record);
+    if (status != STATUS_OK) {
+        stream->record.sealed = false;
+        core_fail(self, status, "the seal of %s could not be recorded",
+                  stream->record.name);
+        return;
+    }
+    core_note(self, 1, "sealed stream=%s bytes=%" PRIu64, stream->record.name,
+              stream->record.size);
+    stream->state = STREAM_SEALED;
+    deal_stop(stream);
+    seek_progress(stream, now);
+}
+
+//  Acknowledge the blocks up to ring place `upto`, their extents recorded.
+static bool
+acknowledge(stream_t *stream, size_t upto, millis_t now)
+{
+    core_t *self = stream->core;
+    block_t *last = deal_ring(stream, upto - 1);
+    status_t status = switch_chain(stream, upto);
+    if (status != STATUS_OK) {
+        core_fail(self, status, "the extents of %s could not be recorded",
+                  stream->record.name);
+        return false;
+    }
+    self->stored_bytes += block_end(last) - stream->stored;
+    stream->ring_stored = upto;
+    stream->stored = block_end(last);
+    stream->told = false;
+    if (stream->state == STREAM_RECOVERING) {
+        stream->state = STREAM_OPEN;
+        stream->redealing = false;
+        core_note(self, 1, "recovered stream=%s stored=%" PRIu64,
+                  stream->record.name, stream->stored);
+    }
+    seek_progress(stream, now);
+    return true;
+}
+
+//  Let go of the oldest block, which is settled. True: it was the END.
+static bool
+settle(stream_t *stream)
+{
+    core_t *self = stream->core;
+    block_t *block = deal_ring(stream, 0);
+    piece_t *last = block->pieces[block->dealt - 1];
+    bool end = last->flags & CHUNK_END;
+    self->settled_bytes += block_end(block) - stream->settled;
+    stream->settled = block_end(block);
+    stream->settled_index = last->index + 1;
+    stream->told = false;
+    self->memory -= block_bytes(block);
+    stream->ring_first = (stream->ring_first + 1) % stream->ring_size;
+    stream->ring_count--;
+    stream->ring_stored--;
+    block_free(block);
+    return end;
+}
+
+//  Acknowledge and settle what the receipts allow, in order.
+static void
+advance(stream_t *stream, millis_t now)
+{
+    size_t upto = stream->ring_stored;
+    while (upto < stream->ring_count && block_stored(deal_ring(stream, upto)))
+        upto++;
+    //  R9: the chain switches when all that was acknowledged is safe anew.
+    if (upto > stream->ring_stored &&
+        block_end(deal_ring(stream, upto - 1)) >= stream->stored &&
+        !acknowledge(stream, upto, now))
+        return;
+    while (stream->ring_stored > 0 && block_settled(deal_ring(stream, 0)))
+        if (settle(stream)) {
+            deal_seal(stream, now);
+            return;
+        }
+}
+
+//  The block of a key that is not settled, or NULL.
+static block_t *
+block_of_key(stream_t *stream, uint64_t epoch, uint64_t number)
+{
+    size_t low = 0, high = stream->ring_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        block_t *block = deal_ring(stream, middle);
+        if (block->extent->epoch < epoch ||
+            (block->extent->epoch == epoch && block->number < number))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == stream->ring_count)
+        return NULL;
+    block_t *block = deal_ring(stream, low);
+    return block->extent->epoch == epoch && block->number == number ? block
+                                                                    : NULL;
+}
+
+static void
+take_receipt(core_t *self, worker_t *worker, stream_t *stream,
+             const Rill__V1__ChunkKey *key, millis_t now)
+{
+    block_t *block = block_of_key(stream, key->epoch, key->block);
+    if (!block || key->slot >= block_slots(block) ||
+        placement_store(block->extent, block->number, key->slot) !=
+            worker->store ||
+        block->slots[key->slot] != SLOT_PUSHED) {
+        self->counters.stale_receipts++;
+        return;
+    }
+    block->slots[key->slot] = SLOT_RECEIPTED;
+    worker->chunks++;
+    worker->bytes += buffer_size(slot_payload(block, key->slot));
+    membership_receipted(self->members, worker, block->tickets[key->slot], now);
+}
+
+void
+deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
+{
+    worker_t *worker = membership_by_session(self->members, receipt->session);
+    if (!worker || worker->store != receipt->store ||
+        receipt->term != catalogue_term(self->catalogue)) {
+        self->counters.foreign_receipts++;
+        return;
+    }
+    stream_t *stream = NULL;
+    for (size_t i = 0; i < receipt->n_stored; i++) {
+        const Rill__V1__ChunkKey *key = receipt->stored[i];
+        if (!stream || stream->record.id != key->stream) {
+            if (stream && stream->state != STREAM_SEALED)
+                advance(stream, now);
+            stream = core_stream(self, key->stream);
+        }
+        if (!stream || stream->state == STREAM_SEALED)
+            self->counters.stale_receipts++;
+        else
+            take_receipt(self, worker, stream, key, now);
+    }
+    if (stream && stream->state != STREAM_SEALED)
+        advance(stream, now);
+    if (receipt->n_failed) {
+        status_t status = message_status(receipt->status);
+        core_note(self, 0, "chunks-refused worker=%s count=%zu status=%s",
+                  worker->name, receipt->n_failed, status_name(status));
+        if (status == STATUS_FULL) {
+            worker->full = true;
+            deal_departure(self, worker->store, false, now);
+        } else
+            members_leave(self, worker, true, "its store failed", now);
+    }
+    deal_outbox(self, now);
+}
+
+//  ---- reading from memory
+
+block_t *
+deal_find(stream_t *stream, uint64_t offset, unsigned *slot_r)
+{
+    size_t low = 0, high = stream->ring_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (block_end(deal_ring(stream, middle)) <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == stream->ring_count)
+        return NULL;
+    block_t *block = deal_ring(stream, low);
+    for (unsigned slot = 0; slot < block->dealt; slot++)
+        if (offset >= block->pieces[slot]->offset &&
+            offset < piece_end(block->pieces[slot])) {
+            *slot_r = slot;
+            return block;
+        }
+    return NULL;
+}
+
+//  ---- time
+
+static millis_t
+block_due(stream_t *stream)
+{
+    block_t *block = open_block(stream);
+    if (!block || stream->record.kind != KIND_LIVE)
+        return MILLIS_NEVER;
+    uint32_t buffer_ms = stream->record.buffer_ms
+                             ? stream->record.buffer_ms
+                             : stream->core->settings.buffer_ms;
+    return block->opened + (millis_t)block->extent->code.k * buffer_ms;
+}
+
+void
+deal_sweep(core_t *self, millis_t now)
+{
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open))
+        if (block_due(stream) <= now) {
+            if (stream->chunker)
+                chunker_flush(stream->chunker,
+                              self->effects.wall_us(self->with));
+            deal_fill(stream, now);
+        }
+    if (zlistx_size(self->outbox) && self->retry_at <= now) {
+        deal_outbox(self, now);
+        self->retry_at = now + 5;
+    }
+}
+
+millis_t
+deal_due(core_t *self)
+{
+    millis_t due = zlistx_size(self->outbox) ? self->retry_at : MILLIS_NEVER;
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open))
+        due = millis_least(due, block_due(stream));
+    return due;
+}
+
+//  Give back all that dealing needs: the stream is sealed or goes.
+void
+deal_stop(stream_t *stream)
+{
+    core_t *self = stream->core;
+    for (size_t i = 0; i < stream->ring_count; i++) {
+        self->memory -= block_bytes(deal_ring(stream, i));
+        block_free(deal_ring(stream, i));
+    }
+    free(stream->ring);
+    stream->ring = NULL;
+    stream->ring_first = stream->ring_count = stream->ring_size = 0;
+    stream->ring_stored = 0;
+    stream->extent = NULL;
+    for (size_t i = 0; i < stream->pending_count; i++)
+        extent_free(stream->pending[i]);
+    free(stream->pending);
+    stream->pending = NULL;
+    stream->pending_count = 0;
+    if (stream->waiting) {
+        piece_t *piece;
+        while ((piece = zlistx_detach(stream->waiting, NULL)) != NULL) {
+            self->memory -= buffer_size(piece->payload);
+            piece_free(&piece);
+        }
+        zlistx_destroy(&stream->waiting);
+    }
+    if (stream->final)
+        self->memory -= buffer_size(stream->final->payload);
+    piece_free(&stream->final);
+    chunker_destroy(&stream->chunker);
+    recovery_forget(stream);
+    void *at = zlistx_find(self->open, stream);
+    if (at)
+        zlistx_detach(self->open, at);
+}

@@ -1,0 +1,448 @@
+#include "forwarder_core.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "invariant.h"
+#include "origin.h"
+
+enum { MEMORY_BYTES = 192 * 1024 * 1024 };
+
+//  ---- words for the parts
+
+void
+core_note(core_t *self, int level, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    self->effects.note(self->with, level, text);
+}
+
+void
+core_fail(core_t *self, status_t status, const char *format, ...)
+{
+    if (self->fault != STATUS_OK)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(self->fault_text, sizeof self->fault_text, format, args);
+    va_end(args);
+    self->fault = status;
+}
+
+void
+core_refuse(core_t *self, const peer_t *peer, const message_t *question,
+            status_t status, const char *text, uint64_t offset)
+{
+    Rill__V1__Refused refused = message_refusal(status, text, offset);
+    message_t answer = MESSAGE(REFUSED, refused, &refused,
+                               question ? question->request : 0,
+                               question ? question->trace : 0);
+    self->counters.refused++;
+    self->effects.send(self->with, peer, &answer, NULL);
+}
+
+millis_t
+core_patience(const core_t *self, millis_t span)
+{
+    return (millis_t)((double)span * self->settings.patience);
+}
+
+//  ---- streams
+
+static size_t
+hash_id(const void *key)
+{
+    return (size_t)(*(const uint64_t *)key * 0x9e3779b97f4a7c15u);
+}
+
+static int
+compare_id(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(uint64_t));
+}
+
+static zhashx_t *
+table_of_ids(void)
+{
+    zhashx_t *table = zhashx_new();
+    zhashx_set_key_hasher(table, hash_id);
+    zhashx_set_key_comparator(table, compare_id);
+    zhashx_set_key_duplicator(table, NULL);
+    zhashx_set_key_destructor(table, NULL);
+    return table;
+}
+
+stream_t *
+core_stream(core_t *self, uint64_t id)
+{
+    return zhashx_lookup(self->by_id, &id);
+}
+
+stream_t *
+core_named(core_t *self, const char *name)
+{
+    return zhashx_lookup(self->by_name, name);
+}
+
+stream_t *
+core_add_stream(core_t *self, const stream_record_t *record)
+{
+    stream_t *stream = zmalloc(sizeof *stream);
+    stream->core = self;
+    stream->record = *record;
+    stream->told = true;
+    stream->code = (code_t){ .k = 1, .m = 1 };
+    zhashx_insert(self->by_id, &stream->record.id, stream);
+    zhashx_insert(self->by_name, stream->record.name, stream);
+    if (record->sealed) {
+        stream->state = STREAM_SEALED;
+        stream->stored = stream->settled = record->size;
+        stream->settled_index = record->end_index;
+    } else {
+        stream->waiting = zlistx_new();
+        zlistx_add_end(self->open, stream);
+    }
+    return stream;
+}
+
+static void
+free_stream(stream_t *stream)
+{
+    deal_stop(stream);
+    for (size_t i = 0; i < stream->chain_count; i++)
+        extent_free(stream->chain[i]);
+    free(stream->chain);
+    free(stream);
+}
+
+void
+core_drop_stream(core_t *self, stream_t *stream)
+{
+    uint64_t id = stream->record.id;
+    if (stream->state == STREAM_RECOVERING && !stream->redealing)
+        self->recovering--;
+    if (stream->session)
+        zhashx_delete(self->by_session, &stream->session);
+    zhashx_delete(self->by_id, &stream->record.id);
+    zhashx_delete(self->by_name, stream->record.name);
+    free_stream(stream);
+    seek_stream_gone(self, id);
+}
+
+//  ---- start and end
+
+static void
+on_stream(void *arg, const stream_record_t *record, extent_t **chain,
+          size_t count)
+{
+    core_t *self = arg;
+    stream_t *stream = core_add_stream(self, record);
+    stream->chain = chain;
+    stream->chain_count = count;
+    self->recovering += stream->state == STREAM_RECOVERING;
+}
+
+static void
+on_removed(void *arg, uint64_t stream, const uint64_t *stores, size_t count)
+{
+    members_add_removed(arg, stream, stores, count);
+}
+
+static void
+relay_send(void *with, const peer_t *peer, const message_t *message,
+           buffer_t *payload)
+{
+    core_t *self = with;
+    self->effects.send(self->with, peer, message, payload);
+}
+
+static void
+relay_fetch(void *with, uint64_t stream, uint64_t offset, millis_t now)
+{
+    seek_fetch(with, stream, offset, now);
+}
+
+static void
+free_parcel(void **parcel_p)
+{
+    free(*parcel_p);
+    *parcel_p = NULL;
+}
+
+static core_t *
+make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
+     void *with, millis_t now)
+{
+    static const relay_effects_t relay_effects = { .fetch = relay_fetch,
+                                                   .send = relay_send };
+    core_t *self = zmalloc(sizeof *self);
+    self->settings = *settings;
+    self->name = strdup(settings->name);
+    self->receipts_at = strdup(settings->receipts_at);
+    INVARIANT(self->name && self->receipts_at);
+    if (!self->settings.memory_bytes)
+        self->settings.memory_bytes = MEMORY_BYTES;
+    if (!self->settings.chunk_bytes)
+        self->settings.chunk_bytes = 256 * 1024;
+    if (!self->settings.buffer_ms)
+        self->settings.buffer_ms = 200;
+    self->effects = *effects;
+    self->with = with;
+    self->began = self->now = now;
+    self->recover_at = now;
+    self->members = membership_new(settings->patience);
+    self->by_id = table_of_ids();
+    self->by_session = table_of_ids();
+    self->by_name = zhashx_new();
+    zhashx_set_key_duplicator(self->by_name, NULL);
+    zhashx_set_key_destructor(self->by_name, NULL);
+    self->open = zlistx_new();
+    self->removed = zlistx_new();
+    self->outbox = zlistx_new();
+    zlistx_set_destructor(self->outbox, free_parcel);
+    self->relay = relay_new(&relay_effects, self);
+    self->fetches = fetches_new();
+    self->seeks = seeks_new();
+    self->layouts = layouts_new();
+    return self;
+}
+
+status_t
+forwarder_core_new(const forwarder_settings_t *settings,
+                   const forwarder_effects_t *effects, void *with,
+                   kv_t *catalogue, millis_t now, forwarder_core_t **self_r,
+                   char *why_r, size_t why_size)
+{
+    core_t *self = make(settings, effects, with, now);
+    status_t status = catalogue_open(catalogue, effects->random(with),
+                                     &self->catalogue, why_r, why_size);
+    if (status == STATUS_OK) {
+        status = catalogue_load(self->catalogue, on_stream, on_removed, self);
+        if (status != STATUS_OK)
+            snprintf(why_r, why_size, "the catalogue cannot be read: %s",
+                     status_text(status));
+    }
+    if (status != STATUS_OK) {
+        forwarder_core_destroy(&self);
+        return status;
+    }
+    core_note(self, 1,
+              "catalogue-open cluster=%016" PRIx64 " term=%" PRIu64
+              " streams=%zu unsealed=%zu",
+              catalogue_cluster(self->catalogue),
+              catalogue_term(self->catalogue), zhashx_size(self->by_id),
+              self->recovering);
+    recovery_try(self, now);
+    *self_r = self;
+    return STATUS_OK;
+}
+
+void
+forwarder_core_destroy(forwarder_core_t **self_p)
+{
+    core_t *self = *self_p;
+    if (!self)
+        return;
+    fetches_destroy(&self->fetches);
+    seeks_destroy(&self->seeks);
+    layouts_destroy(&self->layouts);
+    relay_destroy(&self->relay);
+    for (stream_t *stream = zhashx_first(self->by_id); stream;
+         stream = zhashx_next(self->by_id))
+        free_stream(stream);
+    zhashx_destroy(&self->by_session);
+    zhashx_destroy(&self->by_name);
+    zhashx_destroy(&self->by_id);
+    zlistx_destroy(&self->open);
+    removed_t *removed;
+    while ((removed = zlistx_detach(self->removed, NULL)) != NULL)
+        free(removed);
+    zlistx_destroy(&self->removed);
+    zlistx_destroy(&self->outbox);
+    membership_destroy(&self->members);
+    catalogue_close(&self->catalogue);
+    free(self->name);
+    free(self->receipts_at);
+    free(self);
+    *self_p = NULL;
+}
+
+//  ---- events
+
+void
+forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
+                        const message_t *message, buffer_t *payload,
+                        millis_t now)
+{
+    if (self->fault != STATUS_OK)
+        return;
+    self->now = now;
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_OPEN:
+    case RILL__V1__MESSAGE__BODY_PIECE:
+    case RILL__V1__MESSAGE__BODY_FINISH:
+    case RILL__V1__MESSAGE__BODY_SOURCE_KEEP:
+    case RILL__V1__MESSAGE__BODY_SOURCE_LEAVE:
+        ingest_message(self, peer, message, payload, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_ASK:
+        serve_ask(self, peer, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_LIST_CHUNKS:
+        layout_ask(self, peer, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_DESCRIBE:
+    case RILL__V1__MESSAGE__BODY_LIST:
+    case RILL__V1__MESSAGE__BODY_REMOVE:
+    case RILL__V1__MESSAGE__BODY_STATUS_ASK:
+        serve_message(self, peer, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_HELLO:
+    case RILL__V1__MESSAGE__BODY_INVENTORY:
+    case RILL__V1__MESSAGE__BODY_WORKER_KEEP:
+    case RILL__V1__MESSAGE__BODY_WORKER_LEAVE:
+        members_message(self, peer, message, now);
+        break;
+    default:
+        self->counters.front_bad++;
+        core_refuse(self, peer, message, STATUS_KIND, NULL, 0);
+        break;
+    }
+    ingest_tell(self);
+}
+
+void
+forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
+                         const message_t *message, buffer_t *payload,
+                         millis_t now)
+{
+    if (self->fault != STATUS_OK)
+        return;
+    self->now = now;
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_LOCATED:
+        seek_located(self, worker, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_SCANNED:
+        layout_scanned(self, worker, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_FETCHED:
+        fetch_message(self, message, payload, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_DROPPED:
+        members_dropped(self, worker, message->dropped->stream);
+        break;
+    case RILL__V1__MESSAGE__BODY_REFUSED:
+        //  Whatever it was that we asked for under that request.
+        fetch_message(self, message, NULL, now);
+        seek_located(self, worker, message, now);
+        layout_scanned(self, worker, message, now);
+        break;
+    default:
+        self->counters.front_bad++;
+        break;
+    }
+    ingest_tell(self);
+}
+
+void
+forwarder_core_on_receipt(forwarder_core_t *self, const message_t *message,
+                          millis_t now)
+{
+    if (self->fault != STATUS_OK)
+        return;
+    self->now = now;
+    if (message->body_case == RILL__V1__MESSAGE__BODY_RECEIPT)
+        deal_receipt(self, message->receipt, now);
+    else
+        self->counters.front_bad++;
+    ingest_tell(self);
+}
+
+void
+forwarder_core_on_disconnect(forwarder_core_t *self, uint64_t worker,
+                             millis_t now)
+{
+    self->now = now;
+    worker_t *gone = membership_by_session(self->members, worker);
+    //  Without blame: a worker that was killed and started again is welcome at
+    //  once; only one that hangs is kept out for a while.
+    if (gone && self->fault == STATUS_OK)
+        members_leave(self, gone, false, "its connection broke", now);
+    ingest_tell(self);
+}
+
+void
+forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
+                      status_t status, millis_t now)
+{
+    self->now = now;
+    self->counters.front_bad++;
+    if (peer && peer->size)
+        core_refuse(self, peer, NULL, status, NULL, 0);
+}
+
+bool
+forwarder_core_drain(forwarder_core_t *self, millis_t now)
+{
+    self->now = now;
+    if (!self->draining)
+        core_note(self, 1, "draining");
+    self->draining = true;
+    return ingest_drain(self, now);
+}
+
+status_t
+forwarder_core_fault(const forwarder_core_t *self, const char **text_r)
+{
+    *text_r = self->fault_text;
+    return self->fault;
+}
+
+size_t
+forwarder_core_workers(const forwarder_core_t *self)
+{
+    worker_t *queue[1];
+    return membership_queue(self->members, queue, 1);
+}
+
+//  ---- time
+
+millis_t
+forwarder_core_due(const forwarder_core_t *lent)
+{
+    core_t *self = (core_t *)(uintptr_t)lent;
+    millis_t due = membership_due(self->members);
+    due = millis_least(due, deal_due(self));
+    due = millis_least(due, ingest_due(self));
+    due = millis_least(due, fetch_due(self));
+    due = millis_least(due, seek_due(self));
+    due = millis_least(due, layout_due(self));
+    due = millis_least(due, relay_due(self->relay));
+    if (self->recovering)
+        due = millis_least(due, self->recover_at);
+    return due;
+}
+
+void
+forwarder_core_sweep(forwarder_core_t *self, millis_t now)
+{
+    if (self->fault != STATUS_OK)
+        return;
+    self->now = now;
+    members_sweep(self, now);
+    ingest_sweep(self, now);
+    deal_sweep(self, now);
+    fetch_sweep(self, now);
+    seek_sweep(self, now);
+    layout_sweep(self, now);
+    relay_sweep(self->relay, now);
+    if (self->recovering && self->recover_at <= now)
+        recovery_try(self, now);
+    ingest_tell(self);
+}

@@ -1,0 +1,543 @@
+/*  Sources: who may write, from where on, how much, until when (R11, R19).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "invariant.h"
+#include "origin.h"
+
+enum {
+    SOURCE_LEASE_MS = 10000,
+    BUFFER_MS_MOST = 60000,
+};
+
+//  ---- credit and progress
+
+static uint32_t
+chunk_size(const stream_t *stream)
+{
+    return stream->chunker ? chunker_size(stream->chunker)
+                           : stream->core->settings.chunk_bytes;
+}
+
+//  Bytes a source may be ahead of what is settled: its share of the memory,
+//  parity counted, at most C, never less than two blocks.
+static uint64_t
+window(const stream_t *stream)
+{
+    const core_t *self = stream->core;
+    code_t code = stream->code;
+    uint64_t sources = zhashx_size(self->by_session) + 1;
+    uint64_t share = self->settings.memory_bytes / sources * code.k /
+                     (code.k + code.m);
+    uint64_t least = 2ull * code.k * chunk_size(stream);
+    if (share > LIMIT_CREDIT_BYTES)
+        share = LIMIT_CREDIT_BYTES;
+    return share < least ? least : share;
+}
+
+static void
+grant(stream_t *stream)
+{
+    uint64_t from = stream->settled > stream->record.writer_begin
+                        ? stream->settled
+                        : stream->record.writer_begin;
+    uint64_t credit = from + window(stream);
+    if (credit > stream->credit)
+        stream->credit = credit;
+}
+
+void
+ingest_progress(stream_t *stream)
+{
+    core_t *self = stream->core;
+    bool sealed = stream->state == STREAM_SEALED;
+    if (!sealed)
+        grant(stream);
+    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
+    code.k = stream->code.k;
+    code.m = stream->code.m;
+    Rill__V1__Progress progress = RILL__V1__PROGRESS__INIT;
+    progress.session = stream->session;
+    progress.received = sealed ? stream->record.size
+                               : chunker_next(stream->chunker);
+    progress.stored = stream->stored;
+    progress.settled = stream->settled;
+    progress.credit = stream->credit;
+    progress.sealed = sealed;
+    progress.held = (Rill__V1__Status)stream->held;
+    progress.protection = &code;
+    message_t message = MESSAGE(PROGRESS, progress, &progress, 0, 0);
+    self->effects.send(self->with, &stream->source, &message, NULL);
+    stream->told = true;
+}
+
+void
+ingest_tell(core_t *self)
+{
+    for (stream_t *stream = zhashx_first(self->by_session); stream;
+         stream = zhashx_next(self->by_session))
+        if (!stream->told && stream->state != STREAM_RECOVERING)
+            ingest_progress(stream);
+}
+
+//  ---- chunks as they are cut
+
+static void
+on_cut(void *with, cut_t cut)
+{
+    stream_t *stream = with;
+    core_t *self = stream->core;
+    if (cut.created_us > stream->last_us)
+        stream->last_us = cut.created_us;
+    piece_t *piece = piece_new(cut.offset, cut.payload, stream->last_us);
+    piece->writer = stream->record.writer;
+    if (cut.marks_count) {
+        size_t size = cut.marks_count * sizeof *piece->marks;
+        piece->marks = malloc(size);
+        INVARIANT(piece->marks);
+        memcpy(piece->marks, cut.marks, size);
+        piece->marks_count = cut.marks_count;
+    }
+    size_t bytes = buffer_size(piece->payload);
+    self->memory += bytes;
+    //  Whether the last chunk of a known size is the END is the source's word.
+    if (stream->record.size_known && !stream->ending &&
+        cut.offset + bytes == stream->record.writer_begin + stream->record.size)
+        stream->final = piece;
+    else
+        deal_piece(stream, piece, stream->ending, self->now);
+}
+
+void
+ingest_start(stream_t *stream, uint64_t next)
+{
+    core_t *self = stream->core;
+    const stream_record_t *record = &stream->record;
+    chunker_settings_t settings = {
+        .kind = record->kind,
+        .chunk_bytes = record->chunk_bytes,
+        .recorded_bytes = self->settings.chunk_bytes,
+        .buffer_ms = record->buffer_ms ? record->buffer_ms
+                                       : self->settings.buffer_ms,
+        .floor_bytes = self->settings.floor_bytes,
+        .ceiling_bytes = self->settings.ceiling_bytes,
+        .size_known = record->size_known,
+        .size = record->size,
+        .base = record->writer_begin,
+    };
+    chunker_destroy(&stream->chunker);
+    stream->chunker = chunker_new(&settings, next, on_cut, stream);
+    worker_t *queue[1];
+    size_t workers = membership_queue(self->members, queue, 1);
+    if (placement_code(workers, record->asked, false, &stream->code,
+                       &stream->narrower) != STATUS_OK)
+        stream->code = (code_t){ .k = 1, .m = 1 };
+    chunker_block(stream->chunker, 0, stream->code.k);
+}
+
+//  ---- opening
+
+static status_t
+check_open(const Rill__V1__Open *open)
+{
+    if (!chunk_name_legal(open->name))
+        return STATUS_NAME;
+    if ((open->kind != RILL__V1__KIND__KIND_RECORDED &&
+         open->kind != RILL__V1__KIND__KIND_LIVE) ||
+        open->token == 0 || open->retention > 255 ||
+        open->buffer_ms > BUFFER_MS_MOST)
+        return STATUS_ARGUMENT;
+    if (open->chunk_bytes && (open->chunk_bytes < LIMIT_CHUNK_FLOOR_BYTES ||
+                              open->chunk_bytes > LIMIT_CHUNK_BYTES))
+        return STATUS_ARGUMENT;
+    if (open->protection && (open->protection->k > LIMIT_SLOTS ||
+                             open->protection->m > LIMIT_SLOTS))
+        return STATUS_PROTECTION;
+    return STATUS_OK;
+}
+
+static code_t
+asked_code(const Rill__V1__Open *open)
+{
+    code_t code = { 0, 0 };
+    if (open->protection) {
+        code.k = (uint8_t)open->protection->k;
+        code.m = (uint8_t)open->protection->m;
+    }
+    return code;
+}
+
+//  A source takes the stream: under a new session, the older one is over.
+static void
+attach(stream_t *stream, const peer_t *peer, const message_t *message,
+       millis_t now)
+{
+    core_t *self = stream->core;
+    const Rill__V1__Open *open = message->open;
+    if (stream->session)
+        zhashx_delete(self->by_session, &stream->session);
+    stream->session = self->effects.random(self->with);
+    stream->attached = true;
+    stream->source = *peer;
+    stream->lease = now + core_patience(self, SOURCE_LEASE_MS);
+    zhashx_insert(self->by_session, &stream->session, stream);
+
+    bool sealed = stream->state == STREAM_SEALED;
+    worker_t *queue[1];
+    size_t workers = membership_queue(self->members, queue, 1);
+    (void)placement_code(workers, asked_code(open), false, &stream->code,
+                         &stream->narrower);
+    if (!sealed)
+        grant(stream);
+    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
+    code.k = stream->code.k;
+    code.m = stream->code.m;
+    Rill__V1__Opened opened = RILL__V1__OPENED__INIT;
+    opened.stream = stream->record.id;
+    opened.session = stream->session;
+    opened.offset = sealed ? stream->record.size
+                           : chunker_next(stream->chunker);
+    opened.begin = stream->record.writer_begin;
+    opened.credit = stream->credit;
+    opened.chunk_bytes = chunk_size(stream);
+    opened.protection = &code;
+    opened.narrower = stream->narrower;
+    opened.sealed = sealed;
+    message_t answer = MESSAGE(OPENED, opened, &opened, message->request,
+                               message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
+    stream->told = false;
+    core_note(self, 1, "source-opened stream=%s offset=%" PRIu64 " code=%u+%u",
+              stream->record.name, opened.offset, stream->code.k,
+              stream->code.m);
+}
+
+//  What a record says of its source.
+static void
+set_source(stream_record_t *record, const Rill__V1__Open *open, uint64_t begin)
+{
+    record->writer = open->token;
+    record->writer_begin = begin;
+    record->size_known = open->known_case == RILL__V1__OPEN__KNOWN_SIZE;
+    record->size = record->size_known ? open->size : 0;
+    record->chunk_bytes = open->chunk_bytes;
+    record->buffer_ms = open->buffer_ms;
+    record->asked = asked_code(open);
+    record->strict = open->strict;
+    record->retention = (uint8_t)open->retention;
+}
+
+static stream_t *
+create(core_t *self, const Rill__V1__Open *open, status_t *status_r)
+{
+    stream_record_t record = {
+        .id = self->effects.random(self->with),
+        .kind = (kind_t)open->kind,
+        .created_us = self->effects.wall_us(self->with),
+    };
+    snprintf(record.name, sizeof record.name, "%s", open->name);
+    set_source(&record, open, 0);
+    *status_r = catalogue_put(self->catalogue, &record);
+    if (*status_r != STATUS_OK) {
+        core_fail(self, *status_r, "the stream %s could not be recorded",
+                  record.name);
+        return NULL;
+    }
+    stream_t *stream = core_add_stream(self, &record);
+    stream->state = STREAM_OPEN;
+    ingest_start(stream, 0);
+    return stream;
+}
+
+//  R11: another source takes an open stream over. What the one before left is
+//  dealt; the new bytes begin behind everything anybody may have seen.
+static status_t
+take_over(stream_t *stream, const Rill__V1__Open *open, millis_t now)
+{
+    core_t *self = stream->core;
+    chunker_flush(stream->chunker, self->effects.wall_us(self->with));
+    deal_final(stream, now);
+    deal_fill(stream, now);
+    uint64_t begin = chunker_next(stream->chunker);
+    if (stream->recovered && begin < stream->recovered_to + LIMIT_CREDIT_BYTES)
+        begin = stream->recovered_to + LIMIT_CREDIT_BYTES;
+    stream_record_t record = stream->record;
+    set_source(&record, open, begin);
+    status_t status = catalogue_put(self->catalogue, &record);
+    if (status != STATUS_OK) {
+        core_fail(self, status, "the new source of %s could not be recorded",
+                  record.name);
+        return status;
+    }
+    stream->record = record;
+    ingest_start(stream, begin);
+    core_note(self, 1, "source-replaced stream=%s begin=%" PRIu64,
+              stream->record.name, begin);
+    return STATUS_OK;
+}
+
+static void
+on_open(core_t *self, const peer_t *peer, const message_t *message,
+        millis_t now)
+{
+    const Rill__V1__Open *open = message->open;
+    status_t status = self->draining ? STATUS_STOPPING : check_open(open);
+    if (status != STATUS_OK) {
+        core_refuse(self, peer, message, status, NULL, 0);
+        return;
+    }
+    stream_t *stream = core_named(self, open->name);
+    bool same = stream && stream->record.writer == open->token;
+    char text[256];
+    if (stream && stream->state == STREAM_RECOVERING) {
+        core_refuse(self, peer, message, STATUS_HELD,
+                    "The stream is being recovered; it waits for workers.", 0);
+        return;
+    }
+    if (stream && !same && (stream->state == STREAM_SEALED || stream->ending)) {
+        snprintf(text, sizeof text,
+                 "%s is complete and cannot grow; choose "
+                 "another name or `rill rm %s`.",
+                 open->name, open->name);
+        core_refuse(self, peer, message, STATUS_SEALED, text, 0);
+        return;
+    }
+    if (stream && !same && stream->attached) {
+        snprintf(text, sizeof text,
+                 "Another source writes %s; it is free %d s "
+                 "after that one is gone.",
+                 open->name, SOURCE_LEASE_MS / 1000);
+        core_refuse(self, peer, message, STATUS_TAKEN, text, 0);
+        return;
+    }
+    if (!stream || stream->state != STREAM_SEALED) {
+        worker_t *queue[1];
+        size_t workers = membership_queue(self->members, queue, 1);
+        code_t code;
+        bool narrower;
+        status = placement_code(workers, asked_code(open), open->strict, &code,
+                                &narrower);
+        if (status != STATUS_OK) {
+            snprintf(text, sizeof text, "%zu workers are running: %s", workers,
+                     status_text(status));
+            core_refuse(self, peer, message, status, text, 0);
+            return;
+        }
+    }
+    if (!stream && zlistx_size(self->open) >= LIMIT_OPEN_STREAMS)
+        status = STATUS_BUSY;
+    else if (!stream)
+        stream = create(self, open, &status);
+    else if (!same)
+        status = take_over(stream, open, now);
+    if (status != STATUS_OK) {
+        core_refuse(self, peer, message, status, NULL, 0);
+        return;
+    }
+    attach(stream, peer, message, now);
+}
+
+//  ---- bytes
+
+static stream_t *
+attached_stream(core_t *self, const peer_t *peer, const message_t *message,
+                uint64_t session, millis_t now)
+{
+    stream_t *stream = zhashx_lookup(self->by_session, &session);
+    if (!stream) {
+        self->counters.unknown_session++;
+        core_refuse(self, peer, message, STATUS_SESSION, NULL, 0);
+        return NULL;
+    }
+    stream->source = *peer;
+    stream->lease = now + core_patience(self, SOURCE_LEASE_MS);
+    return stream;
+}
+
+static status_t
+check_piece(stream_t *stream, const Rill__V1__Piece *piece, size_t size)
+{
+    const stream_record_t *record = &stream->record;
+    if (size == 0 || size > LIMIT_PIECE_BYTES ||
+        piece->offset + size > stream->credit)
+        return STATUS_TOO_LARGE;
+    if (stream->state == STREAM_SEALED || stream->ending)
+        return STATUS_SEALED;
+    if (piece->offset != chunker_next(stream->chunker))
+        return STATUS_OFFSET;
+    if (record->size_known &&
+        piece->offset + size > record->writer_begin + record->size)
+        return STATUS_RANGE;
+    for (size_t i = 0; i < piece->n_marks; i++)
+        if (piece->marks[i]->offset < piece->offset ||
+            piece->marks[i]->offset >= piece->offset + size)
+            return STATUS_ARGUMENT;
+    return STATUS_OK;
+}
+
+static void
+on_piece(core_t *self, const peer_t *peer, const message_t *message,
+         buffer_t *payload, millis_t now)
+{
+    const Rill__V1__Piece *piece = message->piece;
+    stream_t *stream = attached_stream(self, peer, message, piece->session,
+                                       now);
+    if (!stream)
+        return;
+    size_t size = payload ? buffer_size(payload) : 0;
+    status_t status = self->draining ? STATUS_STOPPING
+                                     : check_piece(stream, piece, size);
+    if (status != STATUS_OK) {
+        self->counters.out_of_order += status == STATUS_OFFSET;
+        core_refuse(self, peer, message, status, NULL,
+                    stream->chunker ? chunker_next(stream->chunker) : 0);
+        return;
+    }
+    mark_t marks[LIMIT_MARKS];
+    size_t count = piece->n_marks < LIMIT_MARKS ? piece->n_marks : LIMIT_MARKS;
+    for (size_t i = 0; i < count; i++)
+        marks[i] = (mark_t){ .offset = piece->marks[i]->offset,
+                             .media_us = piece->marks[i]->media_us,
+                             .kind = (uint8_t)piece->marks[i]->kind };
+    self->received_bytes += size;
+    chunker_take(stream->chunker, payload, marks, count, now,
+                 self->effects.wall_us(self->with));
+}
+
+static void
+on_finish(core_t *self, const peer_t *peer, const message_t *message,
+          millis_t now)
+{
+    const Rill__V1__Finish *finish = message->finish;
+    stream_t *stream = attached_stream(self, peer, message, finish->session,
+                                       now);
+    if (!stream)
+        return;
+    const stream_record_t *record = &stream->record;
+    uint64_t next = stream->state == STREAM_SEALED
+                        ? record->size
+                        : chunker_next(stream->chunker);
+    if (finish->offset != next) {
+        self->counters.out_of_order++;
+        core_refuse(self, peer, message, STATUS_OFFSET, NULL, next);
+        return;
+    }
+    if (stream->state != STREAM_SEALED && !stream->ending) {
+        if (record->size_known && next != record->writer_begin + record->size) {
+            core_refuse(self, peer, message, STATUS_ARGUMENT,
+                        "The size declared when the stream was opened is not "
+                        "reached.",
+                        next);
+            return;
+        }
+        stream->ending = true;
+        chunker_flush(stream->chunker, self->effects.wall_us(self->with));
+        deal_final(stream, now);
+        deal_end(stream, now);
+    }
+    stream->told = false;
+}
+
+void
+ingest_detach(stream_t *stream, millis_t now)
+{
+    core_t *self = stream->core;
+    zhashx_delete(self->by_session, &stream->session);
+    stream->attached = false;
+    stream->session = 0;
+    if (stream->state != STREAM_OPEN || stream->ending)
+        return;
+    //  What it left is stored: nobody may come back for it.
+    chunker_flush(stream->chunker, self->effects.wall_us(self->with));
+    deal_final(stream, now);
+    deal_fill(stream, now);
+}
+
+void
+ingest_message(core_t *self, const peer_t *peer, const message_t *message,
+               buffer_t *payload, millis_t now)
+{
+    stream_t *stream;
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_OPEN:
+        on_open(self, peer, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_PIECE:
+        on_piece(self, peer, message, payload, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_FINISH:
+        on_finish(self, peer, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_SOURCE_KEEP:
+        stream = attached_stream(self, peer, message,
+                                 message->source_keep->session, now);
+        if (stream)
+            stream->told = false;
+        break;
+    default:
+        stream = zhashx_lookup(self->by_session,
+                               &message->source_leave->session);
+        if (stream)
+            ingest_detach(stream, now);
+        break;
+    }
+}
+
+//  ---- time
+
+void
+ingest_sweep(core_t *self, millis_t now)
+{
+    stream_t *late;
+    do {
+        late = NULL;
+        for (stream_t *stream = zhashx_first(self->by_session); stream && !late;
+             stream = zhashx_next(self->by_session))
+            if (stream->lease <= now)
+                late = stream;
+        if (late) {
+            core_note(self, 1, "source-lost stream=%s received=%" PRIu64,
+                      late->record.name,
+                      late->chunker ? chunker_next(late->chunker) : 0);
+            ingest_detach(late, now);
+        }
+    } while (late);
+    micros_t wall = self->effects.wall_us(self->with);
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open))
+        if (stream->chunker && chunker_due(stream->chunker) <= now)
+            chunker_sweep(stream->chunker, now, wall);
+}
+
+millis_t
+ingest_due(core_t *self)
+{
+    millis_t due = MILLIS_NEVER;
+    for (stream_t *stream = zhashx_first(self->by_session); stream;
+         stream = zhashx_next(self->by_session))
+        due = millis_least(due, stream->lease);
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open))
+        if (stream->chunker)
+            due = millis_least(due, chunker_due(stream->chunker));
+    return due;
+}
+
+bool
+ingest_drain(core_t *self, millis_t now)
+{
+    bool done = true;
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open)) {
+        if (stream->state != STREAM_OPEN)
+            continue;
+        if (!stream->ending) {
+            chunker_flush(stream->chunker, self->effects.wall_us(self->with));
+            deal_final(stream, now);
+            deal_fill(stream, now);
+        }
+        done = done && (stream->ring_count == 0 || stream->held != STATUS_OK);
+    }
+    return done;
+}

@@ -1,0 +1,294 @@
+/*  Workers: hello, welcome, inventory, lease, departure (R6, R7).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "invariant.h"
+#include "origin.h"
+
+enum {
+    KEEP_MS = 500,
+};
+
+static void
+take_space(worker_t *worker, const Rill__V1__Space *space)
+{
+    if (!space)
+        return;
+    worker->chunks = space->chunks;
+    worker->bytes = space->bytes;
+    worker->free_bytes = space->free_bytes;
+    worker->space_bytes = space->space_bytes;
+}
+
+//  ---- streams that were removed
+
+void
+members_add_removed(core_t *self, uint64_t stream, const uint64_t *stores,
+                    size_t count)
+{
+    removed_t *removed = zmalloc(sizeof *removed);
+    INVARIANT(count <= LIMIT_WORKERS);
+    removed->stream = stream;
+    removed->count = count;
+    memcpy(removed->stores, stores, count * sizeof *stores);
+    zlistx_add_end(self->removed, removed);
+}
+
+static bool
+must_forget(const removed_t *removed, uint64_t store)
+{
+    for (size_t i = 0; i < removed->count; i++)
+        if (removed->stores[i] == store)
+            return true;
+    return false;
+}
+
+void
+members_tell_drops(core_t *self, worker_t *worker)
+{
+    for (removed_t *removed = zlistx_first(self->removed); removed;
+         removed = zlistx_next(self->removed)) {
+        if (!must_forget(removed, worker->store))
+            continue;
+        Rill__V1__Drop drop = RILL__V1__DROP__INIT;
+        drop.stream = removed->stream;
+        drop.term = catalogue_term(self->catalogue);
+        message_t message = MESSAGE(DROP, drop, &drop, ++self->request, 0);
+        (void)self->effects.ask(self->with, worker->session, &message);
+    }
+}
+
+void
+members_dropped(core_t *self, uint64_t session, uint64_t stream)
+{
+    worker_t *worker = membership_by_session(self->members, session);
+    removed_t *removed = zlistx_first(self->removed);
+    while (removed && removed->stream != stream)
+        removed = zlistx_next(self->removed);
+    if (!worker || !removed || !must_forget(removed, worker->store))
+        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < removed->count; i++)
+        if (removed->stores[i] != worker->store)
+            removed->stores[kept++] = removed->stores[i];
+    removed->count = kept;
+    status_t status = catalogue_forgotten(self->catalogue, stream,
+                                          removed->stores, kept);
+    if (status != STATUS_OK)
+        core_fail(self, status, "a removal could not be recorded");
+    else if (kept == 0) {
+        void *at = zlistx_find(self->removed, removed);
+        zlistx_detach(self->removed, at);
+        free(removed);
+    }
+}
+
+//  ---- joining
+
+static void
+welcome(core_t *self, const peer_t *peer, const message_t *message,
+        const worker_t *worker)
+{
+    Rill__V1__Welcome body = RILL__V1__WELCOME__INIT;
+    uint64_t *ids = zmalloc((zlistx_size(self->open) + 1) * sizeof *ids);
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open))
+        if (stream->state == STREAM_RECOVERING)
+            ids[body.n_streams++] = stream->record.id;
+    body.cluster = catalogue_cluster(self->catalogue);
+    body.term = catalogue_term(self->catalogue);
+    body.session = worker->session;
+    body.receipts_at = self->receipts_at;
+    body.keep_ms = (uint32_t)core_patience(self, KEEP_MS);
+    body.streams = ids;
+    message_t answer = MESSAGE(WELCOME, welcome, &body, message->request,
+                               message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
+    free(ids);
+}
+
+static void
+on_hello(core_t *self, const peer_t *peer, const message_t *message,
+         millis_t now)
+{
+    const Rill__V1__Hello *hello = message->hello;
+    uint64_t term = catalogue_term(self->catalogue);
+    char text[256];
+    if (!hello->store || !chunk_name_legal(hello->name) || !hello->push_at[0] ||
+        !hello->ask_at[0]) {
+        core_refuse(self, peer, message, STATUS_ARGUMENT, NULL, 0);
+        return;
+    }
+    if (hello->cluster &&
+        hello->cluster != catalogue_cluster(self->catalogue)) {
+        snprintf(text, sizeof text,
+                 "The data directory of %s belongs to cluster %016" PRIx64
+                 ", this one is %016" PRIx64 ".",
+                 hello->name, hello->cluster,
+                 catalogue_cluster(self->catalogue));
+        core_refuse(self, peer, message, STATUS_CLUSTER, text, 0);
+        return;
+    }
+    if (hello->term > term) {
+        core_fail(self, STATUS_FENCED,
+                  "worker %s was granted term %" PRIu64 ", ours is %" PRIu64
+                  ": a newer forwarder runs, or this catalogue is an old copy",
+                  hello->name, hello->term, term);
+        return;
+    }
+    worker_t **all;
+    size_t count = membership_all(self->members, &all);
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->state != WORKER_AWAY && all[i]->store != hello->store &&
+            strcmp(all[i]->name, hello->name) == 0) {
+            snprintf(text, sizeof text,
+                     "Another worker named %s is running (store %016" PRIx64
+                     "); give this one another name or stop that one.",
+                     hello->name, all[i]->store);
+            core_refuse(self, peer, message, STATUS_TAKEN, text, 0);
+            return;
+        }
+    if (count >= LIMIT_WORKERS &&
+        !membership_find(self->members, hello->store)) {
+        core_refuse(self, peer, message, STATUS_BUSY, NULL, 0);
+        return;
+    }
+
+    worker_t *worker = membership_find(self->members, hello->store);
+    if (worker && worker->state != WORKER_AWAY)
+        members_leave(self, worker, false, "it says hello again", now);
+    uint64_t session = self->effects.random(self->with);
+    if (self->effects.connect(self->with, session, hello->push_at,
+                              hello->ask_at) != STATUS_OK) {
+        core_refuse(self, peer, message, STATUS_ADDRESS, NULL, 0);
+        return;
+    }
+    worker = membership_join(self->members, hello->store, hello->name,
+                             hello->boot, session, now);
+    worker->shunned = now;
+    take_space(worker, hello->space);
+    worker->full = hello->space && hello->space->full;
+    core_note(self, 1,
+              "worker-joining worker=%s store=%016" PRIx64 " boot=%" PRIu64,
+              worker->name, worker->store, hello->boot);
+    welcome(self, peer, message, worker);
+}
+
+static worker_t *
+session_worker(core_t *self, const peer_t *peer, const message_t *message,
+               uint64_t session)
+{
+    worker_t *worker = membership_by_session(self->members, session);
+    if (!worker)
+        core_refuse(self, peer, message, STATUS_SESSION, NULL, 0);
+    return worker;
+}
+
+static void
+on_inventory(core_t *self, const peer_t *peer, const message_t *message,
+             millis_t now)
+{
+    const Rill__V1__Inventory *inventory = message->inventory;
+    worker_t *worker = session_worker(self, peer, message, inventory->session);
+    if (!worker)
+        return;
+    for (size_t i = 0; i < inventory->n_held; i++) {
+        stream_t *stream = core_stream(self, inventory->held[i]->stream);
+        if (stream && stream->state == STREAM_RECOVERING)
+            recovery_held(stream, worker->store, inventory->held[i]);
+    }
+    membership_renew(self->members, worker, now);
+    if (inventory->done && worker->state == WORKER_JOINING) {
+        membership_admit(self->members, worker, now);
+        core_note(self, 1, "worker-joined worker=%s state=%s", worker->name,
+                  worker->state == WORKER_LIVE ? "live" : "waiting");
+        members_tell_drops(self, worker);
+        recovery_try(self, now);
+        deal_waiting(self, now);
+    }
+}
+
+static void
+on_keep(core_t *self, const peer_t *peer, const message_t *message,
+        millis_t now)
+{
+    const Rill__V1__WorkerKeep *keep = message->worker_keep;
+    worker_t *worker = session_worker(self, peer, message, keep->session);
+    if (!worker)
+        return;
+    membership_renew(self->members, worker, now);
+    take_space(worker, keep->space);
+    if (keep->space && keep->space->full != worker->full) {
+        core_note(self, 1, "worker-%s worker=%s",
+                  keep->space->full ? "full" : "has-space", worker->name);
+        worker->full = keep->space->full;
+        deal_waiting(self, now);
+    }
+    Rill__V1__WorkerKept kept = RILL__V1__WORKER_KEPT__INIT;
+    kept.session = keep->session;
+    kept.term = catalogue_term(self->catalogue);
+    message_t answer = MESSAGE(WORKER_KEPT, worker_kept, &kept,
+                               message->request, message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
+}
+
+void
+members_message(core_t *self, const peer_t *peer, const message_t *message,
+                millis_t now)
+{
+    worker_t *worker;
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_HELLO:
+        on_hello(self, peer, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_INVENTORY:
+        on_inventory(self, peer, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_WORKER_KEEP:
+        on_keep(self, peer, message, now);
+        break;
+    default:
+        worker = membership_by_session(self->members,
+                                       message->worker_leave->session);
+        if (worker)
+            members_leave(self, worker, false, "it stops", now);
+        break;
+    }
+}
+
+//  ---- leaving
+
+void
+members_leave(core_t *self, worker_t *worker, bool blamed, const char *why,
+              millis_t now)
+{
+    uint64_t session = worker->session;
+    core_note(self, 1, "worker-left worker=%s why=\"%s\"", worker->name, why);
+    self->counters.departures++;
+    self->effects.disconnect(self->with, session);
+    membership_leave(self->members, worker, blamed, now);
+    layout_worker_gone(self, session, now);
+    seek_worker_gone(self, session, now);
+    fetch_worker_gone(self, worker->store, now);
+    deal_departure(self, worker->store, true, now);
+    deal_waiting(self, now);
+}
+
+void
+members_sweep(core_t *self, millis_t now)
+{
+    worker_t *worker;
+    while ((worker = membership_overdue(self->members, now)) != NULL)
+        members_leave(self, worker, true, "its receipts or lease are overdue",
+                      now);
+    bool returned = false;
+    while ((worker = membership_returned(self->members, now)) != NULL) {
+        core_note(self, 1, "worker-returned worker=%s", worker->name);
+        returned = true;
+    }
+    if (returned) {
+        recovery_try(self, now);
+        deal_waiting(self, now);
+    }
+}

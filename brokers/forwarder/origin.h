@@ -1,0 +1,302 @@
+/*  origin - what the parts of forwarder_core share; nobody else includes it
+ *
+ *  ingest.c   sources: open, pieces, credit, leases (R11, R19)
+ *  deal.c     blocks: extents, pushes, receipts, acknowledgement, departure
+ *             (R2 to R6, R9, R10)
+ *  members.c  workers: hello, inventory, lease (R7)
+ *  recovery.c what a new term finds of an unsealed stream (R8)
+ *  fetch.c    chunks from workers, whole or decoded (R14)
+ *  seek.c     which chunk covers an offset
+ *  serve.c    readers: describe, list, ask, remove, status
+ *  layout.c   where the chunks of a stream lie (S4)
+ *
+ *  A chunk is born in ingest, lives in a block of its stream's ring until the
+ *  block is settled, and is from then on known only by computation.
+ */
+#ifndef ORIGIN_H
+#define ORIGIN_H
+
+#include <czmq.h>
+
+#include "catalogue.h"
+#include "chunker.h"
+#include "forwarder_core.h"
+#include "membership.h"
+#include "parity.h"
+#include "placement.h"
+#include "relay.h"
+
+//  A chunk in memory: cut once, then immutable but for its place.
+typedef struct {
+    uint64_t index;
+    uint64_t offset;
+    uint64_t writer;
+    buffer_t *payload;
+    uint32_t crc;
+    micros_t created_us;
+    uint16_t flags;
+    uint8_t marks_count;
+    mark_t *marks;  //  Owned; NULL of none
+} piece_t;
+
+typedef enum { SLOT_EMPTY, SLOT_READY, SLOT_PUSHED, SLOT_RECEIPTED } slot_t;
+
+//  A block being made or not yet settled. Slots 0 to k-1 hold pieces, the
+//  others parity. Owned by its stream's ring.
+typedef struct block {
+    struct stream *stream;
+    extent_t *extent;  //  Lent by the stream
+    uint64_t number;   //  Within the extent
+    unsigned dealt;    //  Data slots filled so far
+    millis_t opened;
+    micros_t block_us;
+    piece_t *pieces[LIMIT_SLOTS];
+    buffer_t *parities[LIMIT_SLOTS];  //  By nth parity slot
+    slot_t slots[LIMIT_SLOTS];
+    uint64_t tickets[LIMIT_SLOTS];
+    uint64_t settled_mark;  //  What its headers say, the same in all
+    uint64_t watermark;
+} block_t;
+
+typedef enum {
+    STREAM_RECOVERING,  //  Unsealed, found at the start; nobody is answered
+    STREAM_OPEN,
+    STREAM_SEALED,
+} stream_state_t;
+
+//  What one store said it holds of a recovering stream.
+typedef struct {
+    uint64_t store;
+    uint64_t epoch;
+    uint64_t first;
+    size_t count;
+    uint8_t *slots;  //  255: none
+} held_t;
+
+//  A chunk's place, as its header told.
+typedef struct {
+    uint64_t epoch;
+    uint64_t index;
+    uint64_t offset;
+    uint32_t length;
+} trail_t;
+enum { TRAIL = 8 };
+
+typedef struct stream {
+    struct forwarder_core *core;
+    stream_record_t record;
+    stream_state_t state;
+    extent_t **chain;  //  As in the catalogue
+    size_t chain_count;
+    extent_t **pending;  //  Made and not yet in the catalogue
+    size_t pending_count;
+
+    //  Dealing (unsealed only)
+    chunker_t *chunker;
+    extent_t *extent;         //  Dealt into now; NULL: the next block makes one
+    uint64_t extent_version;  //  Of the queue that it was made for
+    uint64_t extent_blocks;   //  Begun in it
+    block_t **ring;           //  Unsettled blocks, oldest first
+    size_t ring_first, ring_count, ring_size;
+    size_t ring_stored;   //  Of them, acknowledged
+    zlistx_t *waiting;    //  piece_t with no worker to go to (R6)
+    piece_t *final;       //  Last of a known size, kept back for Finish
+    uint64_t next_index;  //  Of the next chunk to be dealt
+    uint64_t dealt_end;   //  Offset behind the last chunk dealt
+    micros_t last_us;     //  created never goes back
+    uint64_t stored;      //  The watermark
+    uint64_t settled;     //  Offset
+    uint64_t settled_index;
+    bool ending;    //  No byte follows
+    bool ended;     //  The END block is dealt
+    status_t held;  //  HELD or FULL while nothing can be dealt
+
+    //  Source
+    bool attached;  //  Its source's lease runs
+    peer_t source;
+    uint64_t session;
+    millis_t lease;
+    uint64_t credit;  //  Offset
+    bool told;        //  False: a Progress is owed
+    bool recovered;   //  In this term: bytes behind the watermark may be known
+    uint64_t recovered_to;  //  to caches, up to C (R11)
+    code_t code;            //  In force for the source, and whether it is less
+    bool narrower;
+
+    //  Recovery
+    zlistx_t *held_list;        //  held_t
+    uint64_t recover_mark;      //  Highest settled mark heard
+    struct recovery *recovery;  //  While blocks are being read back
+    bool redealing;             //  They were, and are being dealt again
+
+    //  Chunks read lately: where the next one lies is known from them.
+    trail_t trail[TRAIL];
+    unsigned trail_next;
+} stream_t;
+
+//  A removed stream that some stores still have to forget.
+typedef struct {
+    uint64_t stream;
+    uint64_t stores[LIMIT_WORKERS];
+    size_t count;
+} removed_t;
+
+typedef struct {
+    uint64_t front_bad, unknown_session, out_of_order, foreign_receipts,
+        stale_receipts, refused, redealt_blocks, decoded_reads, corrupt_reads,
+        late_fetches, departures, cached_reads, store_reads, memory_reads;
+} counters_t;
+
+struct forwarder_core {
+    forwarder_settings_t settings;
+    char *name;
+    char *receipts_at;
+    forwarder_effects_t effects;
+    void *with;
+    catalogue_t *catalogue;
+    membership_t *members;
+    zhashx_t *by_id;       //  stream_t, owned
+    zhashx_t *by_name;     //  stream_t, lent
+    zhashx_t *by_session;  //  stream_t with a source, lent
+    zlistx_t *open;        //  stream_t that are not sealed, lent
+    zlistx_t *removed;     //  removed_t
+    zlistx_t *outbox;      //  Slots that a full socket did not take
+    relay_t *relay;
+    struct fetches *fetches;
+    struct seeks *seeks;
+    struct layouts *layouts;
+    uint32_t epochs;         //  Made in this term
+    size_t memory;           //  Bytes of chunks and parity held
+    uint64_t request;        //  Last request id given to a worker
+    uint64_t dealt_version;  //  Queue version that `waiting` was tried at
+    millis_t now;            //  Of the event being handled, for callbacks
+    millis_t began;
+    millis_t retry_at;    //  When the outbox is tried again
+    millis_t recover_at;  //  When undecided streams are looked at again
+    size_t recovering;    //  Streams in that state
+    bool draining;
+    status_t fault;
+    char fault_text[256];
+    counters_t counters;
+    uint64_t received_bytes, stored_bytes, settled_bytes;
+};
+
+typedef struct forwarder_core core_t;
+
+//  A slot that waits for room in its worker's socket.
+typedef struct {
+    block_t *block;
+    unsigned slot;
+} parcel_t;
+
+//  forwarder_core.c
+void core_note(core_t *self, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void core_fail(core_t *self, status_t status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void core_refuse(core_t *self, const peer_t *peer, const message_t *question,
+                 status_t status, const char *text, uint64_t offset);
+stream_t *core_stream(core_t *self, uint64_t id);
+stream_t *core_named(core_t *self, const char *name);
+stream_t *core_add_stream(core_t *self, const stream_record_t *record);
+void core_drop_stream(core_t *self, stream_t *stream);
+millis_t core_patience(const core_t *self, millis_t span);
+
+//  deal.c
+void deal_piece(stream_t *stream, piece_t *piece, bool last, millis_t now);
+void deal_fill(stream_t *stream, millis_t now);
+void deal_waiting(core_t *self, millis_t now);
+void deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now);
+void deal_departure(core_t *self, uint64_t store, bool gone, millis_t now);
+void deal_outbox(core_t *self, millis_t now);
+void deal_sweep(core_t *self, millis_t now);
+millis_t deal_due(core_t *self);
+void deal_final(stream_t *stream, millis_t now);
+void deal_end(stream_t *stream, millis_t now);
+void deal_again(stream_t *stream, size_t from, millis_t now);
+block_t *deal_find(stream_t *stream, uint64_t offset, unsigned *slot_r);
+block_t *deal_ring(stream_t *stream, size_t nth);
+void deal_header(const block_t *block, unsigned slot, chunk_header_t *header_r);
+void deal_seal(stream_t *stream, millis_t now);
+void deal_stop(stream_t *stream);
+piece_t *piece_new(uint64_t offset, buffer_t *payload, micros_t created_us);
+void piece_free(piece_t **piece_p);
+
+//  ingest.c
+void ingest_message(core_t *self, const peer_t *peer, const message_t *message,
+                    buffer_t *payload, millis_t now);
+void ingest_tell(core_t *self);
+void ingest_progress(stream_t *stream);
+void ingest_detach(stream_t *stream, millis_t now);
+void ingest_start(stream_t *stream, uint64_t next);
+void ingest_sweep(core_t *self, millis_t now);
+millis_t ingest_due(core_t *self);
+bool ingest_drain(core_t *self, millis_t now);
+
+//  members.c
+void members_message(core_t *self, const peer_t *peer, const message_t *message,
+                     millis_t now);
+void members_leave(core_t *self, worker_t *worker, bool blamed, const char *why,
+                   millis_t now);
+void members_sweep(core_t *self, millis_t now);
+void members_dropped(core_t *self, uint64_t session, uint64_t stream);
+void members_tell_drops(core_t *self, worker_t *worker);
+void members_add_removed(core_t *self, uint64_t stream, const uint64_t *stores,
+                         size_t count);
+
+//  recovery.c
+void recovery_held(stream_t *stream, uint64_t store,
+                   const Rill__V1__Held *held);
+void recovery_try(core_t *self, millis_t now);
+void recovery_forget(stream_t *stream);
+
+//  fetch.c: one data chunk of a block, from its worker or decoded. Answers
+//  once, maybe before fetch_chunk returns. STATUS_MISS: fewer than k parts are
+//  to be had now; STATUS_CORRUPT: too many parts are wrong. The extent is
+//  copied.
+typedef void fetch_fn(void *arg, status_t status, const chunk_header_t *header,
+                      buffer_t *payload, bool decoded, millis_t now);
+void fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
+                 uint64_t block, unsigned slot, fetch_fn *answer, void *arg,
+                 millis_t now);
+void fetch_message(core_t *self, const message_t *message, buffer_t *payload,
+                   millis_t now);
+void fetch_worker_gone(core_t *self, uint64_t store, millis_t now);
+void fetch_sweep(core_t *self, millis_t now);
+millis_t fetch_due(core_t *self);
+struct fetches *fetches_new(void);
+void fetches_destroy(struct fetches **self_p);
+
+//  seek.c: the chunk that covers an offset of a stream, wherever it lies; the
+//  relay's fetch.
+void seek_fetch(core_t *self, uint64_t stream, uint64_t offset, millis_t now);
+void seek_located(core_t *self, uint64_t session, const message_t *message,
+                  millis_t now);
+void seek_worker_gone(core_t *self, uint64_t session, millis_t now);
+void seek_progress(stream_t *stream, millis_t now);
+void seek_stream_gone(core_t *self, uint64_t stream);
+void seek_sweep(core_t *self, millis_t now);
+millis_t seek_due(core_t *self);
+struct seeks *seeks_new(void);
+void seeks_destroy(struct seeks **self_p);
+//  The extent that an offset belongs to, or NULL: before the first or in a
+//  hole; then *nearest_r is the next offset that has a byte.
+const extent_t *seek_extent(const stream_t *stream, uint64_t offset,
+                            uint64_t *nearest_r);
+
+//  serve.c: describe, list, remove, status; layout.c: where chunks lie.
+void serve_message(core_t *self, const peer_t *peer, const message_t *message,
+                   millis_t now);
+void serve_ask(core_t *self, const peer_t *peer, const message_t *message,
+               millis_t now);
+void layout_ask(core_t *self, const peer_t *peer, const message_t *message,
+                millis_t now);
+void layout_scanned(core_t *self, uint64_t session, const message_t *message,
+                    millis_t now);
+void layout_worker_gone(core_t *self, uint64_t session, millis_t now);
+void layout_sweep(core_t *self, millis_t now);
+millis_t layout_due(core_t *self);
+struct layouts *layouts_new(void);
+void layouts_destroy(struct layouts **self_p);
+
+#endif

@@ -1,0 +1,456 @@
+/*  Readers: what streams there are, what they hold, their chunks; removal; and
+ *  the status of the whole origin.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "invariant.h"
+#include "origin.h"
+
+enum { LIST_MOST = 100, ASK_BUDGET_MS = 5000, HOLES_MOST = 200 };
+
+//  ---- what is under-protected: computed, never tracked (R12)
+
+static uint64_t
+extent_blocks(const stream_t *stream, size_t nth)
+{
+    const extent_t *extent = stream->chain[nth];
+    uint64_t end = nth + 1 < stream->chain_count
+                       ? stream->chain[nth + 1]->base_index
+                   : stream->state == STREAM_SEALED ? stream->record.end_index
+                                                    : stream->settled_index;
+    return end > extent->base_index
+               ? (end - extent->base_index) / extent->code.k
+               : 0;
+}
+
+//  Blocks of [0, count) with a slot at one of the positions in `away`.
+static uint64_t
+blocks_touching(const extent_t *extent, const bool *away, uint64_t count)
+{
+    uint64_t touching = 0;
+    unsigned slots = extent->code.k + extent->code.m;
+    for (uint64_t b = 0; b < count; b++)
+        for (unsigned s = 0; s < slots; s++)
+            if (away[placement_position(extent, b, s)]) {
+                touching++;
+                break;
+            }
+    return touching;
+}
+
+//  Settled blocks of a stream that lack a slot because its store is away;
+//  with `store` not 0, those that lack that store's.
+static uint64_t
+under_protected(const core_t *self, const stream_t *stream, uint64_t store)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < stream->chain_count; i++) {
+        const extent_t *extent = stream->chain[i];
+        bool away[LIMIT_WORKERS] = { false };
+        bool any = false;
+        for (uint16_t p = 0; p < extent->width; p++) {
+            uint64_t id = extent->stores[p];
+            worker_t *worker = membership_find(self->members, id);
+            away[p] = (!worker || worker->state == WORKER_AWAY) &&
+                      (!store || store == id);
+            any = any || away[p];
+        }
+        uint64_t blocks = extent_blocks(stream, i);
+        if (!any || !blocks)
+            continue;
+        //  The pattern of turns repeats after W cycles of at most W blocks.
+        uint64_t period = (uint64_t)extent->width * extent->width;
+        if (blocks > period)
+            total += blocks / period * blocks_touching(extent, away, period);
+        total += blocks_touching(extent, away, blocks % period);
+    }
+    return total;
+}
+
+//  ---- describe and list
+
+//  A description and all that it points to.
+typedef struct {
+    Rill__V1__Described body;
+    Rill__V1__Protection code, asked;
+    Rill__V1__Hole *holes;
+    Rill__V1__Hole **hole_list;
+} described_t;
+
+static void
+describe(const core_t *self, const stream_t *stream, described_t *to)
+{
+    const stream_record_t *record = &stream->record;
+    bool sealed = stream->state == STREAM_SEALED;
+    rill__v1__described__init(&to->body);
+    rill__v1__protection__init(&to->code);
+    rill__v1__protection__init(&to->asked);
+    Rill__V1__Described *body = &to->body;
+    const extent_t *first = stream->chain_count ? stream->chain[0] : NULL;
+    const extent_t *last = first ? stream->chain[stream->chain_count - 1]
+                                 : NULL;
+    body->stream = record->id;
+    body->name = (char *)(uintptr_t)record->name;
+    body->kind = (Rill__V1__Kind)record->kind;
+    body->sealed = sealed;
+    body->first = first ? first->base_offset : 0;
+    body->stored = sealed ? record->size : stream->stored;
+    body->settled = sealed ? record->size : stream->settled;
+    body->size = sealed            ? record->size
+                 : stream->chunker ? chunker_next(stream->chunker)
+                                   : stream->stored;
+    body->chunk_bytes = last ? last->chunk_bytes : self->settings.chunk_bytes;
+    body->retention = record->retention;
+    body->created_us = record->created_us;
+    body->writing = stream->attached;
+    body->extents = (uint32_t)stream->chain_count;
+    body->under_protected = under_protected(self, stream, 0);
+    body->held = (Rill__V1__Status)stream->held;
+    body->token = record->writer;
+    body->begin = record->writer_begin;
+    to->code.k = last ? last->code.k : stream->code.k;
+    to->code.m = last ? last->code.m : stream->code.m;
+    body->protection = &to->code;
+    to->asked.k = record->asked.k;
+    to->asked.m = record->asked.m;
+    body->asked = &to->asked;
+
+    size_t count = 0;
+    for (size_t i = 0; i < stream->chain_count; i++)
+        count += stream->chain[i]->gap > 0;
+    count = count < HOLES_MOST ? count : HOLES_MOST;
+    to->holes = zmalloc((count + 1) * sizeof *to->holes);
+    to->hole_list = zmalloc((count + 1) * sizeof *to->hole_list);
+    for (size_t i = 0; i < stream->chain_count && body->n_holes < count; i++) {
+        const extent_t *extent = stream->chain[i];
+        if (!extent->gap)
+            continue;
+        Rill__V1__Hole *hole = &to->holes[body->n_holes];
+        rill__v1__hole__init(hole);
+        hole->from = extent->base_offset - extent->gap;
+        hole->to = extent->base_offset;
+        to->hole_list[body->n_holes++] = hole;
+    }
+    body->holes = to->hole_list;
+}
+
+static void
+free_described(described_t *described)
+{
+    free(described->holes);
+    free(described->hole_list);
+}
+
+static void
+on_describe(core_t *self, const peer_t *peer, const message_t *message)
+{
+    const Rill__V1__Describe *question = message->describe;
+    stream_t *stream = question->which_case == RILL__V1__DESCRIBE__WHICH_NAME
+                           ? core_named(self, question->name)
+                           : core_stream(self, question->stream);
+    if (!stream) {
+        core_refuse(self, peer, message, STATUS_UNKNOWN, NULL, 0);
+        return;
+    }
+    if (stream->state == STREAM_RECOVERING) {
+        core_refuse(self, peer, message, STATUS_HELD,
+                    "The stream is being recovered; it waits for workers.", 0);
+        return;
+    }
+    described_t described;
+    describe(self, stream, &described);
+    message_t answer = MESSAGE(DESCRIBED, described, &described.body,
+                               message->request, message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
+    free_described(&described);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+    const stream_t *const *left = a, *const *right = b;
+    return strcmp((*left)->record.name, (*right)->record.name);
+}
+
+static void
+on_list(core_t *self, const peer_t *peer, const message_t *message)
+{
+    const Rill__V1__List *question = message->list;
+    size_t most = question->most && question->most < LIST_MOST ? question->most
+                                                               : LIST_MOST;
+    size_t total = zhashx_size(self->by_name), count = 0;
+    stream_t **streams = zmalloc((total + 1) * sizeof *streams);
+    for (stream_t *stream = zhashx_first(self->by_name); stream;
+         stream = zhashx_next(self->by_name))
+        if (strcmp(stream->record.name, question->after) > 0)
+            streams[count++] = stream;
+    qsort(streams, count, sizeof *streams, by_name);
+
+    Rill__V1__Listing listing = RILL__V1__LISTING__INIT;
+    listing.more = count > most;
+    listing.n_streams = listing.more ? most : count;
+    described_t *described = zmalloc((listing.n_streams + 1) *
+                                     sizeof *described);
+    listing.streams = zmalloc((listing.n_streams + 1) *
+                              sizeof *listing.streams);
+    for (size_t i = 0; i < listing.n_streams; i++) {
+        describe(self, streams[i], &described[i]);
+        described[i].body.n_holes = 0;  //  A list stays short; stat tells
+        listing.streams[i] = &described[i].body;
+    }
+    message_t answer = MESSAGE(LISTING, listing, &listing, message->request,
+                               message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
+    for (size_t i = 0; i < listing.n_streams; i++)
+        free_described(&described[i]);
+    free(described);
+    free(listing.streams);
+    free(streams);
+}
+
+//  ---- chunks
+
+void
+serve_ask(core_t *self, const peer_t *peer, const message_t *message,
+          millis_t now)
+{
+    const Rill__V1__Ask *ask = message->ask;
+    stream_t *stream = core_stream(self, ask->stream);
+    status_t status = STATUS_OK;
+    uint64_t nearest = 0;
+    if (!stream)
+        status = STATUS_UNKNOWN;
+    else if (stream->state == STREAM_RECOVERING)
+        status = STATUS_HELD;
+    else if (ask->at_case != RILL__V1__ASK__AT_OFFSET)
+        status = STATUS_ARGUMENT;
+    else if (stream->state == STREAM_SEALED &&
+             ask->offset >= stream->record.size) {
+        status = STATUS_RANGE;
+        nearest = stream->record.size;
+    } else if (stream->state == STREAM_OPEN && !ask->wait &&
+               ask->offset >= stream->stored) {
+        status = STATUS_FUTURE;
+        nearest = stream->stored;
+    }
+    if (status != STATUS_OK) {
+        core_refuse(self, peer, message, status, NULL, nearest);
+        return;
+    }
+    millis_t budget = ask->budget_ms ? ask->budget_ms : ASK_BUDGET_MS;
+    relay_ask(self->relay, peer, message, ask->stream, ask->offset,
+              now + budget, now);
+}
+
+//  ---- removal
+
+static void
+on_remove(core_t *self, const peer_t *peer, const message_t *message)
+{
+    stream_t *stream = core_named(self, message->remove->name);
+    status_t status = STATUS_OK;
+    const char *text = NULL;
+    if (!stream)
+        status = STATUS_UNKNOWN;
+    else if (stream->attached && stream->state == STREAM_OPEN) {
+        status = STATUS_TAKEN;
+        text = "A source is writing it; stop that first.";
+    }
+    if (status != STATUS_OK) {
+        core_refuse(self, peer, message, status, text, 0);
+        return;
+    }
+    //  Every store known has to forget it: one that is away may hold parts of
+    //  attempts that no extent names.
+    uint64_t stores[LIMIT_WORKERS];
+    worker_t **all;
+    size_t count = membership_all(self->members, &all);
+    count = count < LIMIT_WORKERS ? count : LIMIT_WORKERS;
+    for (size_t i = 0; i < count; i++)
+        stores[i] = all[i]->store;
+    for (size_t i = 0; i < stream->chain_count; i++)
+        for (uint16_t p = 0; p < stream->chain[i]->width; p++) {
+            size_t at = 0;
+            while (at < count && stores[at] != stream->chain[i]->stores[p])
+                at++;
+            if (at == count && count < LIMIT_WORKERS)
+                stores[count++] = stream->chain[i]->stores[p];
+        }
+    Rill__V1__Removed removed = RILL__V1__REMOVED__INIT;
+    removed.stream = stream->record.id;
+    status = catalogue_remove(self->catalogue, removed.stream, stream->chain,
+                              stream->chain_count, stores, count);
+    if (status != STATUS_OK) {
+        core_fail(self, status, "the removal of %s could not be recorded",
+                  stream->record.name);
+        core_refuse(self, peer, message, status, NULL, 0);
+        return;
+    }
+    core_note(self, 1, "removed stream=%s", stream->record.name);
+    core_drop_stream(self, stream);
+    members_add_removed(self, removed.stream, stores, count);
+    for (size_t i = 0; i < count; i++) {
+        worker_t *worker = membership_find(self->members, stores[i]);
+        if (worker && worker->state != WORKER_AWAY)
+            members_tell_drops(self, worker);
+    }
+    message_t answer = MESSAGE(REMOVED, removed, &removed, message->request,
+                               message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
+}
+
+//  ---- status
+
+static const char *
+state_name(const worker_t *worker)
+{
+    switch (worker->state) {
+    case WORKER_JOINING:
+        return "joining";
+    case WORKER_WAITING:
+        return "waiting";
+    case WORKER_LIVE:
+        return worker->full ? "full" : "live";
+    default:
+        return "away";
+    }
+}
+
+static void
+count_streams(const core_t *self, Rill__V1__Report *report)
+{
+    for (stream_t *stream = zhashx_first(self->by_id); stream;
+         stream = zhashx_next(self->by_id)) {
+        report->streams++;
+        report->open_streams += stream->state != STREAM_SEALED;
+        report->under_protected += under_protected(self, stream, 0);
+    }
+}
+
+static uint64_t
+lacking(const core_t *self, const worker_t *worker)
+{
+    uint64_t blocks = 0;
+    if (worker->state == WORKER_AWAY)
+        for (stream_t *stream = zhashx_first(self->by_id); stream;
+             stream = zhashx_next(self->by_id))
+            blocks += under_protected(self, stream, worker->store);
+    return blocks;
+}
+
+static void
+on_status(core_t *self, const peer_t *peer, const message_t *message,
+          millis_t now)
+{
+    Rill__V1__Report report = RILL__V1__REPORT__INIT;
+    const counters_t *c = &self->counters;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counted[] = {
+        { "messages_unreadable", c->front_bad },
+        { "requests_refused", c->refused },
+        { "pieces_of_no_session", c->unknown_session },
+        { "pieces_out_of_order", c->out_of_order },
+        { "receipts_foreign", c->foreign_receipts },
+        { "receipts_stale", c->stale_receipts },
+        { "blocks_dealt_again", c->redealt_blocks },
+        { "workers_departed", c->departures },
+        { "reads_from_memory", c->memory_reads },
+        { "reads_kept", c->cached_reads },
+        { "reads_from_workers", c->store_reads },
+        { "reads_decoded", c->decoded_reads },
+        { "reads_corrupt", c->corrupt_reads },
+        { "reads_late", c->late_fetches },
+    };
+    enum { COUNTERS = sizeof counted / sizeof counted[0] };
+    Rill__V1__Counter counters[COUNTERS], *counter_list[COUNTERS];
+    for (size_t i = 0; i < COUNTERS; i++) {
+        rill__v1__counter__init(&counters[i]);
+        counters[i].name = (char *)(uintptr_t)counted[i].name;
+        counters[i].value = counted[i].value;
+        counter_list[i] = &counters[i];
+    }
+    report.n_counters = COUNTERS;
+    report.counters = counter_list;
+
+    worker_t **all;
+    size_t workers = membership_all(self->members, &all);
+    workers = workers < LIMIT_WORKERS ? workers : LIMIT_WORKERS;
+    Rill__V1__WorkerReport *bodies = zmalloc((workers + 1) * sizeof *bodies);
+    report.workers = zmalloc((workers + 1) * sizeof *report.workers);
+    uint64_t least = UINT64_MAX, most = 0, sum = 0, live = 0;
+    for (size_t i = 0; i < workers; i++) {
+        Rill__V1__WorkerReport *body = &bodies[i];
+        rill__v1__worker_report__init(body);
+        body->name = all[i]->name;
+        body->store = all[i]->store;
+        body->state = (char *)(uintptr_t)state_name(all[i]);
+        body->chunks = all[i]->chunks;
+        body->bytes = all[i]->bytes;
+        body->free_bytes = all[i]->free_bytes;
+        body->space_bytes = all[i]->space_bytes;
+        body->unreceipted = all[i]->outstanding;
+        body->under_repair = lacking(self, all[i]);
+        report.workers[report.n_workers++] = body;
+        if (all[i]->state != WORKER_LIVE)
+            continue;
+        live++;
+        sum += all[i]->bytes;
+        least = all[i]->bytes < least ? all[i]->bytes : least;
+        most = all[i]->bytes > most ? all[i]->bytes : most;
+    }
+    if (sum)
+        report.imbalance = (double)(most - least) /
+                           ((double)sum / (double)live);
+    count_streams(self, &report);
+
+    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
+    worker_t *queue[1];
+    code_t plain = { 0, 0 }, now_code;
+    bool narrower;
+    if (placement_code(membership_queue(self->members, queue, 1), plain, false,
+                       &now_code, &narrower) == STATUS_OK) {
+        code.k = now_code.k;
+        code.m = now_code.m;
+    }
+    char role[] = "forwarder", version[] = "1";
+    report.role = role;
+    report.node = self->name;
+    report.version = version;
+    report.cluster = catalogue_cluster(self->catalogue);
+    report.term = catalogue_term(self->catalogue);
+    report.protection = &code;
+    report.received_bytes = self->received_bytes;
+    report.stored_bytes = self->stored_bytes;
+    report.settled_bytes = self->settled_bytes;
+    report.memory_bytes = self->memory;
+    report.catalogue_bytes = catalogue_bytes(self->catalogue);
+    report.uptime_ms = now - self->began;
+    message_t answer = MESSAGE(REPORT, report, &report, message->request,
+                               message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
+    free(report.workers);
+    free(bodies);
+}
+
+void
+serve_message(core_t *self, const peer_t *peer, const message_t *message,
+              millis_t now)
+{
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_DESCRIBE:
+        on_describe(self, peer, message);
+        break;
+    case RILL__V1__MESSAGE__BODY_LIST:
+        on_list(self, peer, message);
+        break;
+    case RILL__V1__MESSAGE__BODY_REMOVE:
+        on_remove(self, peer, message);
+        break;
+    default:
+        on_status(self, peer, message, now);
+        break;
+    }
+}
