@@ -157,23 +157,44 @@ note_free(void *done)
     *(bool *)done = true;
 }
 
+//  Send `size` bytes of `lent` inside the process, and receive them.
+static received_t
+pass_lent(pair_t *pair, const uint8_t *lent, size_t size, bool *done)
+{
+    *done = false;
+    buffer_t *bytes = buffer_wrap(lent, size, note_free, done);
+    Rill__V1__Store store = RILL__V1__STORE__INIT;
+    message_t chunk = MESSAGE(STORE, store, &store, 0, 0);
+    say(pair->far, NULL, &chunk, bytes);
+    buffer_unref(&bytes);
+    received_t got;
+    CHECK(hear(pair->near, &got) == STATUS_OK);
+    return got;
+}
+
 static void
 payload_is_lent_and_not_copied(void)
 {
     pair_t pair = join(SOCKET_PULL, SOCKET_PUSH, inside());
-    static uint8_t lent[FRAMES_COPIED_BYTES];
-    bool done = false;
-    buffer_t *bytes = buffer_wrap(lent, sizeof(lent), note_free, &done);
-    Rill__V1__Store store = RILL__V1__STORE__INIT;
-    message_t chunk = MESSAGE(STORE, store, &store, 0, 0);
-    say(pair.far, NULL, &chunk, bytes);
-    buffer_unref(&bytes);
-    received_t got;
-    CHECK(hear(pair.near, &got) == STATUS_OK);
+    static const uint8_t lent[FRAMES_COPIED_BYTES];
+    bool done;
+    received_t got = pass_lent(&pair, lent, sizeof(lent), &done);
     //  Inside one process even the receiver sees the sender's memory.
     CHECK(buffer_bytes(got.payload) == lent && !done);
     frames_release(&got);
     CHECK(done);
+    part(&pair);
+}
+
+static void
+little_payload_holds_no_memory_but_its_own(void)
+{
+    pair_t pair = join(SOCKET_PULL, SOCKET_PUSH, inside());
+    static const uint8_t lent[FRAMES_COPIED_BYTES - 1];
+    bool done;
+    received_t got = pass_lent(&pair, lent, sizeof(lent), &done);
+    CHECK(buffer_bytes(got.payload) != lent && done);
+    frames_release(&got);
     part(&pair);
 }
 
@@ -425,6 +446,8 @@ main(void)
          "pushed chunks and receipts pass without an envelope");
     CASE(payload_is_lent_and_not_copied,
          "frames 1: payload is lent to the socket and to its receiver");
+    CASE(little_payload_holds_no_memory_but_its_own,
+         "frames 1: little payload holds no memory but its own");
     CASE(a_wrong_shape_is_swallowed_and_its_sender_told,
          "frames 2: a wrong shape is swallowed and its sender known");
     CASE(a_head_or_payload_over_its_limit_is_swallowed,
