@@ -1,0 +1,437 @@
+#include "forwarder.h"
+
+#include <stdio.h>
+
+#include "claim.h"
+#include "daemon.h"
+#include "forwarder_core.h"
+#include "frames.h"
+#include "invariant.h"
+#include "kv.h"
+#include "log.h"
+#include "random.h"
+#include "sockets.h"
+
+enum {
+    BURST = 64,  //  Messages taken from a socket before others' turn
+    WHY_BYTES = 1024,
+    DRAIN_MS = 5000,  //  What is not settled by then stays with its sources
+};
+
+//  The sockets to one worker, under its session.
+typedef struct {
+    struct forwarder *owner;
+    uint64_t session;
+    zsock_t *push;   //  Chunks
+    zsock_t *ask;    //  Questions and their answers
+    zsock_t *watch;  //  Whether `ask` is connected
+} link_t;
+
+typedef struct forwarder {
+    zsock_t *pipe;      //  Owner of our life; lent
+    zsock_t *front;     //  ROUTER: sources, readers, workers
+    zsock_t *receipts;  //  PULL
+    zloop_t *loop;      //  Runs in this thread only
+    claim_t *claim;
+    kv_t *catalogue;
+    forwarder_core_t *core;
+    zhashx_t *links;  //  link_t by session
+    bool leaving;     //  $TERM came
+    millis_t leave_by;
+    int timer;        //  Of the loop; -1: none
+    millis_t set_to;  //  When it fires
+} forwarder_t;
+
+/*---------------------------------------------------------------- effects */
+
+static int on_ask(zloop_t *loop, zsock_t *ask, void *arg);
+static int on_watch(zloop_t *loop, zsock_t *watch, void *arg);
+
+static link_t *
+find_link(forwarder_t *self, uint64_t session)
+{
+    return zhashx_lookup(self->links, &session);
+}
+
+static void
+send_front(void *with, const peer_t *peer, const message_t *message,
+           buffer_t *payload)
+{
+    forwarder_t *self = with;
+    status_t status = frames_send(self->front, peer, message, payload);
+    if (status != STATUS_OK)
+        log_event(LOG_AT_DETAIL, "unsent", "kind=%s status=%s",
+                  message_kind(message), status_name(status));
+}
+
+static void
+close_link(link_t *link)
+{
+    forwarder_t *self = link->owner;
+    zloop_reader_end(self->loop, link->ask);
+    if (link->watch)
+        zloop_reader_end(self->loop, link->watch);
+    sockets_unwatch(link->ask, &link->watch);
+    sockets_drop(&link->ask);
+    sockets_drop(&link->push);
+    free(link);
+}
+
+static void
+disconnect(void *with, uint64_t worker)
+{
+    forwarder_t *self = with;
+    link_t *link = find_link(self, worker);
+    if (!link)
+        return;
+    zhashx_delete(self->links, &worker);
+    close_link(link);
+}
+
+static status_t
+connect_worker(void *with, uint64_t worker, const char *push_at,
+               const char *ask_at)
+{
+    forwarder_t *self = with;
+    link_t *link = zmalloc(sizeof *link);
+    link->owner = self;
+    link->session = worker;
+    status_t status = sockets_open(SOCKET_PUSH, push_at, &link->push);
+    if (status == STATUS_OK)
+        status = sockets_open(SOCKET_ASK, ask_at, &link->ask);
+    if (status != STATUS_OK) {
+        log_event(LOG_AT_ERROR, "worker_unreachable",
+                  "push_at=%s ask_at=%s status=%s", push_at, ask_at,
+                  status_name(status));
+        sockets_drop(&link->push);
+        free(link);
+        return status;
+    }
+    link->watch = sockets_watch(link->ask);
+    zloop_reader(self->loop, link->ask, on_ask, link);
+    if (link->watch)
+        zloop_reader(self->loop, link->watch, on_watch, link);
+    zhashx_insert(self->links, &link->session, link);
+    return STATUS_OK;
+}
+
+static status_t
+push(void *with, uint64_t worker, const message_t *message, buffer_t *payload)
+{
+    link_t *link = find_link(with, worker);
+    return link ? frames_send(link->push, NULL, message, payload)
+                : STATUS_UNREACHABLE;
+}
+
+static status_t
+ask(void *with, uint64_t worker, const message_t *message)
+{
+    link_t *link = find_link(with, worker);
+    return link ? frames_send(link->ask, NULL, message, NULL)
+                : STATUS_UNREACHABLE;
+}
+
+static uint64_t
+chance(void *with)
+{
+    (void)with;
+    return random_u64();
+}
+
+static micros_t
+wall_us(void *with)
+{
+    (void)with;
+    return zclock_time() * 1000;
+}
+
+static void
+note(void *with, int level, const char *text)
+{
+    (void)with;
+    log_told((log_level_t)level, text);
+}
+
+static const forwarder_effects_t EFFECTS = {
+    .send = send_front,
+    .connect = connect_worker,
+    .disconnect = disconnect,
+    .push = push,
+    .ask = ask,
+    .random = chance,
+    .wall_us = wall_us,
+    .note = note,
+};
+
+/*--------------------------------------------------------------- the loop */
+
+static int on_timer(zloop_t *loop, int timer, void *arg);
+
+//  One timer sleeps until the least due; one that fires too early is harmless,
+//  so it is set anew only when something is due before it.
+static void
+set_timer(forwarder_t *self, millis_t now)
+{
+    millis_t due = forwarder_core_due(self->core);
+    if (self->leaving)
+        due = millis_least(due, self->leave_by);
+    if (self->timer != -1 && self->set_to <= due)
+        return;
+    if (self->timer != -1)
+        zloop_timer_end(self->loop, self->timer);
+    self->timer = -1;
+    self->set_to = due;
+    if (due == MILLIS_NEVER)
+        return;
+    size_t delay = due > now ? (size_t)(due - now) : 0;
+    self->timer = zloop_timer(self->loop, delay, 1, on_timer, self);
+}
+
+//  After every event. Ends the loop (-1) when the forwarder is drained or can
+//  serve no more.
+static int
+after(forwarder_t *self, millis_t now)
+{
+    if (forwarder_core_due(self->core) <= now)
+        forwarder_core_sweep(self->core, now);
+    if (self->leaving &&
+        (forwarder_core_drain(self->core, now) || self->leave_by <= now))
+        return -1;
+    const char *text;
+    if (forwarder_core_fault(self->core, &text) != STATUS_OK)
+        return -1;
+    set_timer(self, now);
+    return 0;
+}
+
+static int
+on_timer(zloop_t *loop, int timer, void *arg)
+{
+    (void)loop, (void)timer;
+    forwarder_t *self = arg;
+    self->timer = -1;
+    return after(self, zclock_mono());
+}
+
+static int
+on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
+{
+    (void)loop;
+    forwarder_t *self = arg;
+    char *word = zstr_recv(pipe);
+    millis_t now = zclock_mono();
+    if ((!word || streq(word, "$TERM")) && !self->leaving) {
+        self->leaving = true;
+        self->leave_by = now + DRAIN_MS;
+    }
+    zstr_free(&word);
+    return after(self, now);
+}
+
+static int
+on_front(zloop_t *loop, zsock_t *front, void *arg)
+{
+    (void)loop;
+    forwarder_t *self = arg;
+    millis_t now = zclock_mono();
+    for (int i = 0; i < BURST; i++) {
+        received_t received;
+        status_t status = frames_receive(front, &received);
+        if (status == STATUS_LATE)
+            break;
+        if (status != STATUS_OK) {
+            forwarder_core_on_bad(self->core, &received.peer, status, now);
+            continue;
+        }
+        forwarder_core_on_front(self->core, &received.peer, received.message,
+                                received.payload, now);
+        frames_release(&received);
+    }
+    return after(self, now);
+}
+
+static int
+on_receipts(zloop_t *loop, zsock_t *receipts, void *arg)
+{
+    (void)loop;
+    forwarder_t *self = arg;
+    millis_t now = zclock_mono();
+    for (int i = 0; i < BURST; i++) {
+        received_t received;
+        status_t status = frames_receive(receipts, &received);
+        if (status == STATUS_LATE)
+            break;
+        if (status != STATUS_OK) {
+            forwarder_core_on_bad(self->core, NULL, status, now);
+            continue;
+        }
+        forwarder_core_on_receipt(self->core, received.message, now);
+        frames_release(&received);
+    }
+    return after(self, now);
+}
+
+static int
+on_ask(zloop_t *loop, zsock_t *socket, void *arg)
+{
+    (void)loop;
+    link_t *link = arg;
+    forwarder_t *self = link->owner;
+    uint64_t session = link->session;
+    millis_t now = zclock_mono();
+    //  What the core does may close the link.
+    for (int i = 0; i < BURST && find_link(self, session); i++) {
+        received_t received;
+        status_t status = frames_receive(socket, &received);
+        if (status == STATUS_LATE)
+            break;
+        if (status != STATUS_OK) {
+            forwarder_core_on_bad(self->core, NULL, status, now);
+            continue;
+        }
+        forwarder_core_on_worker(self->core, session, received.message,
+                                 received.payload, now);
+        frames_release(&received);
+    }
+    return after(self, now);
+}
+
+static int
+on_watch(zloop_t *loop, zsock_t *watch, void *arg)
+{
+    (void)loop;
+    link_t *link = arg;
+    forwarder_t *self = link->owner;
+    millis_t now = zclock_mono();
+    if (sockets_watch_event(watch) < 0)
+        forwarder_core_on_disconnect(self->core, link->session, now);
+    return after(self, now);
+}
+
+/*--------------------------------------------------------- start and end */
+
+static size_t
+hash_session(const void *key)
+{
+    return (size_t) * (const uint64_t *)key;
+}
+
+static int
+compare_session(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(uint64_t));
+}
+
+static forwarder_t *
+forwarder_new(zsock_t *pipe)
+{
+    forwarder_t *self = zmalloc(sizeof *self);
+    self->pipe = pipe;
+    self->loop = zloop_new();
+    self->timer = -1;
+    self->links = zhashx_new();
+    zhashx_set_key_hasher(self->links, hash_session);
+    zhashx_set_key_comparator(self->links, compare_session);
+    zhashx_set_key_duplicator(self->links, NULL);
+    zhashx_set_key_destructor(self->links, NULL);
+    return self;
+}
+
+static void
+forwarder_destroy(forwarder_t **self_p)
+{
+    forwarder_t *self = *self_p;
+    for (link_t *link = zhashx_first(self->links); link;
+         link = zhashx_next(self->links))
+        close_link(link);
+    zhashx_destroy(&self->links);
+    zloop_destroy(&self->loop);
+    forwarder_core_destroy(&self->core);
+    kv_close(&self->catalogue);
+    claim_release(&self->claim);
+    zsock_destroy(&self->front);
+    zsock_destroy(&self->receipts);
+    free(self);
+    *self_p = NULL;
+}
+
+//  Bind both sockets; where the receipts' one is reached.
+static status_t
+open_sockets(forwarder_t *self, const forwarder_place_t *place,
+             char receipts_at[ENDPOINT_BYTES], char *why)
+{
+    char at[ENDPOINT_BYTES], any[ENDPOINT_BYTES], bound[ENDPOINT_BYTES];
+    status_t status = endpoint_parse(place->at, at);
+    if (status == STATUS_OK)
+        status = sockets_open(SOCKET_FRONT, at, &self->front);
+    if (status != STATUS_OK) {
+        snprintf(why, WHY_BYTES, "%s cannot be bound: %s", place->at,
+                 errno ? strerror(errno) : status_text(status));
+        return status;
+    }
+    endpoint_any_port(at, any);
+    status = sockets_open(SOCKET_PULL, any, &self->receipts);
+    if (status == STATUS_OK) {
+        char reach[ENDPOINT_BYTES];
+        sockets_bound(self->receipts, bound);
+        status = endpoint_parse(place->reach, reach);
+        if (status == STATUS_OK)
+            status = endpoint_join(reach, bound, receipts_at);
+    }
+    if (status != STATUS_OK)
+        snprintf(why, WHY_BYTES, "no socket for receipts beside %s: %s",
+                 place->at, status_text(status));
+    return status;
+}
+
+static status_t
+forwarder_open(forwarder_t *self, const forwarder_place_t *place, char *why)
+{
+    char path[4096], receipts_at[ENDPOINT_BYTES];
+    status_t status = claim_take(place->data, &self->claim, why, WHY_BYTES);
+    if (status != STATUS_OK)
+        return status;
+    snprintf(path, sizeof path, "%s/catalogue", place->data);
+    status = kv_open(path, &self->catalogue, why, WHY_BYTES);
+    if (status == STATUS_OK)
+        status = open_sockets(self, place, receipts_at, why);
+    if (status != STATUS_OK)
+        return status;
+    forwarder_settings_t settings = {
+        .name = place->name,
+        .receipts_at = receipts_at,
+        .patience = place->patience,
+        .memory_bytes = place->memory_bytes,
+        .chunk_bytes = place->chunk_bytes,
+        .buffer_ms = place->buffer_ms,
+        .floor_bytes = place->floor_bytes,
+        .ceiling_bytes = place->ceiling_bytes,
+    };
+    status = forwarder_core_new(&settings, &EFFECTS, self, self->catalogue,
+                                zclock_mono(), &self->core, why, WHY_BYTES);
+    if (status != STATUS_OK)
+        return status;
+    zloop_reader(self->loop, self->pipe, on_pipe, self);
+    zloop_reader(self->loop, self->front, on_front, self);
+    zloop_reader(self->loop, self->receipts, on_receipts, self);
+    set_timer(self, zclock_mono());
+    return STATUS_OK;
+}
+
+void
+forwarder_actor(zsock_t *pipe, void *args)
+{
+    const forwarder_place_t *place = args;
+    char why[WHY_BYTES] = "";
+    forwarder_t *self = forwarder_new(pipe);
+    zsock_signal(pipe, 0);
+    status_t status = forwarder_open(self, place, why);
+    daemon_say(pipe, status, status == STATUS_OK ? place->reach : why);
+    if (status == STATUS_OK) {
+        zloop_start(self->loop);
+        const char *text;
+        status = forwarder_core_fault(self->core, &text);
+        daemon_say(pipe, status, status == STATUS_OK ? "stopped" : text);
+    }
+    forwarder_destroy(&self);
+}
