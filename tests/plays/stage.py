@@ -132,7 +132,7 @@ class Stage:
                     self.wait_live(*self.names[1:])
                     return self
                 except Failed as failed:
-                    if 'address' not in str(failed) or not tries:
+                    if 'in use' not in str(failed) or not tries:
                         raise
                     self.close()
         except BaseException as error:
