@@ -1,0 +1,175 @@
+#include "verbs.h"
+
+#include <string.h>
+
+#define PROTECT                                                                \
+    {                                                                          \
+        .name = "--protect", .value = "CODE",                                  \
+        .help = "auto (the default), K+M data and parity chunks, or none"      \
+    }
+#define STRICT                                                                 \
+    {                                                                          \
+        .name = "--strict",                                                    \
+        .help = "refuse rather than protect less than asked"                   \
+    }
+#define CHUNK                                                                  \
+    {                                                                          \
+        .name = "--chunk", .value = "SIZE",                                    \
+        .help = "bytes of a chunk, 4KiB to 4MiB; by default fitted"            \
+    }
+
+const verb_t VERBS[] = {
+    { .name = "put",
+      .operands = "FILE",
+      .help = "store a recorded file, settled at the end",
+      .more = "Settled: on disk on every worker of its code, so that any two\n"
+              "may be lost (four workers and more). A put that was broken off\n"
+              "goes on where it was when the same FILE is put again.",
+      .options = { { .name = "--as",
+                     .value = "NAME",
+                     .help = "the stream's name; by default FILE's own" },
+                   PROTECT,
+                   CHUNK,
+                   STRICT },
+      .least = 1,
+      .most = 1,
+      .run = put_run },
+    { .name = "push",
+      .operands = "NAME [FILE|-]",
+      .help = "store a growing stream from a pipe",
+      .more = "Bytes are offered as they come; the end of the pipe seals the\n"
+              "stream. An interrupted push leaves it open, and another push\n"
+              "of NAME continues it.",
+      .options = { { .name = "--buffer",
+                     .value = "TIME",
+                     .help =
+                         "how long bytes may wait for a whole chunk; 200ms" },
+                   PROTECT,
+                   CHUNK,
+                   STRICT },
+      .least = 1,
+      .most = 2,
+      .run = push_run },
+    { .name = "get",
+      .operands = "NAME",
+      .help = "the original bytes, to a file or a pipe",
+      .more =
+          "A file appears under its name when it is whole. Of a stream that\n"
+          "is still open it gets what is stored.",
+      .options = { { .name = "--output",
+                     .brief = "-o",
+                     .value = "FILE",
+                     .help = "where to; - is standard output, the default" },
+                   { .name = "--range",
+                     .value = "FROM-TO",
+                     .help = "bytes FROM to TO, TO not included; either may be "
+                             "left out" } },
+      .least = 1,
+      .most = 1,
+      .run = get_run },
+    { .name = "ls", .operands = "", .help = "list the streams", .run = ls_run },
+    { .name = "stat",
+      .operands = "NAME",
+      .help = "what a stream is and how safe it is",
+      .options = { { .name = "--chunks",
+                     .help = "and where each of its chunks lies" } },
+      .least = 1,
+      .most = 1,
+      .run = stat_run },
+    { .name = "rm",
+      .operands = "NAME",
+      .help = "remove a stream",
+      .least = 1,
+      .most = 1,
+      .run = rm_run },
+    { .name = "status",
+      .operands = "",
+      .help = "the workers and what they keep",
+      .run = status_run },
+    { .name = "nodes",
+      .operands = "-f FILE",
+      .help = "a cluster file's nodes and commands",
+      .options = { { .name = "--file",
+                     .brief = "-f",
+                     .value = "FILE",
+                     .help = "the cluster file" } },
+      .is_local = true,
+      .run = nodes_run },
+    { .name = "help",
+      .operands = "[VERB|errors|cluster]",
+      .help = "this, a verb, all errors, the cluster file",
+      .most = 1,
+      .is_local = true,
+      .is_silent = true,
+      .run = help_run },
+    { .name = NULL },
+};
+
+const verb_t *
+verbs_find(const char *name)
+{
+    for (const verb_t *verb = VERBS; verb->name; verb++)
+        if (strcmp(verb->name, name) == 0)
+            return verb;
+    return NULL;
+}
+
+static void
+list_codes(FILE *to)
+{
+    fputs(
+        "\nExit codes: 0 done, 1 a negative answer, 64 usage, 65 bad data,\n"
+        "69 not reachable, 74 input/output, 75 try again, 78 configuration.\n",
+        to);
+}
+
+void
+verbs_list(FILE *to)
+{
+    fputs("rill stores video as chunks with parity over workers and gives the\n"
+          "exact bytes back.\n\n",
+          to);
+    for (const verb_t *verb = VERBS; verb->name; verb++) {
+        char usage[64];
+        snprintf(usage, sizeof usage, "%s %s", verb->name, verb->operands);
+        fprintf(to, "  rill %-26s  %s\n", usage, verb->help);
+    }
+    fputs("\nrill VERB --help tells its options; rill --version the version.\n"
+          "Whom to ask: --at HOST:PORT, else RILL_AT, else 127.0.0.1:5700.\n",
+          to);
+    list_codes(to);
+}
+
+static void
+list_option(const option_t *option, FILE *to)
+{
+    char usage[64];
+    snprintf(usage, sizeof usage, "%s%s%s%s%s",
+             option->brief ? option->brief : "", option->brief ? ", " : "",
+             option->name, option->value ? " " : "",
+             option->value ? option->value : "");
+    fprintf(to, "  %-20s %s\n", usage, option->help);
+}
+
+void
+verbs_explain(const verb_t *verb, FILE *to)
+{
+    static const option_t AT = {
+        .name = "--at",
+        .value = "HOST:PORT",
+        .help = "whom to ask; default RILL_AT, else 127.0.0.1:5700"
+    };
+    static const option_t JSON = { .name = "--json",
+                                   .help = "print JSON on standard output" };
+    fprintf(to, "rill %s %s\n\n%s\n", verb->name, verb->operands, verb->help);
+    if (verb->more)
+        fprintf(to, "\n%s\n", verb->more);
+    fputc('\n', to);
+    for (size_t i = 0; i < WORDS_OPTIONS && verb->options[i].name; i++)
+        list_option(&verb->options[i], to);
+    if (!verb->is_local)
+        list_option(&AT, to);
+    if (!verb->is_silent)
+        list_option(&JSON, to);
+    list_codes(to);
+}
