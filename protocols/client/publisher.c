@@ -579,13 +579,14 @@ publisher_due(const publisher_t *self)
 {
     switch (self->phase) {
     case CLOSED:
-        return blocked_due(self) == MILLIS_NEVER ? self->open_at
-                                                 : blocked_due(self);
+        return self->open_at;
     case OPENING:
         return patience_due(self);
     case OPEN:
-        return millis_least(millis_least(keep_due(self), patience_due(self)),
-                            blocked_due(self));
+        //  What the bus did not take is not tried before it may have room.
+        return millis_least(patience_due(self), self->blocked_at == MILLIS_NEVER
+                                                    ? keep_due(self)
+                                                    : blocked_due(self));
     case OVER:
         break;
     }
@@ -606,8 +607,10 @@ publisher_sweep(publisher_t *self, millis_t now)
     if (self->phase == CLOSED && now >= self->open_at)
         say_open(self, now);
     if (self->phase == OPEN) {
+        self->blocked_at = MILLIS_NEVER;
         if (now >= keep_due(self))
             say_keep(self, now);
-        pump(self, now);
+        if (self->blocked_at == MILLIS_NEVER)
+            pump(self, now);
     }
 }

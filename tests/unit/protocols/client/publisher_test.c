@@ -467,6 +467,25 @@ one_that_leaves_says_so_and_no_more(void)
     CHECK(world.count == count);
 }
 
+//  An actor that sleeps until the deadline must not turn without end.
+static void
+a_full_bus_leaves_no_deadline_behind(void)
+{
+    begin();
+    opened(0, 0);
+    world.full = true;
+    for (millis_t now = 0; now < 30000;) {
+        millis_t due = publisher_due(world.publisher);
+        CHECK(due != MILLIS_NEVER && (now == 0 || due > now));
+        now = due > now ? due : now + 1;
+        publisher_sweep(world.publisher, now);
+    }
+    begin();
+    world.full = true;
+    publisher_sweep(world.publisher, 5000);
+    CHECK(publisher_due(world.publisher) > 5000);
+}
+
 int
 main(void)
 {
@@ -500,6 +519,8 @@ main(void)
          "publisher 2: what an older session hears changes nothing");
     CASE(a_full_bus_delays_and_loses_nothing,
          "publisher 2: a full bus delays and loses nothing");
+    CASE(a_full_bus_leaves_no_deadline_behind,
+         "a deadline lies ahead after its sweep, also when the bus is full");
     CASE(it_is_done_when_sealed_and_settled,
          "publisher 1: it is done when sealed and settled, not before");
     CASE(a_stream_that_was_complete_needs_nothing,
