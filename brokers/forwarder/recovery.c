@@ -23,6 +23,7 @@ struct recovery {
     uint64_t stream;
     bool dead;  //  The stream is gone; free when nothing is in the air
     bool failed;
+    bool asking;     //  read_on is at work; answers may come at once
     bool end_only;   //  Nothing to deal again: just learn where it ends
     uint64_t first;  //  Index of the first chunk
     size_t count;    //  Chunks
@@ -66,7 +67,7 @@ recovery_forget(stream_t *stream)
     free_held(stream);
     if (stream->recovery) {
         stream->recovery->dead = true;
-        if (stream->recovery->in_air == 0)
+        if (stream->recovery->in_air == 0 && !stream->recovery->asking)
             free_recovery(stream->recovery);
         stream->recovery = NULL;
     }
@@ -292,8 +293,11 @@ read_on(struct recovery *recovery, millis_t now)
     core_t *self = recovery->core;
     stream_t *stream = recovery->dead ? NULL
                                       : core_stream(self, recovery->stream);
-    while (stream && !recovery->failed && recovery->next < recovery->count &&
-           recovery->in_air < READS_MOST) {
+    if (recovery->asking)
+        return;
+    recovery->asking = true;
+    while (stream && !recovery->failed && !recovery->dead &&
+           recovery->next < recovery->count && recovery->in_air < READS_MOST) {
         uint64_t index = recovery->first + recovery->next, block;
         unsigned slot;
         const extent_t *extent = extent_at(stream, index);
@@ -303,9 +307,10 @@ read_on(struct recovery *recovery, millis_t now)
         recovery->in_air++;
         fetch_chunk(self, recovery->stream, extent, block, slot, on_read, read,
                     now);
-        if (recovery->dead)
-            return;
     }
+    recovery->asking = false;
+    if (recovery->dead)
+        stream = NULL;
     if (recovery->in_air)
         return;
     if (recovery->done == recovery->count && stream) {
