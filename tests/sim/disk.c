@@ -1,0 +1,471 @@
+#include "disk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "checksum.h"
+#include "invariant.h"
+
+typedef enum { WAITING, COMMITTING, DURABLE, LIMBO, ROTTEN } place_t;
+
+typedef struct {
+    chunk_header_t header;
+    buffer_t *payload;
+    place_t place;
+} record_t;
+
+typedef struct {
+    size_t count, room;
+    chunk_key_t *keys;
+} keys_t;
+
+struct disk {
+    ledger_t *ledger;
+    dice_t *dice;
+    disk_lie_t lie;
+    chunkstore_identity_t identity;
+    uint64_t space_bytes, bytes;
+    size_t queue_bytes, queued_bytes;
+    status_t refuse;
+    uint64_t rot;
+    size_t count, room;
+    record_t **records;  //  In the order of their keys
+    bool committing;
+    size_t waiting;  //  Records for the next commit
+    keys_t done, again, corrupt;
+};
+
+static void
+add_key(keys_t *keys, chunk_key_t key)
+{
+    if (keys->count == keys->room) {
+        keys->room = keys->room ? 2 * keys->room : 64;
+        keys->keys = realloc(keys->keys, keys->room * sizeof(chunk_key_t));
+        INVARIANT(keys->keys);
+    }
+    keys->keys[keys->count++] = key;
+}
+
+disk_t *
+disk_new(ledger_t *ledger, dice_t *dice, uint64_t space_bytes,
+         size_t queue_bytes)
+{
+    disk_t *self = calloc(1, sizeof(*self));
+    INVARIANT(self);
+    self->ledger = ledger;
+    self->dice = dice;
+    self->space_bytes = space_bytes;
+    self->queue_bytes = queue_bytes;
+    self->identity.store = dice_next(dice);
+    return self;
+}
+
+static void
+remove_at(disk_t *self, size_t at)
+{
+    record_t *record = self->records[at];
+    self->bytes -= record->header.length;
+    if (record->place == DURABLE || record->place == ROTTEN)
+        ledger_lost(self->ledger, self->identity.store, record->header.key);
+    buffer_unref(&record->payload);
+    free(record);
+    memmove(&self->records[at], &self->records[at + 1],
+            (--self->count - at) * sizeof(record_t *));
+}
+
+void
+disk_destroy(disk_t **self_p)
+{
+    disk_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->count; i++) {
+        buffer_unref(&self->records[i]->payload);
+        free(self->records[i]);
+    }
+    free(self->records);
+    free(self->done.keys);
+    free(self->again.keys);
+    free(self->corrupt.keys);
+    free(self);
+    *self_p = NULL;
+}
+
+void
+disk_lie(disk_t *self, disk_lie_t lie)
+{
+    self->lie = lie;
+}
+
+void
+disk_open(disk_t *self)
+{
+    self->identity.boot++;
+}
+
+static void
+become_durable(disk_t *self, record_t *record)
+{
+    record->place = DURABLE;
+    ledger_durable(self->ledger, self->identity.store, &record->header,
+                   record->payload);
+}
+
+void
+disk_crash(disk_t *self)
+{
+    unsigned stays = (unsigned)dice_below(self->dice, 1001);
+    for (size_t i = self->count; i-- > 0;) {
+        record_t *record = self->records[i];
+        if (record->place == DURABLE || record->place == ROTTEN)
+            continue;
+        if (dice_chance(self->dice, stays))
+            become_durable(self, record);
+        else
+            remove_at(self, i);
+    }
+    self->committing = false;
+    self->queued_bytes = self->waiting = 0;
+    self->done.count = self->again.count = self->corrupt.count = 0;
+}
+
+void
+disk_wipe(disk_t *self)
+{
+    while (self->count)
+        remove_at(self, self->count - 1);
+    self->identity = (chunkstore_identity_t){ .store = dice_next(self->dice) };
+    self->committing = false;
+    self->queued_bytes = self->waiting = 0;
+    self->done.count = self->again.count = self->corrupt.count = 0;
+}
+
+bool
+disk_rot(disk_t *self)
+{
+    if (!self->count)
+        return false;
+    record_t *record = self->records[dice_below(self->dice, self->count)];
+    if (record->place != DURABLE ||
+        !ledger_can_lose(self->ledger, record->header.key))
+        return false;
+    record->place = ROTTEN;
+    self->rot++;
+    ledger_lost(self->ledger, self->identity.store, record->header.key);
+    return true;
+}
+
+void
+disk_refuse(disk_t *self, status_t status)
+{
+    self->refuse = status;
+}
+
+//  The first record with a key not below `key`.
+static size_t
+place_of(const disk_t *self, const chunk_key_t *key)
+{
+    size_t low = 0, high = self->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (chunk_key_compare(&self->records[middle]->header.key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static record_t *
+find(const disk_t *self, const chunk_key_t *key)
+{
+    size_t at = place_of(self, key);
+    return at < self->count &&
+                   chunk_key_compare(&self->records[at]->header.key, key) == 0
+               ? self->records[at]
+               : NULL;
+}
+
+static status_t
+append_again(disk_t *self, const record_t *record, const chunk_header_t *header)
+{
+    if (record->header.payload_crc != header->payload_crc)
+        return STATUS_CORRUPT;
+    if (record->place == DURABLE)
+        add_key(&self->again, header->key);
+    return STATUS_OK;
+}
+
+status_t
+disk_append(disk_t *self, const chunk_header_t *header, buffer_t *payload)
+{
+    if (self->refuse != STATUS_OK)
+        return self->refuse;
+    size_t at = place_of(self, &header->key);
+    if (at < self->count &&
+        chunk_key_compare(&self->records[at]->header.key, &header->key) == 0)
+        return append_again(self, self->records[at], header);
+    if (self->queued_bytes > self->queue_bytes)
+        return STATUS_BUSY;
+    if (self->bytes + header->length > self->space_bytes)
+        return STATUS_FULL;
+    if (self->lie != DISK_TRUSTS &&
+        (buffer_size(payload) != header->length ||
+         checksum_crc32c(buffer_bytes(payload), buffer_size(payload)) !=
+             header->payload_crc)) {
+        add_key(&self->corrupt, header->key);
+        return STATUS_OK;
+    }
+    record_t *record = calloc(1, sizeof(*record));
+    INVARIANT(record);
+    record->header = *header;
+    record->payload = buffer_ref(payload);
+    if (self->count == self->room) {
+        self->room = self->room ? 2 * self->room : 256;
+        self->records = realloc(self->records, self->room * sizeof(record_t *));
+        INVARIANT(self->records);
+    }
+    memmove(&self->records[at + 1], &self->records[at],
+            (self->count++ - at) * sizeof(record_t *));
+    self->records[at] = record;
+    self->bytes += header->length;
+    self->queued_bytes += header->length + CHUNK_HEADER_BYTES;
+    self->waiting++;
+    if (self->lie == DISK_SAYS_EARLY)
+        add_key(&self->again, header->key);
+    return STATUS_OK;
+}
+
+status_t
+disk_read(disk_t *self, chunk_key_t key, const chunk_header_t **header_r,
+          buffer_t **payload_r)
+{
+    const record_t *record = find(self, &key);
+    if (!record || (record->place != DURABLE && record->place != ROTTEN))
+        return STATUS_MISS;
+    if (record->place == ROTTEN)
+        return STATUS_CORRUPT;
+    *header_r = &record->header;
+    *payload_r = record->payload;
+    return STATUS_OK;
+}
+
+static chunkstore_entry_t
+entry_of(const record_t *record)
+{
+    const chunk_header_t *header = &record->header;
+    bool parity = chunk_is_parity(header);
+    chunk_header_t first = *header;
+    first.key.slot = 0;
+    return (chunkstore_entry_t){
+        .key = header->key,
+        .index = chunk_index(parity ? &first : header),
+        .offset = header->offset,
+        .length = header->length,
+        .created_us = header->created_us,
+        .payload_crc = header->payload_crc,
+        .flags = header->flags,
+        .k = header->code.k,
+    };
+}
+
+static bool
+seen(const record_t *record)
+{
+    return record->place == DURABLE || record->place == ROTTEN;
+}
+
+status_t
+disk_walk(disk_t *self, uint64_t stream, uint64_t epoch, uint64_t block,
+          chunkstore_each_fn *each, void *arg)
+{
+    chunk_key_t from = { stream, epoch, block, 0 };
+    for (size_t i = place_of(self, &from); i < self->count; i++) {
+        const record_t *record = self->records[i];
+        if (record->header.key.stream != stream ||
+            record->header.key.epoch != epoch)
+            break;
+        chunkstore_entry_t entry = entry_of(record);
+        if (seen(record) && !each(arg, &entry))
+            break;
+    }
+    return STATUS_OK;
+}
+
+status_t
+disk_walk_back(disk_t *self, uint64_t stream, uint64_t epoch,
+               chunkstore_each_fn *each, void *arg)
+{
+    chunk_key_t to = { stream, epoch, UINT64_MAX, UINT32_MAX };
+    for (size_t i = place_of(self, &to); i-- > 0;) {
+        const record_t *record = self->records[i];
+        if (record->header.key.stream != stream ||
+            record->header.key.epoch != epoch)
+            break;
+        chunkstore_entry_t entry = entry_of(record);
+        if (seen(record) && !each(arg, &entry))
+            break;
+    }
+    return STATUS_OK;
+}
+
+size_t
+disk_epochs(disk_t *self, uint64_t stream, uint64_t *epochs, size_t most)
+{
+    size_t count = 0;
+    uint64_t last = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        const chunk_key_t *key = &self->records[i]->header.key;
+        if (key->stream != stream || !seen(self->records[i]) ||
+            (count && key->epoch == last))
+            continue;
+        last = key->epoch;
+        if (count < most)
+            epochs[count] = last;
+        count++;
+    }
+    return count;
+}
+
+status_t
+disk_locate(disk_t *self, uint64_t stream, uint64_t epoch, bool by_time,
+            uint64_t at, chunkstore_entry_t *entry_r)
+{
+    chunk_key_t to = { stream, epoch, UINT64_MAX, UINT32_MAX };
+    for (size_t i = place_of(self, &to); i-- > 0;) {
+        const record_t *record = self->records[i];
+        if (record->header.key.stream != stream ||
+            record->header.key.epoch != epoch)
+            break;
+        uint64_t where = by_time ? (uint64_t)record->header.created_us
+                                 : record->header.offset;
+        if (!seen(record) || chunk_is_parity(&record->header) || where > at)
+            continue;
+        *entry_r = entry_of(record);
+        return STATUS_OK;
+    }
+    return STATUS_MISS;
+}
+
+uint64_t
+disk_settled(disk_t *self, uint64_t stream)
+{
+    uint64_t settled = 0;
+    for (size_t i = 0; i < self->count; i++)
+        if (self->records[i]->header.key.stream == stream &&
+            seen(self->records[i]) &&
+            self->records[i]->header.settled > settled)
+            settled = self->records[i]->header.settled;
+    return settled;
+}
+
+status_t
+disk_drop(disk_t *self, uint64_t stream)
+{
+    for (size_t i = self->count; i-- > 0;) {
+        const record_t *record = self->records[i];
+        if (record->header.key.stream == stream && seen(record))
+            remove_at(self, i);
+    }
+    return STATUS_OK;
+}
+
+chunkstore_identity_t
+disk_identity(const disk_t *self)
+{
+    return self->identity;
+}
+
+void
+disk_set_cluster(disk_t *self, uint64_t cluster)
+{
+    self->identity.cluster = cluster;
+}
+
+void
+disk_set_term(disk_t *self, uint64_t term)
+{
+    self->identity.term = term;
+}
+
+chunkstore_space_t
+disk_space(const disk_t *self)
+{
+    return (chunkstore_space_t){
+        .chunks = self->count,
+        .bytes = self->bytes,
+        .free_bytes = self->space_bytes - self->bytes,
+        .space_bytes = self->space_bytes,
+        .full = self->refuse == STATUS_FULL ||
+                self->space_bytes - self->bytes < 8192,
+        .rot = self->rot,
+    };
+}
+
+bool
+disk_waits(const disk_t *self)
+{
+    return !self->committing && self->waiting > 0;
+}
+
+void
+disk_commit_begin(disk_t *self)
+{
+    INVARIANT(!self->committing);
+    self->committing = true;
+    self->waiting = 0;
+    for (size_t i = 0; i < self->count; i++)
+        if (self->records[i]->place == WAITING)
+            self->records[i]->place = COMMITTING;
+}
+
+size_t
+disk_commit_end(disk_t *self, status_t status, chunk_key_t **keys_r)
+{
+    INVARIANT(self->committing);
+    self->committing = false;
+    self->done.count = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        record_t *record = self->records[i];
+        if (record->place != COMMITTING)
+            continue;
+        self->queued_bytes -= record->header.length + CHUNK_HEADER_BYTES;
+        add_key(&self->done, record->header.key);
+        if (status == STATUS_OK)
+            become_durable(self, record);
+        else
+            record->place = LIMBO;
+    }
+    *keys_r = self->done.keys;
+    return self->done.count;
+}
+
+static size_t
+take_keys(keys_t *keys, chunk_key_t **keys_r)
+{
+    size_t count = keys->count;
+    *keys_r = keys->keys;
+    keys->count = 0;
+    return count;
+}
+
+size_t
+disk_told(disk_t *self, chunk_key_t **keys_r)
+{
+    return take_keys(&self->again, keys_r);
+}
+
+size_t
+disk_corrupt(disk_t *self, chunk_key_t **keys_r)
+{
+    return take_keys(&self->corrupt, keys_r);
+}
+
+void
+disk_each(const disk_t *self, void (*each)(void *arg, chunk_key_t key),
+          void *arg)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (seen(self->records[i]))
+            each(arg, self->records[i]->header.key);
+}

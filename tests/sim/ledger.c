@@ -1,0 +1,967 @@
+#include "ledger.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalogue.h"
+#include "content.h"
+#include "dice.h"
+#include "invariant.h"
+#include "parity.h"
+#include "placement.h"
+#include "story.h"
+
+#define WRITERS 64
+#define STREAMS 16
+#define COPIES 4
+#define LIVES 512
+
+//  One chunk as it was pushed, and where it lies.
+typedef struct {
+    bool pushed, derived;  //  Content known: from the push, by decoding
+    chunk_header_t header;
+    uint32_t header_crc;
+    buffer_t *payload;
+    uint64_t pushed_to;
+    uint8_t copies;
+    struct {
+        uint64_t store;
+        bool lost;
+    } copy[COPIES];
+} member_t;
+
+typedef struct block block_t;
+struct block {
+    uint64_t stream, epoch, number;
+    unsigned life;
+    code_t code;
+    uint32_t verified;  //  Members whose content is right
+    bool told;          //  A byte of it was told stored
+    member_t *members;
+    block_t *next;  //  With the same hash
+};
+
+//  A source of a stream, and what it was told.
+typedef struct {
+    uint64_t token;
+    uint64_t key;  //  Of its content
+    bool opened, finished;
+    uint64_t begin, given, stored, settled, end;
+} writer_t;
+
+typedef struct {
+    char name[LIMIT_NAME_BYTES + 1];
+    uint64_t id;
+    unsigned writers;
+    writer_t writer[WRITERS];
+    uint64_t told[LIVES];  //  Stored, by each forwarder
+    uint64_t stored;       //  By anybody
+    uint64_t answered;     //  Behind the last byte that a reader got
+    bool sealed;
+    uint64_t size;
+    size_t extents;
+    extent_t **chain;  //  As the durable catalogue has it
+} stream_t;
+
+typedef struct {
+    uint64_t session;
+    stream_t *stream;
+    uint64_t token;
+    unsigned life;
+} session_t;
+
+struct ledger {
+    const image_t *catalogue;
+    uint64_t version;  //  Of the catalogue that the chains come from
+    unsigned streams;
+    stream_t stream[STREAMS];
+    size_t sessions, sessions_room;
+    session_t *session;
+    size_t slots, blocks;
+    block_t **block;
+    uint64_t acknowledged;
+};
+
+static stream_t *
+stream_named(const ledger_t *self, const char *name)
+{
+    for (unsigned i = 0; i < self->streams; i++)
+        if (strcmp(self->stream[i].name, name) == 0)
+            return (stream_t *)(uintptr_t)&self->stream[i];
+    return NULL;
+}
+
+static writer_t *
+writer_of(const stream_t *stream, uint64_t token)
+{
+    for (unsigned i = 0; i < stream->writers; i++)
+        if (stream->writer[i].token == token)
+            return (writer_t *)(uintptr_t)&stream->writer[i];
+    return NULL;
+}
+
+static size_t
+hash(uint64_t stream, uint64_t epoch, uint64_t number)
+{
+    return (size_t)dice_mix(stream ^ dice_mix(epoch ^ dice_mix(number)));
+}
+
+static block_t *
+find(const ledger_t *self, uint64_t stream, uint64_t epoch, uint64_t number)
+{
+    block_t *block =
+        self->block[hash(stream, epoch, number) & (self->slots - 1)];
+    while (block && (block->stream != stream || block->epoch != epoch ||
+                     block->number != number))
+        block = block->next;
+    return block;
+}
+
+static block_t *
+make(ledger_t *self, const chunk_header_t *header)
+{
+    block_t *block = calloc(1, sizeof(*block));
+    INVARIANT(block);
+    block->stream = header->key.stream;
+    block->epoch = header->key.epoch;
+    block->number = header->key.block;
+    block->code = header->code;
+    block->members = calloc((size_t)header->code.k + header->code.m,
+                            sizeof(member_t));
+    INVARIANT(block->members);
+    block_t **slot =
+        &self->block[hash(block->stream, block->epoch, block->number) &
+                     (self->slots - 1)];
+    block->next = *slot;
+    *slot = block;
+    self->blocks++;
+    return block;
+}
+
+static unsigned
+width(const block_t *block)
+{
+    return (unsigned)block->code.k + block->code.m;
+}
+
+static member_t *
+member_of(const ledger_t *self, chunk_key_t key)
+{
+    block_t *block = find(self, key.stream, key.epoch, key.block);
+    return block && key.slot < width(block) ? &block->members[key.slot] : NULL;
+}
+
+ledger_t *
+ledger_new(const image_t *catalogue)
+{
+    ledger_t *self = calloc(1, sizeof(*self));
+    INVARIANT(self);
+    self->catalogue = catalogue;
+    self->version = UINT64_MAX;
+    self->slots = 4096;
+    self->block = calloc(self->slots, sizeof(block_t *));
+    INVARIANT(self->block);
+    return self;
+}
+
+static void
+forget_chain(stream_t *stream)
+{
+    for (size_t i = 0; i < stream->extents; i++)
+        extent_free(stream->chain[i]);
+    free(stream->chain);
+    stream->chain = NULL;
+    stream->extents = 0;
+}
+
+static void
+free_block(block_t *block)
+{
+    for (unsigned i = 0; i < width(block); i++)
+        buffer_unref(&block->members[i].payload);
+    free(block->members);
+    free(block);
+}
+
+void
+ledger_destroy(ledger_t **self_p)
+{
+    ledger_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->slots; i++)
+        for (block_t *block = self->block[i], *next; block; block = next) {
+            next = block->next;
+            free_block(block);
+        }
+    for (unsigned i = 0; i < self->streams; i++)
+        forget_chain(&self->stream[i]);
+    free(self->block);
+    free(self->session);
+    free(self);
+    *self_p = NULL;
+}
+
+void
+ledger_source(ledger_t *self, const char *name, uint64_t token)
+{
+    stream_t *stream = stream_named(self, name);
+    if (!stream) {
+        INVARIANT(self->streams < STREAMS);
+        stream = &self->stream[self->streams++];
+        snprintf(stream->name, sizeof(stream->name), "%s", name);
+    }
+    if (writer_of(stream, token))
+        return;
+    INVARIANT(stream->writers < WRITERS);
+    stream->writer[stream->writers++] = (writer_t){
+        .token = token, .key = content_key(name, token)
+    };
+}
+
+static writer_t *
+source(const ledger_t *self, const char *name, uint64_t token)
+{
+    stream_t *stream = stream_named(self, name);
+    writer_t *writer = stream ? writer_of(stream, token) : NULL;
+    INVARIANT(writer);
+    return writer;
+}
+
+void
+ledger_gave(ledger_t *self, const char *name, uint64_t token, uint64_t end)
+{
+    writer_t *writer = source(self, name, token);
+    if (end > writer->given)
+        writer->given = end;
+}
+
+void
+ledger_finished(ledger_t *self, const char *name, uint64_t token, uint64_t end)
+{
+    writer_t *writer = source(self, name, token);
+    if (writer->finished && writer->end != end)
+        story_breach(4, "%s: source %llx ends at %llu and at %llu", name,
+                     (unsigned long long)token, (unsigned long long)writer->end,
+                     (unsigned long long)end);
+    writer->finished = true;
+    writer->end = end;
+}
+
+//  Bytes of a data chunk, as the source gave them?
+static void
+check_bytes(ledger_t *self, const chunk_header_t *header, const uint8_t *bytes,
+            size_t size, const char *where)
+{
+    stream_t *stream = stream_named(self, header->name);
+    writer_t *writer = stream ? writer_of(stream, header->writer) : NULL;
+    if (!writer)
+        story_breach(2, "%s: a chunk of %s by a source %llx that never was",
+                     where, header->name, (unsigned long long)header->writer);
+    if (size != header->length)
+        story_breach(2, "%s: %s at %llu: %zu bytes, header says %u", where,
+                     header->name, (unsigned long long)header->offset, size,
+                     header->length);
+    if (size == 0)
+        return;
+    if (header->offset + size > writer->given)
+        story_breach(2, "%s: %s at %llu: %zu bytes, source gave up to %llu",
+                     where, header->name, (unsigned long long)header->offset,
+                     size, (unsigned long long)writer->given);
+    if (writer->opened && header->offset < writer->begin)
+        story_breach(2, "%s: %s at %llu: source begins at %llu", where,
+                     header->name, (unsigned long long)header->offset,
+                     (unsigned long long)writer->begin);
+    if (!content_is(writer->key, header->offset, bytes, size))
+        story_breach(2, "%s: %s at %llu: %zu bytes are not the source's", where,
+                     header->name, (unsigned long long)header->offset, size);
+    story_held(2);
+}
+
+void
+ledger_pushed(ledger_t *self, unsigned life, uint64_t store,
+              const chunk_header_t *header, buffer_t *payload)
+{
+    const chunk_key_t *key = &header->key;
+    if (key->slot >= (unsigned)header->code.k + header->code.m)
+        story_breach(0, "slot %u of a block of %u+%u", key->slot,
+                     header->code.k, header->code.m);
+    block_t *block = find(self, key->stream, key->epoch, key->block);
+    if (!block) {
+        block = make(self, header);
+        block->life = life;
+    }
+    if (block->life != life)
+        story_breach(7, "epoch %llx is used by two forwarders",
+                     (unsigned long long)key->epoch);
+    if (block->code.k != header->code.k || block->code.m != header->code.m)
+        story_breach(7, "one block, two codes");
+    member_t *member = &block->members[key->slot];
+    if (member->pushed)
+        story_breach(7, "%s epoch %llx block %llu slot %u is pushed twice",
+                     header->name, (unsigned long long)key->epoch,
+                     (unsigned long long)key->block, key->slot);
+    for (unsigned i = 0; i < width(block); i++)
+        if (block->members[i].pushed && store &&
+            block->members[i].pushed_to == store)
+            story_breach(5, "slots %u and %u of a block go to one store", i,
+                         key->slot);
+    story_held(5);
+    story_held(7);
+    if (!chunk_is_parity(header))
+        check_bytes(self, header, buffer_bytes(payload), buffer_size(payload),
+                    "push");
+    uint8_t fixed[CHUNK_HEADER_BYTES];
+    member->header_crc = chunk_header_pack(header, fixed);
+    member->pushed = true;
+    member->header = *header;
+    member->pushed_to = store;
+    buffer_unref(&member->payload);
+    member->payload = buffer_ref(payload);
+}
+
+void
+ledger_durable(ledger_t *self, uint64_t store, const chunk_header_t *header,
+               buffer_t *payload)
+{
+    member_t *member = member_of(self, header->key);
+    if (!member || !member->pushed)
+        story_breach(7, "a store keeps a chunk that nobody pushed");
+    uint8_t fixed[CHUNK_HEADER_BYTES];
+    if (chunk_header_pack(header, fixed) != member->header_crc)
+        story_breach(7, "a store keeps another header than was pushed");
+    if (member->payload && payload != member->payload &&
+        (buffer_size(payload) != buffer_size(member->payload) ||
+         memcmp(buffer_bytes(payload), buffer_bytes(member->payload),
+                buffer_size(payload)) != 0))
+        story_breach(2,
+                     "a store keeps other bytes than were pushed: %s "
+                     "epoch %llx block %llu slot %u",
+                     header->name, (unsigned long long)header->key.epoch,
+                     (unsigned long long)header->key.block, header->key.slot);
+    for (unsigned i = 0; i < member->copies; i++)
+        if (member->copy[i].store == store) {
+            member->copy[i].lost = false;
+            return;
+        }
+    INVARIANT(member->copies < COPIES);
+    member->copy[member->copies].store = store;
+    member->copy[member->copies++].lost = false;
+}
+
+void
+ledger_lost(ledger_t *self, uint64_t store, chunk_key_t key)
+{
+    member_t *member = member_of(self, key);
+    for (unsigned i = 0; member && i < member->copies; i++)
+        if (member->copy[i].store == store)
+            member->copy[i].lost = true;
+}
+
+//  Members that lie on a store now; and those that did once.
+static unsigned
+present(const block_t *block, unsigned *ever_r, uint32_t *which_r)
+{
+    unsigned now = 0, ever = 0;
+    uint32_t which = 0;
+    for (unsigned i = 0; i < width(block); i++) {
+        bool here = false;
+        const member_t *member = &block->members[i];
+        for (unsigned j = 0; j < member->copies; j++)
+            here |= !member->copy[j].lost;
+        now += here;
+        ever += member->copies > 0;
+        if (member->copies > 0)
+            which |= 1u << i;
+    }
+    *ever_r = ever;
+    *which_r = which;
+    return now;
+}
+
+//  Members of a block on one store, both there now.
+static void
+check_distinct(const block_t *block)
+{
+    for (unsigned i = 0; i < width(block); i++)
+        for (unsigned j = i + 1; j < width(block); j++)
+            for (unsigned a = 0; a < block->members[i].copies; a++)
+                for (unsigned b = 0; b < block->members[j].copies; b++)
+                    if (block->members[i].copy[a].store ==
+                            block->members[j].copy[b].store &&
+                        !block->members[i].copy[a].lost &&
+                        !block->members[j].copy[b].lost)
+                        story_breach(5, "slots %u and %u lie on one store", i,
+                                     j);
+}
+
+//  Compute the data slots that were never pushed from those that were.
+static void
+derive(ledger_t *self, block_t *block)
+{
+    parity_part_t parts[LIMIT_SLOTS] = { { 0 } };
+    uint8_t fixed[LIMIT_SLOTS][CHUNK_HEADER_BYTES];
+    uint32_t wanted = 0;
+    for (unsigned i = 0; i < width(block); i++) {
+        member_t *member = &block->members[i];
+        if (!member->pushed && !member->derived) {
+            wanted |= i < block->code.k ? 1u << i : 0;
+            continue;
+        }
+        parts[i].bytes = buffer_bytes(member->payload);
+        parts[i].size = buffer_size(member->payload);
+        if (i < block->code.k) {
+            chunk_header_pack(&member->header, fixed[i]);
+            parts[i].header = fixed[i];
+        }
+    }
+    buffer_t *content[LIMIT_SLOTS] = { NULL };
+    if (!wanted)
+        return;
+    if (parity_decode(block->code, parts, wanted, content) != STATUS_OK)
+        story_breach(1, "a block that was acknowledged cannot be decoded");
+    for (unsigned i = 0; i < block->code.k; i++) {
+        if (!(wanted & (1u << i)))
+            continue;
+        member_t *member = &block->members[i];
+        if (chunk_header_unpack(buffer_bytes(content[i]), &member->header) !=
+                STATUS_OK ||
+            member->header.length + CHUNK_HEADER_BYTES >
+                buffer_size(content[i]))
+            story_breach(1, "what was decoded is no chunk");
+        member->payload = buffer_slice(content[i], CHUNK_HEADER_BYTES,
+                                       member->header.length);
+        member->derived = true;
+        check_bytes(self, &member->header, buffer_bytes(member->payload),
+                    buffer_size(member->payload), "decoded");
+        buffer_unref(&content[i]);
+    }
+}
+
+//  The data slots are known: is the parity that was pushed theirs?
+static void
+check_parity(block_t *block)
+{
+    size_t most = 0;
+    for (unsigned i = 0; i < block->code.k; i++)
+        if (buffer_size(block->members[i].payload) > most)
+            most = buffer_size(block->members[i].payload);
+    if (block->code.m == 0)
+        return;
+    parity_t *parity = parity_new(block->code, most + CHUNK_HEADER_BYTES);
+    for (unsigned i = 0; i < block->code.k; i++) {
+        uint8_t fixed[CHUNK_HEADER_BYTES];
+        chunk_header_pack(&block->members[i].header, fixed);
+        parity_add(parity, i, fixed, block->members[i].payload);
+    }
+    for (unsigned i = 0; i < block->code.m; i++) {
+        member_t *member = &block->members[block->code.k + i];
+        buffer_t *right = parity_take(parity, i);
+        if (member->pushed &&
+            (buffer_size(right) != buffer_size(member->payload) ||
+             memcmp(buffer_bytes(right), buffer_bytes(member->payload),
+                    buffer_size(right)) != 0))
+            story_breach(1,
+                         "parity slot %u does not give its block back: "
+                         "epoch %llx block %llu",
+                         block->code.k + i, (unsigned long long)block->epoch,
+                         (unsigned long long)block->number);
+        buffer_unref(&right);
+    }
+    parity_destroy(&parity);
+}
+
+//  Every member of `which` is right, all of them of one block.
+static void
+verify(ledger_t *self, block_t *block, uint32_t which)
+{
+    if ((which & ~block->verified) == 0)
+        return;
+    derive(self, block);
+    check_parity(block);
+    block->verified = 0;
+    for (unsigned i = 0; i < width(block); i++)
+        if (block->members[i].pushed)
+            block->verified |= 1u << i;
+    story_held(9);
+}
+
+//  A block of which bytes were told stored, or settled.
+static void
+check_block(ledger_t *self, const stream_t *stream, block_t *block,
+            bool settled)
+{
+    unsigned ever;
+    uint32_t which;
+    unsigned now = present(block, &ever, &which);
+    unsigned k = block->code.k, all = width(block);
+    unsigned quorum = all < k + 1 ? all : k + 1;
+    if (now < k)
+        story_breach(1,
+                     "%s epoch %llx block %llu is acknowledged, and %u of "
+                     "%u+%u are durable",
+                     stream->name, (unsigned long long)block->epoch,
+                     (unsigned long long)block->number, now, k, block->code.m);
+    if (ever < quorum)
+        story_breach(6,
+                     "%s epoch %llx block %llu is acknowledged with %u of "
+                     "%u+%u durable: the loss of one store would take it",
+                     stream->name, (unsigned long long)block->epoch,
+                     (unsigned long long)block->number, ever, k, block->code.m);
+    if (settled && ever < all)
+        story_breach(1,
+                     "%s epoch %llx block %llu is said to be settled with "
+                     "%u of %u+%u durable",
+                     stream->name, (unsigned long long)block->epoch,
+                     (unsigned long long)block->number, ever, k, block->code.m);
+    check_distinct(block);
+    verify(self, block, which);
+    if (!block->told) {
+        block->told = true;
+        self->acknowledged++;
+        story_held(6);
+    }
+}
+
+//  Walk one extent; move each writer's cursor over the bytes it finds.
+static void
+check_extent(ledger_t *self, stream_t *stream, const extent_t *extent,
+             uint64_t end_index, uint64_t *cursor)
+{
+    uint64_t at = extent->base_offset;
+    for (uint64_t number = 0;
+         extent->base_index + number * extent->code.k < end_index; number++) {
+        block_t *block = find(self, stream->id, extent->epoch, number);
+        if (!block)
+            return;
+        unsigned ever;
+        uint32_t which;
+        present(block, &ever, &which);
+        if (ever < block->code.k)
+            return;
+        derive(self, block);
+        bool told = false, settled = false;
+        for (unsigned i = 0; i < block->code.k; i++) {
+            const chunk_header_t *header = &block->members[i].header;
+            if (header->offset != at)
+                story_breach(3,
+                             "%s epoch %llx block %llu slot %u begins at "
+                             "%llu, the one before ends at %llu",
+                             stream->name, (unsigned long long)extent->epoch,
+                             (unsigned long long)number, i,
+                             (unsigned long long)header->offset,
+                             (unsigned long long)at);
+            at += header->length;
+            writer_t *writer = writer_of(stream, header->writer);
+            if (!writer || !header->length)
+                continue;
+            uint64_t *c = &cursor[writer - stream->writer];
+            told |= header->offset < writer->stored;
+            settled |= header->offset < writer->settled;
+            if (header->offset <= *c && at > *c)
+                *c = at;
+        }
+        if (told)
+            check_block(self, stream, block, settled);
+    }
+}
+
+static void
+check_stream(ledger_t *self, stream_t *stream)
+{
+    uint64_t cursor[WRITERS];
+    for (unsigned i = 0; i < stream->writers; i++)
+        cursor[i] = stream->writer[i].begin;
+    for (size_t i = 0; i < stream->extents; i++) {
+        const extent_t *extent = stream->chain[i];
+        const extent_t *next = i + 1 < stream->extents ? stream->chain[i + 1]
+                                                       : NULL;
+        check_extent(self, stream, extent, next ? next->base_index : UINT64_MAX,
+                     cursor);
+    }
+    for (unsigned i = 0; i < stream->writers; i++) {
+        const writer_t *writer = &stream->writer[i];
+        if (!writer->opened || writer->stored <= writer->begin)
+            continue;
+        if (cursor[i] < writer->stored)
+            story_breach(1,
+                         "%s: source %llx was told that %llu to %llu are "
+                         "stored; the durable catalogue and stores have up to "
+                         "%llu",
+                         stream->name, (unsigned long long)writer->token,
+                         (unsigned long long)writer->begin,
+                         (unsigned long long)writer->stored,
+                         (unsigned long long)cursor[i]);
+        story_held(1);
+    }
+}
+
+static void
+take_chain(void *arg, const stream_record_t *record, extent_t **chain,
+           size_t count)
+{
+    ledger_t *self = arg;
+    stream_t *stream = stream_named(self, record->name);
+    if (!stream)
+        story_breach(2, "the catalogue has a stream %s that nobody opened",
+                     record->name);
+    forget_chain(stream);
+    if (stream->id && stream->id != record->id)
+        story_breach(3, "%s has changed its id", record->name);
+    stream->id = record->id;
+    stream->chain = chain;
+    stream->extents = count;
+}
+
+static void
+no_removed(void *arg, uint64_t stream, const uint64_t *stores, size_t count)
+{
+    (void)arg, (void)stream, (void)stores, (void)count;
+}
+
+//  Read the chains again when the durable catalogue has changed.
+static void
+take_chains(ledger_t *self)
+{
+    if (self->version == image_version(self->catalogue))
+        return;
+    self->version = image_version(self->catalogue);
+    for (unsigned i = 0; i < self->streams; i++)
+        forget_chain(&self->stream[i]);
+    image_t *image = image_durable(self->catalogue);
+    kv_t *kv = image_open(image, NULL, NULL);
+    catalogue_t *catalogue;
+    char why[200];
+    if (catalogue_open(kv, 1, &catalogue, why, sizeof(why)) != STATUS_OK)
+        story_breach(3, "the durable catalogue cannot be read: %s", why);
+    if (catalogue_load(catalogue, take_chain, no_removed, self) != STATUS_OK)
+        story_breach(3, "the durable catalogue cannot be loaded");
+    catalogue_close(&catalogue);
+    kv_close(&kv);
+    image_destroy(&image);
+}
+
+void
+ledger_check(ledger_t *self)
+{
+    take_chains(self);
+    for (unsigned i = 0; i < self->streams; i++)
+        check_stream(self, &self->stream[i]);
+}
+
+//  A forwarder says that `offset` is stored.
+static void
+told(ledger_t *self, stream_t *stream, unsigned life, uint64_t offset)
+{
+    (void)self;
+    INVARIANT(life < LIVES);
+    for (unsigned i = 0; i <= life; i++)
+        if (stream->told[i] > offset)
+            story_breach(3,
+                         "%s: forwarder %u says that %llu is stored, %u "
+                         "said %llu before",
+                         stream->name, life, (unsigned long long)offset, i,
+                         (unsigned long long)stream->told[i]);
+    story_held(3);
+    stream->told[life] = offset;
+    if (offset > stream->stored)
+        stream->stored = offset;
+}
+
+static void
+said_opened(ledger_t *self, unsigned life, const Rill__V1__Opened *opened,
+            const Rill__V1__Open *open)
+{
+    stream_t *stream = stream_named(self, open->name);
+    writer_t *writer = stream ? writer_of(stream, open->token) : NULL;
+    INVARIANT(writer);
+    if (stream->id && stream->id != opened->stream)
+        story_breach(3, "%s has changed its id", stream->name);
+    stream->id = opened->stream;
+    if (!writer->opened) {
+        for (unsigned i = 0; i < stream->writers; i++) {
+            const writer_t *other = &stream->writer[i];
+            if (other->opened && other->stored > opened->begin)
+                story_breach(2,
+                             "%s: a new source begins at %llu, another's "
+                             "bytes are stored up to %llu",
+                             stream->name, (unsigned long long)opened->begin,
+                             (unsigned long long)other->stored);
+        }
+        if (stream->answered > opened->begin)
+            story_breach(2,
+                         "%s: a new source begins at %llu, readers have "
+                         "bytes up to %llu",
+                         stream->name, (unsigned long long)opened->begin,
+                         (unsigned long long)stream->answered);
+        writer->opened = true;
+        writer->begin = writer->stored = writer->settled = opened->begin;
+    }
+    if (writer->begin != opened->begin)
+        story_breach(2, "%s: source %llx began at %llu, now at %llu",
+                     stream->name, (unsigned long long)open->token,
+                     (unsigned long long)writer->begin,
+                     (unsigned long long)opened->begin);
+    if (opened->offset < writer->stored)
+        story_breach(3,
+                     "%s: source %llx is to go on at %llu, and was told "
+                     "that %llu is stored",
+                     stream->name, (unsigned long long)open->token,
+                     (unsigned long long)opened->offset,
+                     (unsigned long long)writer->stored);
+    if (opened->offset > opened->begin && opened->offset > writer->given)
+        story_breach(2, "%s: source %llx is to go on at %llu, and gave %llu",
+                     stream->name, (unsigned long long)open->token,
+                     (unsigned long long)opened->offset,
+                     (unsigned long long)writer->given);
+    if (self->sessions == self->sessions_room) {
+        self->sessions_room = self->sessions_room ? 2 * self->sessions_room
+                                                  : 64;
+        self->session = realloc(self->session,
+                                self->sessions_room * sizeof(session_t));
+        INVARIANT(self->session);
+    }
+    self->session[self->sessions++] = (session_t){ opened->session, stream,
+                                                   open->token, life };
+}
+
+static void
+said_sealed(stream_t *stream, uint64_t size)
+{
+    bool meant = false;
+    for (unsigned i = 0; i < stream->writers; i++)
+        meant |= stream->writer[i].finished && stream->writer[i].end == size;
+    if (!meant)
+        story_breach(4,
+                     "%s is said to be sealed at %llu; no source ended "
+                     "there",
+                     stream->name, (unsigned long long)size);
+    if (stream->sealed && stream->size != size)
+        story_breach(4, "%s is sealed at %llu and at %llu", stream->name,
+                     (unsigned long long)stream->size,
+                     (unsigned long long)size);
+    stream->sealed = true;
+    stream->size = size;
+    story_held(4);
+}
+
+static void
+said_progress(ledger_t *self, unsigned life, const Rill__V1__Progress *progress)
+{
+    session_t *session = NULL;
+    for (size_t i = self->sessions; i-- > 0 && !session;)
+        if (self->session[i].session == progress->session &&
+            self->session[i].life == life)
+            session = &self->session[i];
+    if (!session)
+        return;
+    stream_t *stream = session->stream;
+    writer_t *writer = writer_of(stream, session->token);
+    if (progress->received > writer->given &&
+        progress->received > writer->begin)
+        story_breach(2,
+                     "%s: %llu bytes are said to be received, %llu were "
+                     "given",
+                     stream->name, (unsigned long long)progress->received,
+                     (unsigned long long)writer->given);
+    if (progress->stored > progress->received ||
+        progress->settled > progress->stored)
+        story_breach(3, "%s: received %llu, stored %llu, settled %llu",
+                     stream->name, (unsigned long long)progress->received,
+                     (unsigned long long)progress->stored,
+                     (unsigned long long)progress->settled);
+    if (progress->stored > writer->begin)
+        told(self, stream, life, progress->stored);
+    bool news = progress->stored > writer->stored ||
+                progress->settled > writer->settled;
+    if (progress->stored > writer->stored)
+        writer->stored = progress->stored;
+    if (progress->settled > writer->settled)
+        writer->settled = progress->settled;
+    if (news) {
+        take_chains(self);
+        check_stream(self, stream);
+    }
+    if (progress->sealed)
+        said_sealed(stream, progress->stored);
+}
+
+static void
+said_described(ledger_t *self, unsigned life,
+               const Rill__V1__Described *described)
+{
+    stream_t *stream = stream_named(self, described->name);
+    if (!stream)
+        story_breach(2, "a stream %s is described that nobody opened",
+                     described->name);
+    told(self, stream, life, described->stored);
+    writer_t *writer = writer_of(stream, described->token);
+    if (!writer)
+        story_breach(2, "%s is said to be written by %llx", stream->name,
+                     (unsigned long long)described->token);
+    bool news = described->stored > writer->stored &&
+                described->stored > described->begin;
+    if (writer->opened && described->settled > writer->settled &&
+        described->settled > described->begin) {
+        writer->settled = described->settled;
+        news = true;
+    }
+    if (news && writer->opened) {
+        if (described->stored > writer->stored)
+            writer->stored = described->stored;
+        take_chains(self);
+        check_stream(self, stream);
+    }
+    if (described->sealed)
+        said_sealed(stream, described->size);
+}
+
+void
+ledger_said(ledger_t *self, unsigned life, const message_t *message,
+            const Rill__V1__Open *asked)
+{
+    if (message->body_case == RILL__V1__MESSAGE__BODY_OPENED && asked)
+        said_opened(self, life, message->opened, asked);
+    else if (message->body_case == RILL__V1__MESSAGE__BODY_PROGRESS)
+        said_progress(self, life, message->progress);
+    else if (message->body_case == RILL__V1__MESSAGE__BODY_DESCRIBED)
+        said_described(self, life, message->described);
+}
+
+void
+ledger_receipt(ledger_t *self, uint64_t store, uint64_t granted,
+               const message_t *message)
+{
+    const Rill__V1__Receipt *receipt = message->receipt;
+    if (receipt->term < granted)
+        story_breach(8,
+                     "a store that granted term %llu gives a receipt for "
+                     "%llu",
+                     (unsigned long long)granted,
+                     (unsigned long long)receipt->term);
+    story_held(8);
+    for (size_t i = 0; i < receipt->n_stored; i++) {
+        chunk_key_t key = message_to_key(receipt->stored[i]);
+        const member_t *member = member_of(self, key);
+        bool here = false;
+        for (unsigned j = 0; member && j < member->copies; j++)
+            here |= member->copy[j].store == store && !member->copy[j].lost;
+        if (!here)
+            story_breach(6,
+                         "a receipt for epoch %llx block %llu slot %u, "
+                         "which is not durable there",
+                         (unsigned long long)key.epoch,
+                         (unsigned long long)key.block, key.slot);
+        story_held(6);
+    }
+}
+
+void
+ledger_answer(ledger_t *self, const chunk_header_t *header, buffer_t *payload,
+              uint64_t offset)
+{
+    if (chunk_is_parity(header) || offset < header->offset ||
+        offset - header->offset >= header->length)
+        story_breach(12, "%s: %llu was asked for, %llu + %u came", header->name,
+                     (unsigned long long)offset,
+                     (unsigned long long)header->offset, header->length);
+    check_bytes(self, header, buffer_bytes(payload), buffer_size(payload),
+                "answer");
+    stream_t *stream = stream_named(self, header->name);
+    uint64_t end = header->offset + header->length;
+    for (unsigned i = 0; i < stream->writers; i++) {
+        const writer_t *other = &stream->writer[i];
+        if (other->token != header->writer && other->opened &&
+            header->offset < other->stored && other->begin < end)
+            story_breach(2, "%s: two sources' bytes at %llu", stream->name,
+                         (unsigned long long)header->offset);
+    }
+    if (end > stream->answered)
+        stream->answered = end;
+    story_held(12);
+}
+
+bool
+ledger_can_lose(const ledger_t *self, chunk_key_t key)
+{
+    const block_t *block = find(self, key.stream, key.epoch, key.block);
+    if (!block)
+        return true;
+    unsigned ever;
+    uint32_t which;
+    unsigned now = present(block, &ever, &which);
+    return now > block->code.k;
+}
+
+bool
+ledger_told(const ledger_t *self, const char *name, uint64_t token,
+            uint64_t *begin_r, uint64_t *stored_r)
+{
+    const stream_t *stream = stream_named(self, name);
+    const writer_t *writer = stream ? writer_of(stream, token) : NULL;
+    if (!writer || !writer->opened)
+        return false;
+    *begin_r = writer->begin;
+    *stored_r = writer->stored;
+    return true;
+}
+
+uint64_t
+ledger_stored(const ledger_t *self, const char *name)
+{
+    const stream_t *stream = stream_named(self, name);
+    return stream ? stream->stored : 0;
+}
+
+uint64_t
+ledger_blocks(const ledger_t *self)
+{
+    return self->acknowledged;
+}
+
+//  Whether a byte is another source's, or said to be in a hole.
+static bool
+explained(const stream_t *stream, const Rill__V1__Described *described,
+          uint64_t offset)
+{
+    for (unsigned i = 0; i < stream->writers; i++)
+        if (stream->writer[i].opened && offset >= stream->writer[i].begin &&
+            offset < stream->writer[i].stored)
+            return true;
+    for (size_t i = 0; i < described->n_holes; i++)
+        if (offset >= described->holes[i]->from &&
+            offset < described->holes[i]->to)
+            return true;
+    return false;
+}
+
+void
+ledger_holes(ledger_t *self, const char *name,
+             const Rill__V1__Described *described)
+{
+    const stream_t *stream = stream_named(self, name);
+    INVARIANT(stream);
+    for (size_t i = 0; i < described->n_holes; i++) {
+        const Rill__V1__Hole *hole = described->holes[i];
+        for (unsigned j = 0; j < stream->writers; j++) {
+            const writer_t *writer = &stream->writer[j];
+            if (writer->opened && hole->from < writer->stored &&
+                hole->to > writer->begin && writer->stored > writer->begin)
+                story_breach(4,
+                             "%s: the hole %llu to %llu has bytes that "
+                             "were told stored",
+                             name, (unsigned long long)hole->from,
+                             (unsigned long long)hole->to);
+        }
+    }
+    for (unsigned i = 0; i < stream->writers; i++) {
+        const writer_t *writer = &stream->writer[i];
+        if (writer->opened && writer->begin > 0 &&
+            writer->stored > writer->begin &&
+            !explained(stream, described, writer->begin - 1))
+            story_breach(4, "%s: nothing is said of the hole below %llu", name,
+                         (unsigned long long)writer->begin);
+    }
+    story_held(4);
+}

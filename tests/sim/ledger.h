@@ -1,0 +1,77 @@
+/*  ledger - the checker: what was said, held against what is so
+ *
+ *  It hears what sources give, what forwarders push and say, what disks keep
+ *  and lose, and what readers get. It believes nobody: bytes are compared with
+ *  what the source gave (content.h), parity is computed again, and what was
+ *  said to be stored must at that instant lie on durable stores, by the
+ *  durable catalogue. A breach ends the play (story_breach) with the number of
+ *  the house invariant.
+ *
+ *  Invariants of the house it holds: 1 to 8, and 12 for one answer. The others
+ *  (18, 19, 21) are the stage's.
+ */
+#ifndef LEDGER_H
+#define LEDGER_H
+
+#include "chunk.h"
+#include "image.h"
+#include "message.h"
+
+typedef struct ledger ledger_t;
+
+//  `catalogue` is lent.
+ledger_t *ledger_new(const image_t *catalogue);
+void ledger_destroy(ledger_t **self_p);
+
+//  Sources. A source of stream `name` exists; it gave bytes up to `end`; it
+//  said that `end` is its end.
+void ledger_source(ledger_t *self, const char *name, uint64_t token);
+void ledger_gave(ledger_t *self, const char *name, uint64_t token,
+                 uint64_t end);
+void ledger_finished(ledger_t *self, const char *name, uint64_t token,
+                     uint64_t end);
+
+//  The `life`th forwarder says this; to an Opened belongs the Open it answers.
+//  Lives of successors are greater.
+void ledger_said(ledger_t *self, unsigned life, const message_t *message,
+                 const Rill__V1__Open *asked);
+
+//  It pushes a chunk to a store (0: whoever; not known).
+void ledger_pushed(ledger_t *self, unsigned life, uint64_t store,
+                   const chunk_header_t *header, buffer_t *payload);
+
+//  A store has made a chunk durable; and has lost it (wiped, rotten).
+void ledger_durable(ledger_t *self, uint64_t store,
+                    const chunk_header_t *header, buffer_t *payload);
+void ledger_lost(ledger_t *self, uint64_t store, chunk_key_t key);
+
+//  A store whose highest term is `granted` says this Receipt.
+void ledger_receipt(ledger_t *self, uint64_t store, uint64_t granted,
+                    const message_t *message);
+
+//  A reader that asked for the byte at `offset` got this.
+void ledger_answer(ledger_t *self, const chunk_header_t *header,
+                   buffer_t *payload, uint64_t offset);
+
+//  The durable catalogue may have changed, or chunks were lost: everything
+//  said must still be so.
+void ledger_check(ledger_t *self);
+
+//  Whether all that chunk's block was said to be stored can do without it.
+bool ledger_can_lose(const ledger_t *self, chunk_key_t key);
+
+//  The truth about one byte that was told stored: whose it is. False: nobody
+//  was told so.
+bool ledger_told(const ledger_t *self, const char *name, uint64_t token,
+                 uint64_t *begin_r, uint64_t *stored_r);
+
+//  Highest offset that anybody was told stored, and blocks so acknowledged.
+uint64_t ledger_stored(const ledger_t *self, const char *name);
+uint64_t ledger_blocks(const ledger_t *self);
+
+//  The whole of a sealed stream of `size` bytes was read: whether the holes
+//  that were told are just what no source wrote.
+void ledger_holes(ledger_t *self, const char *name,
+                  const Rill__V1__Described *described);
+
+#endif

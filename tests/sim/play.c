@@ -1,0 +1,205 @@
+#include "play.h"
+
+#include <stdlib.h>
+
+#include "invariant.h"
+#include "story.h"
+
+//  ---- connections to the front
+
+typedef struct {
+    node_t *node;
+    unsigned life;
+    wire_t **wire_p;
+} joining_t;
+
+static void
+try_front(node_t *node, void *arg, bool happens)
+{
+    wire_t **wire_p = arg;
+    stage_t *stage = node->stage;
+    if (!happens || *wire_p)
+        return;
+    if (stage->front)
+        *wire_p = wire_new(stage, WIRE_FRONT, node, stage->front);
+    else
+        node_post(node, dice_between(&stage->dice, 5000, 60000), try_front,
+                  wire_p);
+}
+
+void
+front_join(node_t *node, wire_t **wire_p)
+{
+    if (*wire_p)
+        wire_close(*wire_p);
+    *wire_p = NULL;
+    node_post(node, dice_between(&node->stage->dice, 100, 30000), try_front,
+              wire_p);
+}
+
+//  ---- one play
+
+static play_t *
+play_new(uint64_t seed, lie_t lie)
+{
+    dice_t dice = { .state = dice_mix(seed ^ 0xc0ffee) };
+    weather_t weather = weather_of(&dice);
+    play_t *self = calloc(1, sizeof(*self));
+    INVARIANT(self);
+    stage_t *stage = self->stage = stage_new(seed, &weather);
+    self->lie = lie;
+    self->settings = (forwarder_settings_t){
+        .name = "origin",
+        .patience = 1,
+        .memory_bytes = dice_chance(&dice, 300) ? 1 << 20 : 0,
+        .chunk_bytes = 4096,
+        .buffer_ms = (uint32_t)dice_between(&dice, 20, 200),
+        .floor_bytes = 512,
+        .ceiling_bytes = 8192,
+    };
+    self->workers = (unsigned)dice_between(&stage->dice, 2, WORKERS_MOST);
+    self->sources = (unsigned)dice_between(&stage->dice, 1, SOURCES_MOST);
+    for (unsigned i = 0; i < self->workers; i++)
+        worker_make(&self->worker[i], self, i);
+    for (unsigned i = 0; i < self->sources; i++)
+        source_make(&self->source[i], self, i);
+    reader_make(&self->reader, self);
+    if (lie == LIE_NO_SYNC)
+        image_lie(stage->catalogue);
+    for (unsigned i = 0; i < self->workers; i++) {
+        if (lie == LIE_EARLY_RECEIPT)
+            disk_lie(self->worker[i].disk, DISK_SAYS_EARLY);
+        if (lie == LIE_NO_CRC)
+            disk_lie(self->worker[i].disk, DISK_TRUSTS);
+    }
+    return self;
+}
+
+static void
+play_destroy(play_t **self_p)
+{
+    play_t *self = *self_p;
+    for (unsigned i = 0; i < self->sources; i++)
+        source_free(&self->source[i]);
+    for (unsigned i = 0; i < self->workers; i++)
+        node_kill(&self->worker[i].node);
+    for (unsigned i = 0; i < self->forwarders; i++)
+        node_kill(&self->forwarder[i]->node);
+    reader_free(&self->reader);
+    stage_t *stage = self->stage;
+    //  What is still on the agenda belongs to nodes: they go after it.
+    agenda_destroy(&stage->agenda);
+    for (unsigned i = 0; i < self->workers; i++)
+        worker_free(&self->worker[i]);
+    for (unsigned i = 0; i < self->forwarders; i++)
+        forwarder_free(&self->forwarder[i]);
+    stage_destroy(&self->stage);
+    free(self);
+    *self_p = NULL;
+}
+
+static void
+run_until(play_t *self, int64_t until_us)
+{
+    while (agenda_turn(self->stage->agenda, until_us))
+        ;
+    story_time(until_us);
+}
+
+static bool
+all_done(const play_t *self)
+{
+    for (unsigned i = 0; i < self->sources; i++)
+        if (!self->source[i].done)
+            return false;
+    return true;
+}
+
+//  Invariant 19: five seconds after the last fault every source has moved.
+static void
+check_moved(play_t *self)
+{
+    for (unsigned i = 0; i < self->sources; i++) {
+        source_part_t *source = &self->source[i];
+        const publisher_state_t *state = publisher_state(source->core);
+        if (!source->done && state->stored <= source->calm_stored &&
+            state->next > state->stored)
+            story_breach(19,
+                         "%s has not moved from %llu (next %llu) in 5 s "
+                         "of calm: %s",
+                         source->name, (unsigned long long)state->stored,
+                         (unsigned long long)state->next, state->text);
+        if (!source->done && !state->opened)
+            story_breach(19, "%s is not opened after 5 s of calm: %s",
+                         source->name, state->text);
+        story_held(19);
+    }
+}
+
+static void
+begin(play_t *self)
+{
+    dice_t *dice = &self->stage->dice;
+    while (!forwarder_start(self))
+        ;
+    for (unsigned i = 0; i < self->workers; i++)
+        if (i < 2 || dice_chance(dice, 900))
+            worker_start(&self->worker[i]);
+    for (unsigned i = 0; i < self->sources; i++)
+        source_start(&self->source[i]);
+    reader_start(&self->reader);
+}
+
+//  After the heal: everything moves, ends, is sealed, and is read whole.
+static void
+finish(play_t *self)
+{
+    agenda_t *agenda = self->stage->agenda;
+    int64_t healed = agenda_now(agenda);
+    for (unsigned i = 0; i < self->sources; i++) {
+        source_part_t *source = &self->source[i];
+        source->calm_stored = publisher_state(source->core)->stored;
+    }
+    run_until(self, healed + 5 * SECOND_US);
+    check_moved(self);
+    int64_t last = healed + 60 * SECOND_US;
+    while (!all_done(self) && agenda_now(agenda) < last)
+        run_until(self, agenda_now(agenda) + SECOND_US / 2);
+    for (unsigned i = 0; i < self->sources; i++) {
+        const source_part_t *source = &self->source[i];
+        const publisher_state_t *state = publisher_state(source->core);
+        if (!source->done)
+            story_breach(19,
+                         "%s is not sealed after 60 s of calm: stored "
+                         "%llu settled %llu next %llu: %s",
+                         source->name, (unsigned long long)state->stored,
+                         (unsigned long long)state->settled,
+                         (unsigned long long)state->next, state->text);
+    }
+    ledger_check(self->stage->ledger);
+    reader_read_all(&self->reader);
+    last = agenda_now(agenda) + 60 * SECOND_US;
+    while (!self->reader.done && agenda_now(agenda) < last)
+        run_until(self, agenda_now(agenda) + SECOND_US / 2);
+    if (!self->reader.done)
+        story_breach(19, "%s cannot be read whole: at %llu of %llu",
+                     self->source[self->reader.stream].name,
+                     (unsigned long long)self->reader.at,
+                     (unsigned long long)self->reader.size);
+}
+
+void
+play_run(uint64_t seed, unsigned seconds, lie_t lie)
+{
+    play_t *self = play_new(seed, lie);
+    begin(self);
+    weather_begin(self);
+    run_until(self, (int64_t)seconds * SECOND_US);
+    weather_heal(self);
+    finish(self);
+    story_count("virtual second",
+                (uint64_t)(agenda_now(self->stage->agenda) / SECOND_US));
+    story_count("block acknowledged", ledger_blocks(self->stage->ledger));
+    story_count("seed", 1);
+    play_destroy(&self);
+}

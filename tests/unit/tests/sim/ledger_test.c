@@ -1,0 +1,454 @@
+/*  The checker itself is held: each breach that it is to see is made by hand.
+ */
+#include "ledger.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "catalogue.h"
+#include "checksum.h"
+#include "content.h"
+#include "parity.h"
+#include "proof.h"
+#include "story.h"
+
+enum { K = 2, M = 1, LENGTH = 100, TOKEN = 77, STREAM = 5, SESSION = 9 };
+
+static image_t *image;
+static kv_t *kv;
+static catalogue_t *catalogue;
+static ledger_t *ledger;
+static uint64_t epoch;
+
+static void
+on_breach(int invariant)
+{
+    _exit(invariant);
+}
+
+//  The invariant that `deed` breaks; 99: none. A breach leaves everything as
+//  it lies, so it happens in a process of its own.
+static int
+broken_by(void (*deed)(void))
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        story_hook(on_breach);
+        deed();
+        _exit(99);
+    }
+    int status = 0;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+//  ---- what forwarders, sources and stores do
+
+static void
+record_extent(void)
+{
+    stream_record_t record = {
+        .id = STREAM, .name = "film", .kind = KIND_LIVE, .writer = TOKEN
+    };
+    extent_t *extent = extent_new(3);
+    extent->epoch = epoch;
+    extent->writer = TOKEN;
+    extent->code = (code_t){ K, M };
+    for (uint64_t i = 0; i < 3; i++)
+        extent->stores[i] = i + 1;
+    CHECK(catalogue_switch(catalogue, &record, NULL, 0, &extent, 1) ==
+          STATUS_OK);
+    extent_free(extent);
+}
+
+static void
+open_source(void)
+{
+    ledger_source(ledger, "film", TOKEN);
+    Rill__V1__Open open = RILL__V1__OPEN__INIT;
+    char name[] = "film";
+    open.name = name;
+    open.token = TOKEN;
+    Rill__V1__Opened opened = RILL__V1__OPENED__INIT;
+    opened.stream = STREAM;
+    opened.session = SESSION;
+    message_t message = MESSAGE(OPENED, opened, &opened, 1, 0);
+    ledger_said(ledger, 0, &message, &open);
+    ledger_gave(ledger, "film", TOKEN, K * LENGTH);
+}
+
+static chunk_header_t
+header_of(unsigned slot, buffer_t *payload)
+{
+    chunk_header_t header = { .key = { STREAM, epoch, 0, slot },
+                              .code = { K, M },
+                              .length = (uint32_t)buffer_size(payload),
+                              .writer = TOKEN,
+                              .width = 3,
+                              .kind = KIND_LIVE,
+                              .name = "film" };
+    header.offset = slot < K ? slot * LENGTH : 0;
+    header.payload_crc = checksum_crc32c(buffer_bytes(payload),
+                                         buffer_size(payload));
+    return header;
+}
+
+static buffer_t *
+payload_of(unsigned slot)
+{
+    if (slot < K) {
+        buffer_t *payload = buffer_new(LENGTH);
+        content_fill(content_key("film", TOKEN), slot * LENGTH,
+                     buffer_fill(payload), LENGTH);
+        return payload;
+    }
+    parity_t *parity = parity_new((code_t){ K, M },
+                                  LENGTH + CHUNK_HEADER_BYTES);
+    for (unsigned i = 0; i < K; i++) {
+        buffer_t *payload = payload_of(i);
+        chunk_header_t header = header_of(i, payload);
+        uint8_t fixed[CHUNK_HEADER_BYTES];
+        chunk_header_pack(&header, fixed);
+        parity_add(parity, i, fixed, payload);
+        buffer_unref(&payload);
+    }
+    buffer_t *payload = parity_take(parity, 0);
+    parity_destroy(&parity);
+    return payload;
+}
+
+static void
+push(unsigned slot, uint64_t store)
+{
+    buffer_t *payload = payload_of(slot);
+    chunk_header_t header = header_of(slot, payload);
+    ledger_pushed(ledger, 0, store, &header, payload);
+    buffer_unref(&payload);
+}
+
+static void
+keep(unsigned slot, uint64_t store)
+{
+    buffer_t *payload = payload_of(slot);
+    chunk_header_t header = header_of(slot, payload);
+    ledger_durable(ledger, store, &header, payload);
+    buffer_unref(&payload);
+}
+
+static void
+tell(uint64_t stored, uint64_t settled, bool sealed)
+{
+    Rill__V1__Progress progress = RILL__V1__PROGRESS__INIT;
+    progress.session = SESSION;
+    progress.received = stored;
+    progress.stored = stored;
+    progress.settled = settled;
+    progress.sealed = sealed;
+    message_t message = MESSAGE(PROGRESS, progress, &progress, 1, 0);
+    ledger_said(ledger, 0, &message, NULL);
+}
+
+static void
+tell_stored(void)
+{
+    tell(K * LENGTH, 0, false);
+}
+
+static void
+tell_settled(void)
+{
+    tell(K * LENGTH, K * LENGTH, false);
+}
+
+static void
+tell_less(void)
+{
+    tell(LENGTH, 0, false);
+}
+
+static void
+tell_sealed(void)
+{
+    tell(K * LENGTH, K * LENGTH, true);
+}
+
+static void
+receipt(uint64_t store, uint64_t granted, unsigned slot)
+{
+    Rill__V1__ChunkKey key = message_from_key(
+        (chunk_key_t){ STREAM, epoch, 0, slot });
+    Rill__V1__ChunkKey *keys[] = { &key };
+    Rill__V1__Receipt said = RILL__V1__RECEIPT__INIT;
+    said.term = 1;
+    said.store = store;
+    said.n_stored = 1;
+    said.stored = keys;
+    message_t message = MESSAGE(RECEIPT, receipt, &said, 0, 0);
+    ledger_receipt(ledger, store, granted, &message);
+}
+
+static void
+answer(unsigned slot, bool wrong)
+{
+    buffer_t *payload = payload_of(slot);
+    chunk_header_t header = header_of(slot, payload);
+    if (wrong)
+        buffer_fill(payload)[3] ^= 1;
+    ledger_answer(ledger, &header, payload, slot * LENGTH + 5);
+    buffer_unref(&payload);
+}
+
+//  A block pushed to three stores, of which the first `durable` keep it.
+static void
+begin(unsigned durable, bool recorded)
+{
+    char why[100];
+    story_begin(1, false);
+    image = image_new();
+    kv = image_open(image, NULL, NULL);
+    CHECK(catalogue_open(kv, 3, &catalogue, why, sizeof(why)) == STATUS_OK);
+    ledger = ledger_new(image);
+    epoch = catalogue_term(catalogue) << 32 | 1;
+    open_source();
+    if (recorded)
+        record_extent();
+    for (unsigned slot = 0; slot < K + M; slot++)
+        push(slot, slot + 1);
+    for (unsigned slot = 0; slot < durable; slot++)
+        keep(slot, slot + 1);
+}
+
+static void
+end(void)
+{
+    ledger_destroy(&ledger);
+    catalogue_close(&catalogue);
+    kv_close(&kv);
+    image_destroy(&image);
+}
+
+//  ---- the proofs
+
+static void
+all_in_order_is_no_breach(void)
+{
+    begin(K + M, true);
+    tell_settled();
+    ledger_lost(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 });
+    ledger_check(ledger);
+    CHECK(ledger_blocks(ledger) == 1);
+    end();
+}
+
+static void
+stored_without_a_quorum(void)
+{
+    begin(K, true);
+    CHECK(broken_by(tell_stored) == 6);
+    end();
+}
+
+static void
+stored_without_an_extent(void)
+{
+    begin(K + M, false);
+    CHECK(broken_by(tell_stored) == 1);
+    end();
+}
+
+static void
+stored_with_an_extent_that_is_not_synced(void)
+{
+    begin(K + M, false);
+    image_lie(image);
+    record_extent();
+    CHECK(broken_by(tell_stored) == 1);
+    end();
+}
+
+static void
+settled_without_all(void)
+{
+    begin(K, true);
+    CHECK(broken_by(tell_settled) == 6);
+    end();
+}
+
+//  A store that was lost since counts: one loss is what invariant 1 allows.
+static void
+stored_though_one_was_lost(void)
+{
+    begin(K + M, true);
+    ledger_lost(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 });
+    tell_stored();
+    end();
+}
+
+static void
+lose_two(void)
+{
+    ledger_lost(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 });
+    ledger_lost(ledger, 2, (chunk_key_t){ STREAM, epoch, 0, 1 });
+    ledger_check(ledger);
+}
+
+static void
+more_lost_than_can_be(void)
+{
+    begin(K + M, true);
+    tell_stored();
+    CHECK(broken_by(lose_two) == 1);
+    end();
+}
+
+static void
+a_watermark_that_goes_back(void)
+{
+    begin(K + M, true);
+    tell_stored();
+    CHECK(broken_by(tell_less) == 3);
+    end();
+}
+
+static void
+push_again(void)
+{
+    push(1, 2);
+}
+
+static void
+one_slot_twice(void)
+{
+    begin(0, true);
+    CHECK(broken_by(push_again) == 7);
+    end();
+}
+
+static void
+push_to_one_store(void)
+{
+    for (unsigned slot = 0; slot < K; slot++) {
+        buffer_t *payload = payload_of(slot);
+        chunk_header_t header = header_of(slot, payload);
+        header.key.block = 1;
+        header.offset += K * LENGTH;
+        content_fill(content_key("film", TOKEN), header.offset,
+                     buffer_fill(payload), LENGTH);
+        ledger_pushed(ledger, 0, 4, &header, payload);
+        buffer_unref(&payload);
+    }
+}
+
+static void
+two_slots_to_one_store(void)
+{
+    begin(0, true);
+    ledger_gave(ledger, "film", TOKEN, 2 * K * LENGTH);
+    CHECK(broken_by(push_to_one_store) == 5);
+    end();
+}
+
+static void
+push_wrong_parity(void)
+{
+    for (unsigned slot = 0; slot < K + M; slot++) {
+        buffer_t *payload = payload_of(slot);
+        chunk_header_t header = header_of(slot, payload);
+        header.key.epoch = epoch + 1;
+        if (slot == K)
+            buffer_fill(payload)[CHUNK_HEADER_BYTES + 7] ^= 0x10;
+        ledger_pushed(ledger, 0, slot + 1, &header, payload);
+        ledger_durable(ledger, slot + 1, &header, payload);
+        buffer_unref(&payload);
+    }
+    epoch++;
+    record_extent();
+    tell_stored();
+}
+
+static void
+parity_of_something_else(void)
+{
+    begin(0, false);
+    CHECK(broken_by(push_wrong_parity) == 1);
+    end();
+}
+
+static void
+receipt_too_early(void)
+{
+    receipt(3, 1, 2);
+}
+
+static void
+receipt_of_an_older_term(void)
+{
+    receipt(1, 2, 0);
+}
+
+static void
+receipts(void)
+{
+    begin(K, true);
+    receipt(1, 1, 0);
+    CHECK(broken_by(receipt_too_early) == 6);
+    CHECK(broken_by(receipt_of_an_older_term) == 8);
+    end();
+}
+
+static void
+answer_wrong(void)
+{
+    answer(0, true);
+}
+
+static void
+a_wrong_byte(void)
+{
+    begin(K + M, true);
+    answer(0, false);
+    CHECK(broken_by(answer_wrong) == 2);
+    end();
+}
+
+static void
+a_seal_nobody_asked_for(void)
+{
+    begin(K + M, true);
+    CHECK(broken_by(tell_sealed) == 4);
+    ledger_finished(ledger, "film", TOKEN, K * LENGTH);
+    tell_sealed();
+    end();
+}
+
+int
+main(void)
+{
+    CASE(all_in_order_is_no_breach, "the checker is silent when all is so");
+    CASE(stored_without_a_quorum,
+         "invariant 6: STORED with k of k+1 chunks durable is found");
+    CASE(stored_without_an_extent,
+         "invariant 1: STORED without its extent recorded is found");
+    CASE(stored_with_an_extent_that_is_not_synced,
+         "invariant 1: STORED with its extent not synced is found");
+    CASE(settled_without_all, "invariant 6: SETTLED too early is found");
+    CASE(stored_though_one_was_lost,
+         "invariant 1: a store lost after its receipt is no breach");
+    CASE(more_lost_than_can_be,
+         "invariant 1: what too few stores still have is found");
+    CASE(a_watermark_that_goes_back,
+         "invariant 3: a watermark that goes back is found");
+    CASE(one_slot_twice, "invariant 7: a slot pushed twice is found");
+    CASE(two_slots_to_one_store,
+         "invariant 5: two slots of a block on one store are found");
+    CASE(parity_of_something_else,
+         "invariant 1: parity of something else is found");
+    CASE(receipts, "invariants 6 and 8: a receipt too early, or of a term "
+                   "that is over, is found");
+    CASE(a_wrong_byte, "invariant 2: a wrong byte is found");
+    CASE(a_seal_nobody_asked_for,
+         "invariant 4: a seal where no source ended is found");
+    return proof_end();
+}
