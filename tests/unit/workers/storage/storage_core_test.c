@@ -35,6 +35,7 @@ typedef struct {
     //  What the world answers
     status_t forwarder_status, receipt_status, answer_status;
     status_t append_status, read_status, walk_status, drop_status;
+    status_t walk_on_status;  //  Of a walk upwards, as walk_status else
     status_t set_status;
     chunkstore_identity_t identity;
     chunkstore_space_t space;
@@ -157,7 +158,7 @@ walk(void *with, uint64_t stream, uint64_t epoch, uint64_t block,
         if (of(&world.held[i], stream, epoch) &&
             world.held[i].key.block >= block && !each(arg, &world.held[i]))
             break;
-    return world.walk_status;
+    return world.walk_on_status ? world.walk_on_status : world.walk_status;
 }
 
 static status_t
@@ -826,6 +827,10 @@ a_long_inventory_takes_several_messages(void)
         hold(2, i * 100, 1, 3);
     hold(3, 9, 1, 1);
     hold(3, 9, 1, 6);
+    for (uint64_t i = 0; i < 1500; i++) {
+        hold(4, i, 1, 1);
+        hold(4, i, 1, 2);
+    }
     for (uint64_t i = 0; i < 500; i++)
         hold(10 + i, 1, 1, 0);
     hello();
@@ -845,7 +850,7 @@ a_long_inventory_takes_several_messages(void)
     CHECK(said_of(2, 299900, &all) == 1u << 3);
     CHECK(said_of(3, 9, &all) == (1u << 1 | 1u << 6));
     CHECK(said_of(509, 1, &all) == 1);
-    CHECK(all == 70000 + 3000 + 2 + 500);
+    CHECK(all == 70000 + 3000 + 2 + 3000 + 500);
     end();
 }
 
@@ -863,7 +868,11 @@ an_unreadable_inventory_is_not_sent(void)
     world.walk_status = STATUS_OK;
     pass(1);
     CHECK(HELLOS == 2);
+    world.walk_on_status = STATUS_IO;
     welcome(5, SESSION + 1);
+    CHECK(INVENTORIES == 0 && !storage_core_ready(world.core));
+    world.walk_on_status = STATUS_OK;
+    welcome(5, SESSION + 2);
     CHECK(storage_core_ready(world.core));
     end();
 }
@@ -891,6 +900,30 @@ the_session_is_kept(void)
     pass(1);
     CHECK(!storage_core_ready(world.core) && HELLOS == 1);
     CHECK(counter("session_silent") == 1);
+    end();
+}
+
+static void
+a_refusal_is_of_what_was_said_in_the_session(void)
+{
+    begin();
+    serve();
+    pass(400);
+    uint64_t older = to_forwarder()->request;
+    pass(2600);
+    welcome(5, SESSION + 1);
+    refused_of(older, STATUS_SESSION);
+    refused_of(UINT64_MAX, STATUS_SESSION);
+    CHECK(storage_core_ready(world.core));
+    CHECK(counter("forwarder_old_refused") == 2);
+    pass(400);
+    refused_of(to_forwarder()->request, STATUS_BUSY);
+    CHECK(storage_core_ready(world.core));
+    refused_of(to_forwarder()->request, STATUS_SESSION);
+    CHECK(!storage_core_ready(world.core));
+    size_t hellos = HELLOS;
+    pass(0);
+    CHECK(HELLOS == hellos + 1);
     end();
 }
 
@@ -1338,6 +1371,23 @@ a_drain_receipts_what_was_taken(void)
 }
 
 static void
+a_drain_waits_for_the_chunk_that_waits(void)
+{
+    begin();
+    serve();
+    world.append_status = STATUS_BUSY;
+    store(1);
+    CHECK(!storage_core_drain(world.core, world.now) && LEAVES == 0);
+    world.append_status = STATUS_OK;
+    pass(10);
+    CHECK(LEAVES == 0);
+    tell(1, STATUS_OK);
+    CHECK(receipted() == 1 && LEAVES == 1);
+    CHECK(storage_core_drain(world.core, world.now));
+    end();
+}
+
+static void
 a_drain_without_a_forwarder_ends(void)
 {
     begin();
@@ -1484,6 +1534,8 @@ main(void)
          "storage_core 3: an inventory that cannot be read is not sent");
     CASE(the_session_is_kept,
          "a session is kept, and ends after 3 s of silence");
+    CASE(a_refusal_is_of_what_was_said_in_the_session,
+         "a session ends when it is refused, not when an older one is");
     CASE(a_chunk_keeps_the_session_too,
          "a chunk of the session is a sign of life, another's is not");
     CASE(a_receipt_follows_the_disk,
@@ -1514,6 +1566,8 @@ main(void)
          "what has no business here or cannot be read is refused");
     CASE(a_drain_receipts_what_was_taken,
          "a drain receipts what was taken, then leaves");
+    CASE(a_drain_waits_for_the_chunk_that_waits,
+         "a drain waits for the chunk that the store had no room for");
     CASE(a_drain_without_a_forwarder_ends,
          "a drain ends without a forwarder, when the disk has all");
     CASE(the_counters_add_up,

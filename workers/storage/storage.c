@@ -1,0 +1,510 @@
+#include "storage.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "chunkstore.h"
+#include "daemon.h"
+#include "frames.h"
+#include "invariant.h"
+#include "log.h"
+#include "sockets.h"
+#include "storage_core.h"
+
+enum {
+    BURST = 32,  //  Messages taken from a socket before others get a turn
+    WHY_BYTES = 1024,
+};
+
+typedef struct {
+    zsock_t *pipe;       //  Owner of our life; lent
+    zsock_t *front;      //  ROUTER: who asks us
+    zsock_t *pull;       //  Chunks to be stored
+    zsock_t *forwarder;  //  DEALER to its front
+    zsock_t *receipts;   //  PUSH to where the last Welcome said; may be NULL
+    zloop_t *loop;       //  Runs in this thread only
+    chunkstore_t *store;
+    storage_core_t *core;
+    bool pulling;     //  The loop reads `pull`
+    bool leaving;     //  $TERM came
+    int timer;        //  Of the loop; -1: none
+    millis_t set_to;  //  When it fires
+} storage_t;
+
+/*---------------------------------------------------------------- effects */
+
+static status_t
+send_forwarder(void *with, const message_t *message)
+{
+    storage_t *self = with;
+    return frames_send(self->forwarder, NULL, message, NULL);
+}
+
+static void
+open_receipts(void *with, const char *endpoint)
+{
+    storage_t *self = with;
+    sockets_drop(&self->receipts);
+    status_t status = sockets_open(SOCKET_PUSH, endpoint, &self->receipts);
+    if (status != STATUS_OK)
+        log_event(LOG_AT_ERROR, "receipts_unreachable", "at=%s status=%s",
+                  endpoint, status_name(status));
+}
+
+static status_t
+send_receipt(void *with, const message_t *message)
+{
+    storage_t *self = with;
+    if (!self->receipts)
+        return STATUS_UNREACHABLE;
+    return frames_send(self->receipts, NULL, message, NULL);
+}
+
+static status_t
+answer(void *with, const peer_t *peer, const message_t *message,
+       buffer_t *payload)
+{
+    storage_t *self = with;
+    return frames_send(self->front, peer, message, payload);
+}
+
+static status_t
+append(void *with, const chunk_header_t *header, buffer_t *payload,
+       millis_t now)
+{
+    storage_t *self = with;
+    return chunkstore_append(self->store, header, payload, now);
+}
+
+static status_t
+start_read(void *with, chunk_key_t key, bool header_only, uint64_t token)
+{
+    storage_t *self = with;
+    return chunkstore_read(self->store, key, header_only, token);
+}
+
+static status_t
+walk(void *with, uint64_t stream, uint64_t epoch, uint64_t block,
+     chunkstore_each_fn *each, void *arg)
+{
+    storage_t *self = with;
+    return chunkstore_walk(self->store, stream, epoch, block, each, arg);
+}
+
+static status_t
+walk_back(void *with, uint64_t stream, uint64_t epoch, chunkstore_each_fn *each,
+          void *arg)
+{
+    storage_t *self = with;
+    return chunkstore_walk_back(self->store, stream, epoch, each, arg);
+}
+
+static size_t
+epochs(void *with, uint64_t stream, uint64_t *list, size_t most)
+{
+    storage_t *self = with;
+    return chunkstore_epochs(self->store, stream, list, most);
+}
+
+static status_t
+locate(void *with, uint64_t stream, uint64_t epoch, bool by_time, uint64_t at,
+       chunkstore_entry_t *entry_r)
+{
+    storage_t *self = with;
+    return chunkstore_locate(self->store, stream, epoch, by_time, at, entry_r);
+}
+
+static uint64_t
+settled(void *with, uint64_t stream)
+{
+    storage_t *self = with;
+    return chunkstore_settled(self->store, stream);
+}
+
+static status_t
+drop(void *with, uint64_t stream)
+{
+    storage_t *self = with;
+    return chunkstore_drop(self->store, stream);
+}
+
+static chunkstore_identity_t
+identity(void *with)
+{
+    storage_t *self = with;
+    return chunkstore_identity(self->store);
+}
+
+static status_t
+set_cluster(void *with, uint64_t cluster)
+{
+    storage_t *self = with;
+    return chunkstore_set_cluster(self->store, cluster);
+}
+
+static status_t
+set_term(void *with, uint64_t term)
+{
+    storage_t *self = with;
+    return chunkstore_set_term(self->store, term);
+}
+
+static chunkstore_space_t
+space(void *with)
+{
+    storage_t *self = with;
+    return chunkstore_space(self->store);
+}
+
+static void
+note(void *with, int level, const char *text)
+{
+    (void)with;
+    log_told((log_level_t)level, text);
+}
+
+static const storage_effects_t EFFECTS = {
+    .send_forwarder = send_forwarder,
+    .open_receipts = open_receipts,
+    .send_receipt = send_receipt,
+    .answer = answer,
+    .append = append,
+    .read = start_read,
+    .walk = walk,
+    .walk_back = walk_back,
+    .epochs = epochs,
+    .locate = locate,
+    .settled = settled,
+    .drop = drop,
+    .identity = identity,
+    .set_cluster = set_cluster,
+    .set_term = set_term,
+    .space = space,
+    .note = note,
+};
+
+/*----------------------------------------------------- what the store tells */
+
+static void
+on_durable(void *with, const chunk_key_t *keys, size_t count)
+{
+    storage_t *self = with;
+    storage_core_on_durable(self->core, keys, count, zclock_mono());
+}
+
+static void
+on_failed(void *with, const chunk_key_t *keys, size_t count, status_t status)
+{
+    storage_t *self = with;
+    storage_core_on_failed(self->core, keys, count, status, zclock_mono());
+}
+
+static void
+on_read(void *with, uint64_t token, status_t status,
+        const chunk_header_t *header, buffer_t *payload)
+{
+    storage_t *self = with;
+    storage_core_on_read(self->core, token, status, header, payload,
+                         zclock_mono());
+}
+
+static const chunkstore_events_t EVENTS = {
+    .durable = on_durable,
+    .failed = on_failed,
+    .read = on_read,
+};
+
+/*--------------------------------------------------------------- the loop */
+
+static int on_pull(zloop_t *loop, zsock_t *pull, void *arg);
+static int on_timer(zloop_t *loop, int timer, void *arg);
+
+//  While the core is choked nothing is read, so that the forwarder's socket
+//  fills and it feels the disk.
+static void
+read_or_rest(storage_t *self)
+{
+    bool read = !self->leaving && !storage_core_choked(self->core);
+    if (read && !self->pulling)
+        zloop_reader(self->loop, self->pull, on_pull, self);
+    else if (!read && self->pulling)
+        zloop_reader_end(self->loop, self->pull);
+    self->pulling = read;
+}
+
+//  One timer sleeps until the least due.
+static void
+set_timer(storage_t *self, millis_t now)
+{
+    millis_t due = millis_least(storage_core_due(self->core),
+                                chunkstore_due(self->store));
+    if (due == self->set_to && self->timer != -1)
+        return;
+    if (self->timer != -1)
+        zloop_timer_end(self->loop, self->timer);
+    self->timer = -1;
+    self->set_to = due;
+    if (due == MILLIS_NEVER)
+        return;
+    size_t delay = due > now ? (size_t)(due - now) : 0;
+    self->timer = zloop_timer(self->loop, delay, 1, on_timer, self);
+}
+
+//  After every event: do what is due and can be done. Ends the loop (-1) when
+//  the worker is drained or can never serve.
+static int
+after(storage_t *self, millis_t now)
+{
+    chunkstore_turn(self->store, now);
+    if (storage_core_due(self->core) <= now)
+        storage_core_sweep(self->core, now);
+    if (self->leaving && storage_core_drain(self->core, now))
+        return -1;
+    if (storage_core_fault(self->core, NULL) != STATUS_OK)
+        return -1;
+    read_or_rest(self);
+    set_timer(self, now);
+    return 0;
+}
+
+static int
+on_timer(zloop_t *loop, int timer, void *arg)
+{
+    (void)loop, (void)timer;
+    storage_t *self = arg;
+    self->timer = -1;
+    return after(self, zclock_mono());
+}
+
+static int
+on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
+{
+    (void)loop;
+    storage_t *self = arg;
+    char *word = zstr_recv(pipe);
+    if (!word || streq(word, "$TERM"))
+        self->leaving = true;
+    zstr_free(&word);
+    return after(self, zclock_mono());
+}
+
+static int
+on_front(zloop_t *loop, zsock_t *front, void *arg)
+{
+    (void)loop;
+    storage_t *self = arg;
+    millis_t now = zclock_mono();
+    for (int i = 0; i < BURST; i++) {
+        received_t received;
+        status_t status = frames_receive(front, &received);
+        if (status == STATUS_LATE)
+            break;
+        if (status != STATUS_OK) {
+            storage_core_on_bad(self->core, &received.peer, status, now);
+            continue;
+        }
+        storage_core_on_ask(self->core, &received.peer, received.message, now);
+        frames_release(&received);
+    }
+    return after(self, now);
+}
+
+static int
+on_forwarder(zloop_t *loop, zsock_t *forwarder, void *arg)
+{
+    (void)loop;
+    storage_t *self = arg;
+    millis_t now = zclock_mono();
+    for (int i = 0; i < BURST; i++) {
+        received_t received;
+        status_t status = frames_receive(forwarder, &received);
+        if (status == STATUS_LATE)
+            break;
+        if (status != STATUS_OK) {
+            storage_core_on_bad(self->core, NULL, status, now);
+            continue;
+        }
+        storage_core_on_forwarder(self->core, received.message, now);
+        frames_release(&received);
+    }
+    return after(self, now);
+}
+
+static int
+on_pull(zloop_t *loop, zsock_t *pull, void *arg)
+{
+    (void)loop;
+    storage_t *self = arg;
+    millis_t now = zclock_mono();
+    for (int i = 0; i < BURST && !storage_core_choked(self->core); i++) {
+        received_t received;
+        status_t status = frames_receive(pull, &received);
+        if (status == STATUS_LATE)
+            break;
+        if (status != STATUS_OK) {
+            storage_core_on_bad(self->core, NULL, status, now);
+            continue;
+        }
+        storage_core_on_store(self->core, received.message, received.payload,
+                              now);
+        frames_release(&received);
+    }
+    return after(self, now);
+}
+
+static int
+on_store(zloop_t *loop, zmq_pollitem_t *item, void *arg)
+{
+    (void)loop, (void)item;
+    return after(arg, zclock_mono());
+}
+
+/*------------------------------------------------------------------- life */
+
+static status_t
+open_socket(socket_kind_t kind, const char *endpoint, zsock_t **socket_r,
+            char *why)
+{
+    status_t status = sockets_open(kind, endpoint, socket_r);
+    if (status == STATUS_ADDRESS)
+        snprintf(why, WHY_BYTES,
+                 "the address %s cannot be used: %s; stop what has it, or "
+                 "give this node another in the cluster file",
+                 endpoint, strerror(errno));
+    else if (status != STATUS_OK)
+        snprintf(why, WHY_BYTES, "no socket for %s: %s", endpoint,
+                 status_text(status));
+    return status;
+}
+
+static status_t
+parse(const char *text, char endpoint_r[ENDPOINT_BYTES], char *why)
+{
+    status_t status = endpoint_parse(text, endpoint_r);
+    if (status != STATUS_OK)
+        snprintf(why, WHY_BYTES, "the address %s is not HOST:PORT", text);
+    return status;
+}
+
+//  Bind the front and the PULL, connect to the forwarder; where others find
+//  the two bound ones is in `ask_at` and `push_at`.
+static status_t
+open_sockets(storage_t *self, const storage_place_t *place,
+             char ask_at[ENDPOINT_BYTES], char push_at[ENDPOINT_BYTES],
+             char *why)
+{
+    char at[ENDPOINT_BYTES], any[ENDPOINT_BYTES], reach[ENDPOINT_BYTES];
+    char forwarder[ENDPOINT_BYTES], bound[ENDPOINT_BYTES];
+    status_t status = parse(place->at, at, why);
+    if (status == STATUS_OK)
+        status = parse(place->reach, reach, why);
+    if (status == STATUS_OK)
+        status = parse(place->forwarder_at, forwarder, why);
+    if (status != STATUS_OK)
+        return status;
+    endpoint_any_port(at, any);
+    status = open_socket(SOCKET_FRONT, at, &self->front, why);
+    if (status == STATUS_OK)
+        status = open_socket(SOCKET_PULL, any, &self->pull, why);
+    if (status == STATUS_OK)
+        status = open_socket(SOCKET_TELL, forwarder, &self->forwarder, why);
+    if (status != STATUS_OK)
+        return status;
+
+    //  A port of its own choice is reached where it is; else where it is said.
+    bool chosen = strcmp(place->at, place->reach) == 0;
+    sockets_bound(self->front, bound);
+    strcpy(ask_at, reach);
+    if (chosen)
+        status = endpoint_join(reach, bound, ask_at);
+    sockets_bound(self->pull, bound);
+    if (status == STATUS_OK)
+        status = endpoint_join(reach, bound, push_at);
+    if (status != STATUS_OK)
+        snprintf(why, WHY_BYTES, "%s is not where others can reach this node",
+                 place->reach);
+    return status;
+}
+
+static status_t
+open_store(storage_t *self, const storage_place_t *place, char *why)
+{
+    chunkstore_settings_t settings = {
+        .path = place->data,
+        .space_bytes = place->space_bytes,
+        .segment_bytes = place->segment_bytes,
+    };
+    return chunkstore_open(&settings, NULL, &EVENTS, self, &self->store, why,
+                           WHY_BYTES);
+}
+
+//  The store first: who has the directory is said rather than who has the
+//  port, when both are another's.
+static status_t
+storage_open(storage_t *self, const storage_place_t *place, millis_t now,
+             char *why)
+{
+    char ask_at[ENDPOINT_BYTES], push_at[ENDPOINT_BYTES];
+    status_t status = open_store(self, place, why);
+    if (status == STATUS_OK)
+        status = open_sockets(self, place, ask_at, push_at, why);
+    if (status != STATUS_OK)
+        return status;
+    storage_settings_t settings = {
+        .name = place->name,
+        .push_at = push_at,
+        .ask_at = ask_at,
+        .patience = place->patience,
+    };
+    self->core = storage_core_new(&settings, &EFFECTS, self, now);
+    snprintf(why, WHY_BYTES, "%s", ask_at + strlen("tcp://"));
+    return STATUS_OK;
+}
+
+static void
+storage_run(storage_t *self)
+{
+    zmq_pollitem_t store = { .fd = chunkstore_fd(self->store),
+                             .events = ZMQ_POLLIN };
+    self->loop = zloop_new();
+    INVARIANT(self->loop);
+    zloop_reader(self->loop, self->pipe, on_pipe, self);
+    zloop_reader(self->loop, self->front, on_front, self);
+    zloop_reader(self->loop, self->forwarder, on_forwarder, self);
+    zloop_poller(self->loop, &store, on_store, self);
+    if (after(self, zclock_mono()) == 0)
+        zloop_start(self->loop);
+    zloop_destroy(&self->loop);
+}
+
+//  The store goes before the core, which hears of what becomes durable then.
+static void
+storage_close(storage_t *self)
+{
+    chunkstore_close(&self->store);
+    storage_core_destroy(&self->core);
+    zsock_destroy(&self->receipts);
+    zsock_destroy(&self->forwarder);
+    zsock_destroy(&self->pull);
+    zsock_destroy(&self->front);
+}
+
+void
+storage_actor(zsock_t *pipe, void *args)
+{
+    storage_t self = { .pipe = pipe, .timer = -1 };
+    char why[WHY_BYTES] = "";
+    status_t status = storage_open(&self, args, zclock_mono(), why);
+    zsock_signal(pipe, 0);
+    daemon_say(pipe, status, why);
+    if (status == STATUS_OK) {
+        storage_run(&self);
+        const char *text = NULL;
+        status = storage_core_fault(self.core, &text);
+        snprintf(why, sizeof(why), "%s", status == STATUS_OK ? "asked" : text);
+    }
+    bool ran = self.core != NULL;
+    storage_close(&self);
+    if (ran)
+        daemon_say(pipe, status, why);
+}
