@@ -10,6 +10,7 @@
 #include "holdings.h"
 #include "invariant.h"
 #include "questions.h"
+#include "survey.h"
 #include "tally.h"
 
 //  Deadlines of write.md R7, before patience
@@ -35,15 +36,6 @@ typedef enum {
     SERVING,
     OVER,  //  Leaving or at fault: of no session, and seeks none
 } state_t;
-
-//  One epoch of which something is to be said in the inventory.
-typedef struct {
-    uint64_t stream;
-    uint64_t epoch;
-    uint64_t settled;
-    uint64_t block;  //  The first above the settled mark
-    bool held;       //  There is one; else only the mark is said
-} span_t;
 
 struct storage_core {
     char *name;
@@ -82,13 +74,8 @@ struct storage_core {
 
     uint64_t *streams;  //  Of the last Welcome
     size_t streams_count;
+    survey_t *survey;
     holdings_t *holdings;
-    span_t *spans;
-    size_t spans_count;
-    size_t spans_room;
-    size_t span;     //  Said next
-    uint64_t block;  //  Within it, from here
-    uint32_t slot;
 
     uint64_t tally[TALLY_COUNT];
 };
@@ -226,7 +213,6 @@ end_session(storage_core_t *self)
     forget_owed(self);
     forget_held(self);
     self->session = 0;
-    self->spans_count = 0;
 }
 
 //  Seek a new session, unless this worker goes down.
@@ -420,152 +406,24 @@ storage_core_on_forwarder(storage_core_t *self, const message_t *message,
 
 /*-------------------------------------------------------------- inventory */
 
-static void
-add_span(storage_core_t *self, span_t span)
-{
-    if (self->spans_count == self->spans_room) {
-        self->spans_room = self->spans_room ? self->spans_room * 2 : 16;
-        self->spans = realloc(self->spans,
-                              self->spans_room * sizeof(*self->spans));
-        INVARIANT(self->spans);
-    }
-    self->spans[self->spans_count++] = span;
-}
-
-//  The mark lies between blocks, and a record's offset is nowhere before that
-//  of its block: what begins below the mark is of a settled block.
-static bool
-find_first_open(void *arg, const chunkstore_entry_t *entry)
-{
-    span_t *span = arg;
-    if (entry->offset < span->settled)
-        return false;
-    span->block = entry->key.block;
-    span->held = true;
-    return true;
-}
-
-//  Which epochs of a stream have something above its settled mark; when none
-//  has, the mark is said with the newest epoch.
-static status_t
-survey_stream(storage_core_t *self, uint64_t stream)
-{
-    size_t most = self->effects->epochs(self->with, stream, NULL, 0);
-    uint64_t *epochs = calloc(most + 1, sizeof(*epochs));
-    INVARIANT(epochs);
-    size_t found = self->effects->epochs(self->with, stream, epochs, most);
-    INVARIANT(found == most);
-    size_t before = self->spans_count;
-    status_t status = STATUS_OK;
-    for (size_t i = 0; i < most && status == STATUS_OK; i++) {
-        span_t span = {
-            .stream = stream,
-            .epoch = epochs[i],
-            .settled = self->effects->settled(self->with, stream),
-        };
-        status = self->effects->walk_back(self->with, stream, epochs[i],
-                                          find_first_open, &span);
-        bool last = i + 1 == most && self->spans_count == before;
-        if (span.held || last)
-            add_span(self, span);
-    }
-    free(epochs);
-    return status;
-}
-
-static status_t
-survey(storage_core_t *self)
-{
-    self->spans_count = 0;
-    self->span = 0;
-    for (size_t i = 0; i < self->streams_count; i++) {
-        status_t status = survey_stream(self, self->streams[i]);
-        if (status != STATUS_OK)
-            return status;
-    }
-    return STATUS_OK;
-}
-
-//  A walk that fills one inventory message from where the last one ended.
-typedef struct {
-    storage_core_t *core;
-    uint64_t block;
-    uint32_t slot;
-    bool full;
-} fill_t;
-
-static bool
-fill_holdings(void *arg, const chunkstore_entry_t *entry)
-{
-    fill_t *fill = arg;
-    const chunk_key_t *key = &entry->key;
-    if (key->block == fill->block && key->slot < fill->slot)
-        return true;
-    fill->full = !holdings_add(fill->core->holdings, key->block, key->slot);
-    fill->block = key->block;
-    fill->slot = key->slot;
-    return !fill->full;
-}
-
-//  Where the next message would begin.
-typedef struct {
-    size_t span;
-    uint64_t block;
-    uint32_t slot;
-} place_t;
-
-//  Fill `holdings` with as much as one message takes; `place` moves on.
-static status_t
-fill_message(storage_core_t *self, place_t *place)
-{
-    holdings_clear(self->holdings);
-    while (place->span < self->spans_count) {
-        const span_t *span = &self->spans[place->span];
-        if (!holdings_begin(self->holdings, span->stream, span->epoch,
-                            span->settled))
-            return STATUS_OK;
-        fill_t fill = { self, place->block, place->slot, false };
-        if (fill.block < span->block) {
-            fill.block = span->block;
-            fill.slot = 0;
-        }
-        status_t status = STATUS_OK;
-        if (span->held)
-            status = self->effects->walk(self->with, span->stream, span->epoch,
-                                         fill.block, fill_holdings, &fill);
-        if (status != STATUS_OK)
-            return status;
-        if (fill.full) {
-            place->block = fill.block;
-            place->slot = fill.slot;
-            return STATUS_OK;
-        }
-        *place = (place_t){ .span = place->span + 1 };
-    }
-    return STATUS_OK;
-}
-
 //  Send what is left of the inventory, as far as the socket takes it.
 static status_t
 say_inventory(storage_core_t *self, millis_t now)
 {
     while (self->state == INVENTORY) {
-        place_t place = { self->span, self->block, self->slot };
-        status_t status = fill_message(self, &place);
+        bool last = false;
+        status_t status = survey_fill(self->survey, self->holdings, &last);
         if (status != STATUS_OK)
             return status;
-        bool done = place.span == self->spans_count;
         Rill__V1__Inventory inventory = *holdings_say(self->holdings,
-                                                      self->session, done);
+                                                      self->session, last);
         message_t message = MESSAGE(INVENTORY, inventory, &inventory, 0, 0);
         if (tell_forwarder(self, &message) != STATUS_OK) {
             retry(self, now);
             return STATUS_OK;
         }
-        self->span = place.span;
-        self->block = place.block;
-        self->slot = place.slot;
-        if (done)
+        survey_sent(self->survey);
+        if (last)
             self->state = SERVING;
     }
     return STATUS_OK;
@@ -578,9 +436,7 @@ join(storage_core_t *self, millis_t now)
     if (self->state == FLUSHING) {
         self->effects->open_receipts(self->with, self->receipts_at);
         self->state = INVENTORY;
-        self->block = 0;
-        self->slot = 0;
-        status = survey(self);
+        status = survey_begin(self->survey, self->streams, self->streams_count);
     }
     if (status == STATUS_OK)
         status = say_inventory(self, now);
@@ -870,6 +726,7 @@ storage_core_new(const storage_settings_t *settings,
     self->effects = effects;
     self->with = with;
     self->commits = commits_new();
+    self->survey = survey_new(effects, with);
     self->holdings = holdings_new();
     self->questions = questions_new(effects, with, self->tally);
     self->state = HELLO;
@@ -890,10 +747,10 @@ storage_core_destroy(storage_core_t **self_p)
     if (!self)
         return;
     commits_destroy(&self->commits);
+    survey_destroy(&self->survey);
     holdings_destroy(&self->holdings);
     questions_destroy(&self->questions);
     buffer_unref(&self->held_payload);
-    free(self->spans);
     free(self->streams);
     free(self->receipts_at);
     free(self->name);
