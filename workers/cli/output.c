@@ -17,6 +17,8 @@ struct output {
     char *path;
     char *temporary;  //  NULL: bytes go to the final place as they come
     int fd;
+    uint64_t size;  //  Expected, and had from the file system
+    uint64_t written;
     int error;
 };
 
@@ -69,6 +71,7 @@ output_open(const char *path, uint64_t size, char *why_r, size_t why_size)
         output_discard(&self);
         return NULL;
     }
+    self->size = size;
     return self;
 }
 
@@ -99,6 +102,7 @@ output_write(output_t *self, const void *bytes, size_t size)
         if (wrote > 0) {
             next += wrote;
             size -= (size_t)wrote;
+            self->written += (uint64_t)wrote;
         }
     }
     return self->error == 0;
@@ -108,6 +112,9 @@ bool
 output_keep(output_t **self_p, char *why_r, size_t why_size)
 {
     output_t *self = *self_p;
+    if (self->error == 0 && self->temporary && self->written < self->size &&
+        ftruncate(self->fd, (off_t)self->written) != 0)
+        self->error = errno;
     //  A full disk may show only here.
     if (self->error == 0 && close(self->fd) != 0)
         self->error = errno;

@@ -1,0 +1,105 @@
+#include "output.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "folder.h"
+#include "proof.h"
+
+static const char *folder;
+static char path[300];
+static char why[200];
+
+//  What is written under the final name; NULL when there is nothing.
+static const char *
+written(void)
+{
+    static char text[100];
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return NULL;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    return text;
+}
+
+static int
+files(void)
+{
+    int count = 0;
+    DIR *all = opendir(folder);
+    while (readdir(all))
+        count++;
+    closedir(all);
+    return count - 2;
+}
+
+static void
+a_file_appears_when_it_is_whole(void)
+{
+    output_t *output = output_open(path, 5, why, sizeof why);
+    CHECK(output && !written());
+    CHECK(output_write(output, "he", 2) && output_write(output, "llo", 3));
+    CHECK(!written());
+    CHECK(output_keep(&output, why, sizeof why));
+    CHECK(strcmp(written(), "hello") == 0 && files() == 1);
+}
+
+static void
+less_than_was_expected_is_not_filled_up(void)
+{
+    output_t *output = output_open(path, 5000, why, sizeof why);
+    CHECK(output && output_write(output, "less", 4));
+    CHECK(output_keep(&output, why, sizeof why));
+    CHECK(strcmp(written(), "less") == 0);
+    struct stat told;
+    CHECK(stat(path, &told) == 0 && told.st_size == 4);
+}
+
+static void
+what_is_given_up_leaves_what_was_there(void)
+{
+    output_t *output = output_open(path, 0, why, sizeof why);
+    CHECK(output_write(output, "other", 5));
+    output_discard(&output);
+    CHECK(strcmp(written(), "less") == 0 && files() == 1);
+}
+
+static void
+a_full_device_is_told(void)
+{
+    output_t *output = output_open("/dev/full", 5, why, sizeof why);
+    CHECK(output);
+    output_write(output, "hello", 5);
+    CHECK(!output_keep(&output, why, sizeof why));
+    CHECK(strstr(why, "No space"));
+}
+
+static void
+a_folder_that_is_not_there_is_told(void)
+{
+    char nowhere[400];
+    snprintf(nowhere, sizeof nowhere, "%s/no/file", folder);
+    CHECK(!output_open(nowhere, 0, why, sizeof why));
+    CHECK(strstr(why, "No such file"));
+}
+
+int
+main(void)
+{
+    folder = folder_new();
+    snprintf(path, sizeof path, "%s/out", folder);
+    CASE(a_file_appears_when_it_is_whole,
+         "output 1: a file appears when it is whole");
+    CASE(less_than_was_expected_is_not_filled_up,
+         "output 1: less than was expected is not filled up");
+    CASE(what_is_given_up_leaves_what_was_there,
+         "output 2: what is given up leaves what was there");
+    CASE(a_full_device_is_told, "a full device is told");
+    CASE(a_folder_that_is_not_there_is_told,
+         "a folder that is not there is told");
+    return proof_end();
+}
