@@ -27,6 +27,7 @@
 #include "buffer.h"
 #include "chunk.h"
 #include "files.h"
+#include "kv.h"
 #include "millis.h"
 #include "status.h"
 
@@ -34,10 +35,13 @@ typedef struct chunkstore chunkstore_t;
 
 typedef struct {
     const char *path;        //  The data directory; made when absent
-    uint64_t space_bytes;    //  What it may take of the disk in all
+    uint64_t space_bytes;    //  What it may take of the disk in all; 0: any
     uint64_t segment_bytes;  //  Size of a segment; 0: 256 MiB, less when
                              //  space_bytes is small
     size_t queue_bytes;      //  Payload accepted and not yet durable; 0: 64 MiB
+    kv_t *index;             //  NULL: a table on LevelDB in the directory.
+                             //  Given: closed by the store, also when the open
+                             //  fails
 } chunkstore_settings_t;
 
 //  Told from within chunkstore_turn. Keys, headers and payloads are lent.
@@ -74,7 +78,7 @@ typedef struct {
 //  One record as the index knows it.
 typedef struct {
     chunk_key_t key;
-    uint64_t index;   //  Data: of the chunk. Parity: of its block's first
+    uint64_t index;  //  Data: of the chunk. Parity: of its block's first
     uint64_t offset;
     uint32_t length;
     micros_t created_us;

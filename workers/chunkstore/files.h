@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "claim.h"
 #include "status.h"
 
 #define FILES_ALIGNMENT 4096  //  Of memory, offset and size of direct I/O
@@ -31,12 +32,15 @@ typedef struct {
 
 struct files {
     void *with;
-    //  Open for direct I/O. `create` also fallocates `size` bytes (-ENOSPC when
-    //  it cannot). A handle >= 0, or -errno.
+    //  Open for direct I/O. `create` also empties it and fallocates `size`
+    //  bytes (-ENOSPC when it cannot). A handle >= 0, or -errno.
     int (*open)(const files_t *self, const char *path, bool create,
                 uint64_t size);
     void (*close)(const files_t *self, int handle);
-    //  Submit; -EAGAIN when too many are in flight, else 0 or -errno.
+    //  Submit; -EAGAIN when too many are in flight, else 0 or -errno. Memory,
+    //  size and offset keep FILES_ALIGNMENT and the memory stays until the
+    //  operation was reaped. Fewer bytes done than asked: the file ends (read)
+    //  or the disk is full (write).
     int (*write)(const files_t *self, int handle, const void *bytes,
                  size_t size, uint64_t offset, uint64_t token);
     int (*read)(const files_t *self, int handle, void *bytes, size_t size,
@@ -53,8 +57,9 @@ struct files {
                       size_t size);  //  Bytes read, or -errno
     //  Replace `path` whole and durably (new file, sync, rename, sync of the
     //  directory).
-    int (*write_small)(const files_t *self, const char *path,
-                       const void *bytes, size_t size);
+    int (*write_small)(const files_t *self, const char *path, const void *bytes,
+                       size_t size);
+    //  Blocking, of files and directories: 0 or -errno.
     int (*rename)(const files_t *self, const char *from, const char *to);
     int (*unlink)(const files_t *self, const char *path);
     int (*make_directory)(const files_t *self, const char *path);
@@ -67,14 +72,25 @@ struct files {
                  uint64_t size);
     //  Bytes free for us on the file system that holds `path`, or -errno.
     int64_t (*free_bytes)(const files_t *self, const char *path);
+    //  Make `path` and its parents durably when absent and hold it against
+    //  other processes: claim_take's answers.
+    status_t (*claim)(const files_t *self, const char *path, claim_t **claim_r,
+                      char *why_r, size_t why_size);
+    //  64 bits of chance, for ids and nonces; never 0.
+    uint64_t (*random)(const files_t *self);
 };
 
-//  The real ones: io_uring of `depth` operations, or plain calls when the
-//  kernel does not allow it (*direct_r tells: direct I/O or not).
-files_t *files_system_new(unsigned depth);
+//  The real ones: io_uring of `depth` operations in flight, or plain calls
+//  that block where the kernel does not allow it (or `plain` says so). NULL:
+//  the process has no descriptor left.
+files_t *files_system_new(unsigned depth, bool plain);
 void files_system_destroy(files_t **files_p);
 
-//  "io_uring" or "plain": what files_system_new found.
+//  "io_uring" or "plain": what files_system_new found. Lives for ever.
 const char *files_system_kind(const files_t *files);
+
+//  Whether every file opened so far took direct I/O; some file systems do not,
+//  and are then written through the page cache.
+bool files_system_direct(const files_t *files);
 
 #endif

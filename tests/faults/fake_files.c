@@ -1,0 +1,718 @@
+#include "fake_files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "invariant.h"
+#include "random.h"
+
+enum { PAGE = 4096, SECTOR = 512, MOST_FILES = 1024, MOST_FLYING = 64 };
+
+//  What a file holds; names point at it.
+typedef struct {
+    uint64_t size;
+    uint8_t *now;       //  What a reader sees
+    uint8_t *durable;   //  What a cut leaves
+    uint64_t *written;  //  Of each page: the stamp of its last write; 0: clean
+    uint8_t *hole;      //  Of each page: whether it takes no space
+    int names;          //  And handles and operations that point at it
+} body_t;
+
+typedef struct {
+    char *name;
+    body_t *body;  //  NULL: a directory
+} entry_t;
+
+typedef struct {
+    entry_t entries[MOST_FILES];
+    size_t count;
+} names_t;
+
+typedef struct {
+    enum { WRITE, READ, SYNC } what;
+    body_t *body;
+    uint8_t *bytes;
+    size_t size;
+    uint64_t offset;
+    uint64_t token;
+    uint64_t upto;  //  Of a sync: what had been reaped
+    int error;      //  That it ends with
+} flying_t;
+
+//  One change of names, not yet durable.
+typedef struct {
+    char *from, *to;  //  from NULL: made; to NULL: removed
+    body_t *body;
+} change_t;
+
+struct fake_files {
+    files_t table;
+    random_t random;
+    uint64_t capacity;
+    names_t now, durable;
+    body_t **bodies;
+    size_t bodies_count;
+    change_t *changes;
+    size_t changes_count;
+    body_t *handles[MOST_FILES];
+    flying_t flying[MOST_FLYING];
+    size_t flying_count;
+    uint64_t stamp;  //  Writes reaped
+    uint64_t writes;
+    uint64_t fail_in;
+    int fail_with;
+    bool fail_for_ever, failed;
+    uint64_t die_in;
+    void (*died)(void *arg);
+    void *died_arg;
+    bool dead;
+};
+
+static fake_files_t *
+of(const files_t *files)
+{
+    return files->with;
+}
+
+//  ---------------------------------------------------------------------------
+//  Failures
+
+//  Whether this call fails, and with what: 0 or -errno.
+static int
+fails(fake_files_t *self)
+{
+    if (self->dead)
+        return -EIO;
+    if (self->failed && self->fail_for_ever)
+        return -self->fail_with;
+    if (self->fail_in == 0 || --self->fail_in > 0)
+        return 0;
+    self->failed = true;
+    return -self->fail_with;
+}
+
+//  The same for a call that changes the disk.
+static int
+change_fails(fake_files_t *self)
+{
+    if (!self->dead && self->die_in > 0 && --self->die_in == 0) {
+        self->dead = true;
+        if (self->died)
+            self->died(self->died_arg);
+    }
+    return fails(self);
+}
+
+//  ---------------------------------------------------------------------------
+//  Names and bodies
+
+static body_t *
+new_body(fake_files_t *self, uint64_t size)
+{
+    body_t *body = calloc(1, sizeof(*body));
+    self->bodies = realloc(self->bodies,
+                           (self->bodies_count + 1) * sizeof(*self->bodies));
+    INVARIANT(body && self->bodies);
+    self->bodies[self->bodies_count++] = body;
+    body->size = size;
+    uint64_t pages = size / PAGE + 1;
+    body->now = calloc(pages, PAGE);
+    body->durable = calloc(pages, PAGE);
+    body->written = calloc(pages, sizeof(*body->written));
+    body->hole = calloc(pages, 1);
+    INVARIANT(body->now && body->durable && body->written && body->hole);
+    return body;
+}
+
+//  Free those that nothing names any more.
+static void
+free_bodies(fake_files_t *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->bodies_count; i++) {
+        body_t *body = self->bodies[i];
+        if (body->names > 0) {
+            self->bodies[kept++] = body;
+            continue;
+        }
+        free(body->now);
+        free(body->durable);
+        free(body->written);
+        free(body->hole);
+        free(body);
+    }
+    self->bodies_count = kept;
+}
+
+//  Give up a name of it; it is freed at the next sync of names.
+static void
+release(body_t *body)
+{
+    if (body)
+        body->names--;
+}
+
+static entry_t *
+find(names_t *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (strcmp(names->entries[i].name, name) == 0)
+            return &names->entries[i];
+    return NULL;
+}
+
+static void
+drop_name(names_t *names, const char *name)
+{
+    entry_t *entry = find(names, name);
+    if (!entry)
+        return;
+    free(entry->name);
+    release(entry->body);
+    *entry = names->entries[--names->count];
+}
+
+static void
+put_name(names_t *names, const char *name, body_t *body)
+{
+    drop_name(names, name);
+    INVARIANT(names->count < MOST_FILES);
+    if (body)
+        body->names++;
+    names->entries[names->count++] = (entry_t){ strdup(name), body };
+}
+
+static void
+apply(names_t *names, const change_t *change)
+{
+    if (change->from)
+        drop_name(names, change->from);
+    if (change->to)
+        put_name(names, change->to, change->body);
+}
+
+static void
+change_name(fake_files_t *self, const char *from, const char *to, body_t *body)
+{
+    change_t *change;
+    self->changes = realloc(self->changes,
+                            (self->changes_count + 1) * sizeof(*self->changes));
+    INVARIANT(self->changes);
+    change = &self->changes[self->changes_count++];
+    *change = (change_t){ from ? strdup(from) : NULL, to ? strdup(to) : NULL,
+                          body };
+    if (body)
+        body->names++;  //  By this change
+    apply(&self->now, change);
+}
+
+//  The first `count` of the changes are durable, the others forgotten.
+static void
+settle_names(fake_files_t *self, size_t count)
+{
+    for (size_t i = 0; i < self->changes_count; i++) {
+        change_t *change = &self->changes[i];
+        if (i < count)
+            apply(&self->durable, change);
+        release(change->body);
+        free(change->from);
+        free(change->to);
+    }
+    self->changes_count = 0;
+    free_bodies(self);
+}
+
+uint64_t
+fake_files_taken(const fake_files_t *self)
+{
+    uint64_t taken = 0;
+    for (size_t i = 0; i < self->now.count; i++) {
+        const body_t *body = self->now.entries[i].body;
+        for (uint64_t page = 0; body && page < body->size / PAGE; page++)
+            taken += body->hole[page] ? 0 : PAGE;
+    }
+    return taken;
+}
+
+//  ---------------------------------------------------------------------------
+//  Files
+
+static int
+fake_open(const files_t *files, const char *path, bool create, uint64_t size)
+{
+    fake_files_t *self = of(files);
+    int rc = create ? change_fails(self) : fails(self);
+    if (rc < 0)
+        return rc;
+    entry_t *entry = find(&self->now, path);
+    if (!create && !entry)
+        return -ENOENT;
+    body_t *body = entry ? entry->body : NULL;
+    if (create) {
+        if (fake_files_taken(self) + size > self->capacity)
+            return -ENOSPC;
+        body = new_body(self, size);
+        change_name(self, NULL, path, body);
+    }
+    for (int handle = 0; handle < MOST_FILES; handle++) {
+        if (self->handles[handle])
+            continue;
+        self->handles[handle] = body;
+        body->names++;
+        return handle;
+    }
+    return -EMFILE;
+}
+
+static void
+fake_close(const files_t *files, int handle)
+{
+    fake_files_t *self = of(files);
+    release(self->handles[handle]);
+    self->handles[handle] = NULL;
+}
+
+static int
+submit(fake_files_t *self, flying_t form)
+{
+    if (self->flying_count == MOST_FLYING)
+        return -EAGAIN;
+    INVARIANT(form.offset % PAGE == 0 && form.size % PAGE == 0);
+    INVARIANT(form.offset + form.size <= form.body->size);
+    INVARIANT((uintptr_t)form.bytes % PAGE == 0);
+    form.body->names++;
+    self->flying[self->flying_count++] = form;
+    return 0;
+}
+
+static int
+fake_write(const files_t *files, int handle, const void *bytes, size_t size,
+           uint64_t offset, uint64_t token)
+{
+    fake_files_t *self = of(files);
+    flying_t form = { .what = WRITE,
+                      .body = self->handles[handle],
+                      .size = size,
+                      .offset = offset,
+                      .token = token };
+    memcpy(&form.bytes, &bytes, sizeof(bytes));
+    form.error = change_fails(self);
+    self->writes++;
+    return submit(self, form);
+}
+
+static int
+fake_read(const files_t *files, int handle, void *bytes, size_t size,
+          uint64_t offset, uint64_t token)
+{
+    fake_files_t *self = of(files);
+    return submit(self, (flying_t){ .what = READ,
+                                    .body = self->handles[handle],
+                                    .bytes = bytes,
+                                    .size = size,
+                                    .offset = offset,
+                                    .token = token,
+                                    .error = fails(self) });
+}
+
+static int
+fake_sync(const files_t *files, int handle, uint64_t token)
+{
+    fake_files_t *self = of(files);
+    return submit(self, (flying_t){ .what = SYNC,
+                                    .body = self->handles[handle],
+                                    .token = token,
+                                    .upto = self->stamp,
+                                    .error = change_fails(self) });
+}
+
+//  ---------------------------------------------------------------------------
+//  Ends of operations
+
+//  Write `size` bytes of the operation's, a whole number of sectors.
+static void
+put_bytes(const flying_t *op, uint64_t from, uint64_t size, uint64_t stamp)
+{
+    uint64_t place = op->offset + from;
+    memcpy(op->body->now + place, op->bytes + from, size);
+    op->body->written[place / PAGE] = stamp;
+    op->body->hole[place / PAGE] = 0;
+}
+
+//  Some pages of a write that did not end well, one of them torn.
+static void
+put_some(fake_files_t *self, const flying_t *op)
+{
+    for (uint64_t from = 0; from < op->size; from += PAGE)
+        if (random_chance(&self->random, 1, 2)) {
+            uint64_t size = PAGE;
+            if (random_chance(&self->random, 1, 4))
+                size = SECTOR * random_below(&self->random, PAGE / SECTOR);
+            put_bytes(op, from, size, UINT64_MAX);
+        }
+}
+
+static void
+make_durable(body_t *body, uint64_t upto)
+{
+    for (uint64_t page = 0; page <= body->size / PAGE; page++) {
+        if (body->written[page] == 0 || body->written[page] > upto)
+            continue;
+        memcpy(body->durable + page * PAGE, body->now + page * PAGE, PAGE);
+        body->written[page] = 0;
+    }
+}
+
+static int64_t
+end(fake_files_t *self, const flying_t *op)
+{
+    if (op->what == WRITE)
+        self->stamp++;
+    if (op->error < 0 || self->dead) {
+        //  When the power is gone, only what was begun before.
+        if (op->what == WRITE && (op->error == 0 || !self->dead))
+            put_some(self, op);
+        return op->error < 0 ? op->error : -EIO;
+    }
+    if (op->what == WRITE)
+        for (uint64_t from = 0; from < op->size; from += PAGE)
+            put_bytes(op, from, PAGE, self->stamp);
+    else if (op->what == READ)
+        memcpy(op->bytes, op->body->now + op->offset, op->size);
+    else
+        make_durable(op->body, op->upto);
+    return (int64_t)op->size;
+}
+
+static size_t
+fake_reap(const files_t *files, files_done_t *done, size_t most, bool wait)
+{
+    fake_files_t *self = of(files);
+    size_t count = 0;
+    while (count < most && self->flying_count > 0) {
+        if ((!wait || count > 0) && random_chance(&self->random, 1, 3))
+            break;
+        size_t at = random_below(&self->random, self->flying_count);
+        flying_t op = self->flying[at];
+        self->flying[at] = self->flying[--self->flying_count];
+        done[count++] = (files_done_t){ op.token, end(self, &op) };
+        release(op.body);
+    }
+    return count;
+}
+
+static int
+fake_fd(const files_t *files)
+{
+    (void)files;
+    return -1;
+}
+
+//  ---------------------------------------------------------------------------
+//  Small files and directories
+
+static int
+fake_read_small(const files_t *files, const char *path, void *bytes,
+                size_t size)
+{
+    fake_files_t *self = of(files);
+    int rc = fails(self);
+    entry_t *entry = find(&self->now, path);
+    if (rc < 0 || !entry)
+        return rc < 0 ? rc : -ENOENT;
+    if (size > entry->body->size)
+        size = entry->body->size;
+    memcpy(bytes, entry->body->now, size);
+    return (int)size;
+}
+
+static int
+fake_write_small(const files_t *files, const char *path, const void *bytes,
+                 size_t size)
+{
+    fake_files_t *self = of(files);
+    int rc = change_fails(self);
+    //  A failure may come after the rename and before the directory's sync.
+    if (rc < 0 && (self->dead || random_chance(&self->random, 1, 2)))
+        return rc;
+    body_t *body = new_body(self, size);
+    memcpy(body->now, bytes, size);
+    memcpy(body->durable, bytes, size);
+    change_name(self, NULL, path, body);
+    if (rc == 0)
+        settle_names(self, self->changes_count);
+    return rc;
+}
+
+static int
+fake_rename(const files_t *files, const char *from, const char *to)
+{
+    fake_files_t *self = of(files);
+    int rc = change_fails(self);
+    entry_t *entry = find(&self->now, from);
+    if (rc < 0 || !entry)
+        return rc < 0 ? rc : -ENOENT;
+    change_name(self, from, to, entry->body);
+    return 0;
+}
+
+static int
+fake_unlink(const files_t *files, const char *path)
+{
+    fake_files_t *self = of(files);
+    int rc = change_fails(self);
+    entry_t *entry = find(&self->now, path);
+    if (rc < 0 || !entry)
+        return rc < 0 ? rc : -ENOENT;
+    change_name(self, path, NULL, entry->body);
+    return 0;
+}
+
+static int
+fake_make_directory(const files_t *files, const char *path)
+{
+    fake_files_t *self = of(files);
+    int rc = change_fails(self);
+    if (rc == 0 && !find(&self->now, path))
+        change_name(self, NULL, path, NULL);
+    return rc;
+}
+
+static int
+fake_sync_directory(const files_t *files, const char *path)
+{
+    (void)path;
+    fake_files_t *self = of(files);
+    int rc = change_fails(self);
+    if (rc == 0)
+        settle_names(self, self->changes_count);
+    return rc;
+}
+
+static int
+fake_list(const files_t *files, const char *path,
+          void (*each)(void *arg, const char *name), void *arg)
+{
+    fake_files_t *self = of(files);
+    int rc = fails(self);
+    size_t size = strlen(path);
+    for (size_t i = 0; rc == 0 && i < self->now.count; i++) {
+        const char *name = self->now.entries[i].name;
+        if (strncmp(name, path, size) == 0 && name[size] == '/')
+            each(arg, name + size + 1);
+    }
+    return rc;
+}
+
+static int
+fake_punch(const files_t *files, int handle, uint64_t offset, uint64_t size)
+{
+    fake_files_t *self = of(files);
+    int rc = change_fails(self);
+    body_t *body = self->handles[handle];
+    for (uint64_t page = offset / PAGE;
+         rc == 0 && page < (offset + size) / PAGE; page++) {
+        memset(body->now + page * PAGE, 0, PAGE);
+        body->written[page] = ++self->stamp;
+        body->hole[page] = 1;
+    }
+    return rc;
+}
+
+static int64_t
+fake_free_bytes(const files_t *files, const char *path)
+{
+    (void)path;
+    fake_files_t *self = of(files);
+    int rc = fails(self);
+    uint64_t taken = fake_files_taken(self);
+    uint64_t is_free = taken < self->capacity ? self->capacity - taken : 0;
+    return rc < 0 ? rc : (int64_t)is_free;
+}
+
+static status_t
+fake_claim(const files_t *files, const char *path, claim_t **claim_r,
+           char *why_r, size_t why_size)
+{
+    fake_files_t *self = of(files);
+    *claim_r = NULL;
+    if (change_fails(self) < 0) {
+        snprintf(why_r, why_size, "%s: planned failure", path);
+        return STATUS_IO;
+    }
+    if (!find(&self->now, path)) {
+        change_name(self, NULL, path, NULL);
+        settle_names(self, self->changes_count);
+    }
+    return STATUS_OK;
+}
+
+static uint64_t
+fake_random(const files_t *files)
+{
+    return random_next(&of(files)->random) | 1;
+}
+
+//  ---------------------------------------------------------------------------
+//  Life
+
+static const files_t TABLE = {
+    .open = fake_open,
+    .close = fake_close,
+    .write = fake_write,
+    .read = fake_read,
+    .sync = fake_sync,
+    .reap = fake_reap,
+    .fd = fake_fd,
+    .read_small = fake_read_small,
+    .write_small = fake_write_small,
+    .rename = fake_rename,
+    .unlink = fake_unlink,
+    .make_directory = fake_make_directory,
+    .sync_directory = fake_sync_directory,
+    .list = fake_list,
+    .punch = fake_punch,
+    .free_bytes = fake_free_bytes,
+    .claim = fake_claim,
+    .random = fake_random,
+};
+
+fake_files_t *
+fake_files_new(uint64_t seed, uint64_t capacity)
+{
+    fake_files_t *self = calloc(1, sizeof(*self));
+    INVARIANT(self);
+    self->table = TABLE;
+    self->table.with = self;
+    self->random = random_seeded(seed);
+    self->capacity = capacity;
+    return self;
+}
+
+const files_t *
+fake_files_table(fake_files_t *self)
+{
+    return &self->table;
+}
+
+void
+fake_files_fail_at(fake_files_t *self, uint64_t nth, int error, bool for_ever)
+{
+    self->fail_in = nth;
+    self->fail_with = error;
+    self->fail_for_ever = for_ever;
+    self->failed = false;
+}
+
+bool
+fake_files_failed(const fake_files_t *self)
+{
+    return self->failed;
+}
+
+void
+fake_files_die_at(fake_files_t *self, uint64_t nth, void (*died)(void *arg),
+                  void *arg)
+{
+    self->die_in = nth;
+    self->died = died;
+    self->died_arg = arg;
+}
+
+bool
+fake_files_dead(const fake_files_t *self)
+{
+    return self->dead;
+}
+
+//  What was in flight happens in part; handles are closed.
+static void
+stop_all(fake_files_t *self)
+{
+    for (size_t i = 0; i < self->flying_count; i++) {
+        if (self->flying[i].what == WRITE)
+            put_some(self, &self->flying[i]);
+        release(self->flying[i].body);
+    }
+    self->flying_count = 0;
+    for (int handle = 0; handle < MOST_FILES; handle++)
+        if (self->handles[handle])
+            fake_close(&self->table, handle);
+    fake_files_fail_at(self, 0, 0, false);
+    self->die_in = 0;
+    self->dead = false;
+}
+
+void
+fake_files_crash(fake_files_t *self, uint64_t seed)
+{
+    self->random = random_seeded(seed);
+    stop_all(self);
+}
+
+static void
+lose_pages(fake_files_t *self, body_t *body)
+{
+    for (uint64_t page = 0; page <= body->size / PAGE; page++) {
+        if (body->written[page] == 0)
+            continue;
+        if (random_chance(&self->random, 1, 2))
+            memcpy(body->now + page * PAGE, body->durable + page * PAGE, PAGE);
+        else
+            memcpy(body->durable + page * PAGE, body->now + page * PAGE, PAGE);
+        body->written[page] = 0;
+    }
+}
+
+void
+fake_files_cut(fake_files_t *self, uint64_t seed)
+{
+    self->random = random_seeded(seed);
+    stop_all(self);
+    settle_names(self, random_below(&self->random, self->changes_count + 1));
+    while (self->now.count > 0)
+        drop_name(&self->now, self->now.entries[0].name);
+    for (size_t i = 0; i < self->durable.count; i++) {
+        const entry_t *entry = &self->durable.entries[i];
+        put_name(&self->now, entry->name, entry->body);
+        if (entry->body)
+            lose_pages(self, entry->body);
+    }
+    free_bodies(self);
+}
+
+void
+fake_files_destroy(fake_files_t **self_p)
+{
+    fake_files_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    fake_files_cut(self, 1);
+    while (self->now.count > 0)
+        drop_name(&self->now, self->now.entries[0].name);
+    while (self->durable.count > 0)
+        drop_name(&self->durable, self->durable.entries[0].name);
+    free_bodies(self);
+    free(self->bodies);
+    free(self->changes);
+    free(self);
+}
+
+uint8_t *
+fake_files_bytes(fake_files_t *self, const char *path, uint64_t *size_r)
+{
+    entry_t *entry = find(&self->now, path);
+    if (!entry || !entry->body)
+        return NULL;
+    *size_r = entry->body->size;
+    return entry->body->now;
+}
+
+uint64_t
+fake_files_writes(const fake_files_t *self)
+{
+    return self->writes;
+}

@@ -1,0 +1,163 @@
+#include <errno.h>
+
+#include "invariant.h"
+#include "store.h"
+
+char *
+shelf_path(const chunkstore_t *self, uint64_t id, const char *suffix)
+{
+    char *path = NULL;
+    int rc = asprintf(&path, "%s/%016llx%s", self->folder,
+                      (unsigned long long)id, suffix);
+    INVARIANT(rc > 0);
+    return path;
+}
+
+//  Where the segment is, or would be.
+static size_t
+place(const chunkstore_t *self, uint64_t id)
+{
+    size_t low = 0, high = self->segments_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (self->segments[middle]->is.id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+segment_t *
+shelf_find(const chunkstore_t *self, uint64_t id)
+{
+    size_t at = place(self, id);
+    bool there = at < self->segments_count && self->segments[at]->is.id == id;
+    return there ? self->segments[at] : NULL;
+}
+
+segment_t *
+shelf_add(chunkstore_t *self, const index_segment_t *is)
+{
+    STORE_GROW(self->segments, self->segments_count, self->segments_most);
+    size_t at = place(self, is->id);
+    memmove(self->segments + at + 1, self->segments + at,
+            (self->segments_count - at) * sizeof(*self->segments));
+    segment_t *segment = calloc(1, sizeof(*segment));
+    INVARIANT(segment);
+    segment->is = *is;
+    segment->handle = -1;
+    self->segments[at] = segment;
+    self->segments_count++;
+    return segment;
+}
+
+static void
+close_handle(chunkstore_t *self, segment_t *segment)
+{
+    if (segment->handle < 0)
+        return;
+    self->files->close(self->files, segment->handle);
+    segment->handle = -1;
+    self->handles--;
+}
+
+void
+shelf_remove(chunkstore_t *self, segment_t *segment)
+{
+    INVARIANT(segment->users == 0);
+    close_handle(self, segment);
+    size_t at = place(self, segment->is.id);
+    self->segments_count--;
+    memmove(self->segments + at, self->segments + at + 1,
+            (self->segments_count - at) * sizeof(*self->segments));
+    free(segment);
+}
+
+void
+shelf_destroy(chunkstore_t *self)
+{
+    for (size_t i = 0; i < self->segments_count; i++) {
+        close_handle(self, self->segments[i]);
+        free(self->segments[i]);
+    }
+    free(self->segments);
+}
+
+//  Close the file that was longest unused, if any can be.
+static void
+close_one(chunkstore_t *self)
+{
+    segment_t *oldest = NULL;
+    for (size_t i = 0; i < self->segments_count; i++) {
+        segment_t *segment = self->segments[i];
+        if (segment->handle >= 0 && segment->users == 0 &&
+            (!oldest || segment->used_at < oldest->used_at))
+            oldest = segment;
+    }
+    if (oldest)
+        close_handle(self, oldest);
+}
+
+int
+shelf_use(chunkstore_t *self, segment_t *segment)
+{
+    if (segment->handle < 0) {
+        if (self->handles >= STORE_HANDLES)
+            close_one(self);
+        char *path = shelf_path(self, segment->is.id, SHELF_NAMED);
+        int rc = self->files->open(self->files, path, false, 0);
+        free(path);
+        if (rc < 0)
+            return rc;
+        segment->handle = rc;
+        self->handles++;
+    }
+    segment->users++;
+    segment->used_at = ++self->clock;
+    return 0;
+}
+
+void
+shelf_unuse(chunkstore_t *self, segment_t *segment)
+{
+    INVARIANT(segment->users > 0);
+    segment->users--;
+    if (segment->dead)
+        self->dying = self->ready = true;
+}
+
+uint64_t
+shelf_bytes(const segment_t *segment)
+{
+    return segment->absent ? 0 : segment->is.size - segment->is.holes;
+}
+
+bool
+shelf_has_room(const chunkstore_t *self, unsigned count)
+{
+    uint64_t wanted = count * self->settings.segment_bytes;
+    uint64_t taken = self->allocated + index_bytes(self->index);
+    uint64_t space = self->settings.space_bytes;
+    if (space && (taken > space || space - taken < wanted))
+        return false;
+    int64_t is_free = self->files->free_bytes(self->files, self->folder);
+    return is_free >= 0 && (uint64_t)is_free >= wanted;
+}
+
+void
+shelf_punch(chunkstore_t *self, segment_t *segment, uint64_t from, uint64_t to)
+{
+    from = segment_page_up(from);
+    to -= to % SEGMENT_PAGE;
+    if (from >= to || shelf_use(self, segment) < 0)
+        return;
+    if (self->files->punch(self->files, segment->handle, from, to - from) ==
+        0) {
+        uint64_t room = segment->is.size - segment->is.holes;
+        uint64_t given = to - from < room ? to - from : room;
+        segment->is.holes += given;
+        self->allocated -= given;
+    }
+    shelf_unuse(self, segment);
+}

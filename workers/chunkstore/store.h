@@ -1,0 +1,329 @@
+/*  store - the chunk store's inside, shared by the files that make it up
+ *
+ *  chunkstore.c  open, close, turn
+ *  intake.c      chunks accepted and not yet durable: queues, repeats, room
+ *  commit.c      groups of records written and synced, one writer a segment
+ *  fetch.c       reads
+ *  forget.c      drops: entries, holes, dead segments
+ *  query.c       questions to the index
+ *  recover.c     what a start does with what it finds
+ *  shelf.c       the segments there are, their files and their space
+ *
+ *  Invariants
+ *    1. An operation in flight names its owner by token; memory it uses is not
+ *       given back before it was reaped.
+ *    2. `events` are called at the end of a turn only, when everything they
+ *       tell of is settled: from inside them any call but turn, close and open
+ *       is allowed.
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include <czmq.h>
+
+#include "chunkstore.h"
+#include "index.h"
+#include "record.h"
+#include "segment.h"
+
+#define STORE_DEPTH 64                   //  Operations in flight
+#define STORE_READS 32                   //  Of them reads
+#define STORE_READS_MOST 256             //  Reads accepted at once
+#define STORE_GROUPS 4                   //  Writes in flight
+#define STORE_GROUP_BYTES (1024 * 1024)  //  A group is full from here on
+#define STORE_SEGMENT_BYTES (256ull * 1024 * 1024)
+#define STORE_SEGMENT_LEAST_BYTES (8ull * 1024 * 1024)
+#define STORE_QUEUE_BYTES (64ull * 1024 * 1024)
+#define STORE_SEGMENT_MS (60 * 60 * 1000)  //  A segment closes by age
+#define STORE_HANDLES 128                  //  Segment files open at once
+
+typedef struct writer writer_t;
+
+//  What an operation in flight is: its token is a pointer to this.
+typedef struct {
+    enum { OP_GROUP, OP_WRITER, OP_READ } kind;
+} op_t;
+
+//  A segment there is.
+typedef struct {
+    index_segment_t is;
+    int handle;        //  -1: not open
+    unsigned users;    //  Operations and writers that use the handle
+    uint64_t used_at;  //  For closing the one longest unused
+    bool absent;       //  It has no file: what entries say of it is lost
+    bool dead;         //  Nothing of it is left; unlinked when unused
+    writer_t *writer;  //  Until it is closed
+} segment_t;
+
+//  A chunk (or the word of a drop) accepted and not told durable or failed.
+typedef struct pending {
+    struct pending *next;  //  In its chain's queue or its group
+    record_kind_t kind;
+    chunk_header_t header;  //  Of a drop: its key's stream
+    buffer_t *payload;      //  Until it is staged
+    uint64_t place;
+    bool replaces;  //  Its key is indexed already, with a damaged record
+} pending_t;
+
+typedef struct {
+    pending_t *first, **end;
+    size_t count;
+} pending_list_t;
+
+//  One direct write: records packed back to back from a page on.
+typedef struct record_group {
+    op_t op;
+    struct record_group *next;  //  In its writer
+    writer_t *writer;
+    uint8_t *bytes;  //  Staging memory, until it is written
+    uint64_t start, end;
+    pending_list_t records;
+    bool issued, done;
+} group_t;
+
+typedef struct {
+    group_t *first, **end;
+} group_list_t;
+
+typedef struct {
+    uint64_t from, to;
+} range_t;
+
+//  The records of one retention class.
+typedef struct {
+    uint8_t retention;
+    pending_list_t queue;
+    uint64_t queue_bytes;  //  Of records
+    writer_t *open;        //  Takes records
+    writer_t *next;        //  Being made ready
+    //  Where the end of the queue will lie at worst, and the segments that
+    //  takes beyond `open` and `next`: what append has promised.
+    uint64_t room_size, room_tail;
+    size_t room_count;
+    bool next_counted;
+    unsigned promised;
+} chain_t;
+
+//  One segment between its making and its closing.
+struct writer {
+    op_t op;
+    segment_t *segment;
+    segment_head_t head;
+    chain_t *chain;
+    enum {
+        WRITER_HEAD,
+        WRITER_HEAD_SYNC,
+        WRITER_READY,   //  Under its own name, durable
+        WRITER_OPEN,    //  Its chain's
+        WRITER_FULL,    //  Takes no more records
+        WRITER_FOOTER,  //  All records durable
+        WRITER_FOOTER_SYNC,
+        WRITER_ENDED,
+    } state;
+    status_t broken;  //  A write or sync failed
+    unsigned flying;  //  Operations
+    uint64_t tail;    //  Where the next group goes
+    uint64_t synced_to;
+    uint64_t syncing_to;  //  0: no sync of records in flight
+    group_list_t groups;  //  Staged and not yet durable, in order
+    segment_entry_t *table;
+    size_t count, most;
+    range_t *holes;  //  To be given back once it is closed
+    size_t holes_count, holes_most;
+    uint8_t *page;  //  Memory of the header or footer
+    size_t page_bytes;
+    millis_t opened;
+};
+
+//  One read accepted and not answered.
+typedef struct fetch {
+    op_t op;
+    struct fetch *next;  //  In the queue
+    chunk_key_t key;
+    bool header_only;
+    uint64_t token;
+    unsigned tries;
+    index_place_t found;
+    segment_t *segment;
+    buffer_t *bytes;
+} fetch_t;
+
+//  An answer that waits for the end of the turn.
+typedef struct {
+    uint64_t token;
+    status_t status;
+    chunk_header_t header;
+    buffer_t *payload;
+} answer_t;
+
+typedef struct {
+    chunk_key_t key;
+    status_t status;
+} failure_t;
+
+struct chunkstore {
+    chunkstore_settings_t settings;
+    char *path;
+    char *folder;  //  Of the segments
+    const files_t *files;
+    files_t *own_files;
+    claim_t *claim;
+    chunkstore_events_t events;
+    void *with;
+    index_t *index;
+    status_t unusable;  //  Why nothing more can be stored until opened again
+    chunkstore_identity_t identity;
+    uint64_t ids;  //  Segments made by this boot
+
+    segment_t **segments;  //  By id, ascending
+    size_t segments_count, segments_most;
+    unsigned handles;
+    uint64_t clock;      //  Counts uses of handles
+    uint64_t allocated;  //  Bytes of all segment files, less holes
+    uint64_t chunks, bytes;
+
+    chain_t *chains[256];
+    writer_t **writers;
+    size_t writers_count, writers_most;
+    uint8_t *staging[STORE_GROUPS];  //  Idle memory for groups, hot on top
+    size_t staging_count;
+    zhashx_t *pending;  //  chunk_key_t -> pending_t
+    uint64_t pending_bytes;
+    unsigned promised;  //  Of all chains
+
+    fetch_t *reads_first, **reads_end;
+    unsigned reads_count, reads_flying;
+
+    zhashx_t *drops;          //  stream -> index_drop_t
+    pending_list_t unlogged;  //  Drops whose record is not written yet
+    bool sweeping;            //  Some drop is not swept
+    bool dying;               //  Some segment is dead and has its file yet
+
+    struct {
+        uint64_t stream, mark;
+    } * marks;  //  Settled marks for the index's next batch
+    size_t marks_count, marks_most;
+
+    //  Told at the end of the turn.
+    chunk_key_t *durable;
+    size_t durable_count, durable_most;
+    failure_t *failed;
+    size_t failed_count, failed_most;
+    answer_t *answers;
+    size_t answers_count, answers_most;
+
+    uint64_t rot;
+    bool ready;  //  A turn has something to do now
+    millis_t now;
+};
+
+//  STATUS_FULL or STATUS_IO for a -errno.
+status_t store_status(int rc);
+
+//  Room for one more element of an array that doubles.
+#define STORE_GROW(array, count, most)                                         \
+    do {                                                                       \
+        if ((count) == (most)) {                                               \
+            (most) = (most) ? 2 * (most) : 16;                                 \
+            (array) = realloc((array), (most) * sizeof(*(array)));             \
+            INVARIANT(array);                                                  \
+        }                                                                      \
+    } while (0)
+
+//  What the events will be told.
+void store_tell_durable(chunkstore_t *self, const chunk_key_t *key);
+void store_tell_failed(chunkstore_t *self, const chunk_key_t *key,
+                       status_t status);
+//  The payload is taken over and nulled.
+void store_tell_read(chunkstore_t *self, uint64_t token, status_t status,
+                     const chunk_header_t *header, buffer_t **payload_p);
+
+//  A header says that the stream is settled up to `mark`: for the next commit.
+void store_settled(chunkstore_t *self, uint64_t stream, uint64_t mark);
+
+//  Commit the index's batch; a failure makes the store unusable (kv 4).
+status_t store_commit(chunkstore_t *self, bool sync);
+
+//  The drop of a stream, or NULL.
+index_drop_t *store_dropped(const chunkstore_t *self, uint64_t stream);
+
+//  Do one operation and wait for it; only while none is in flight. Bytes done,
+//  or -errno.
+int64_t store_read_now(chunkstore_t *self, int handle, void *bytes, size_t size,
+                       uint64_t offset);
+int64_t store_sync_now(chunkstore_t *self, int handle);
+
+//  ---- shelf.c
+
+//  The path of a segment's file under one of its names, freed by the caller.
+#define SHELF_NAMED ".seg"
+#define SHELF_FRESH ".new"
+char *shelf_path(const chunkstore_t *self, uint64_t id, const char *suffix);
+
+segment_t *shelf_find(const chunkstore_t *self, uint64_t id);
+segment_t *shelf_add(chunkstore_t *self, const index_segment_t *is);
+//  Take it off; it has no user and no file.
+void shelf_remove(chunkstore_t *self, segment_t *segment);
+void shelf_destroy(chunkstore_t *self);
+
+//  Have its file open for one more user; or -errno.
+int shelf_use(chunkstore_t *self, segment_t *segment);
+void shelf_unuse(chunkstore_t *self, segment_t *segment);
+
+//  Bytes on disk that a segment takes.
+uint64_t shelf_bytes(const segment_t *segment);
+//  Whether `count` more segments can be had now.
+bool shelf_has_room(const chunkstore_t *self, unsigned count);
+//  Give the whole pages of a range of it back.
+void shelf_punch(chunkstore_t *self, segment_t *segment, uint64_t from,
+                 uint64_t to);
+
+//  ---- intake.c
+
+void pending_push(pending_list_t *list, pending_t *pending);
+pending_t *pending_pop(pending_list_t *list);
+//  It is told durable or failed (drops: neither): forget and free it.
+void pending_end(chunkstore_t *self, pending_t **pending_p, status_t status);
+
+chain_t *intake_chain(chunkstore_t *self, uint8_t retention);
+//  What the queue of a chain will need was promised for another writer: again.
+void intake_recount(chunkstore_t *self, chain_t *chain);
+//  Everything queued fails.
+void intake_fail(chunkstore_t *self, chain_t *chain, status_t status);
+void intake_destroy(chunkstore_t *self);
+
+//  ---- commit.c
+
+void commit_turn(chunkstore_t *self);
+void commit_done(chunkstore_t *self, op_t *op, int64_t result);
+//  Begin to close the open segments; true once all are closed and nothing
+//  waits to be written.
+bool commit_close(chunkstore_t *self);
+//  When the next segment is due by age.
+millis_t commit_due(const chunkstore_t *self);
+void commit_destroy(chunkstore_t *self);
+
+//  ---- fetch.c
+
+void fetch_turn(chunkstore_t *self);
+void fetch_done(chunkstore_t *self, fetch_t *fetch, int64_t result);
+void fetch_destroy(chunkstore_t *self);
+
+//  ---- forget.c
+
+//  Do a bounded part of what drops left to do.
+void forget_turn(chunkstore_t *self);
+//  A drop is known (from the index or from a record found in a segment).
+index_drop_t *forget_add(chunkstore_t *self, const index_drop_t *drop);
+//  One entry less points at the segment; in the index's batch too.
+void forget_entry(chunkstore_t *self, segment_t *segment, uint32_t length);
+//  The segment may have nothing left.
+void forget_if_empty(chunkstore_t *self, segment_t *segment);
+void forget_destroy(chunkstore_t *self);
+
+//  ---- recover.c
+
+//  Take up the segments that the index and the folder know of.
+status_t recover(chunkstore_t *self, char *why_r, size_t why_size);
+
+#endif
