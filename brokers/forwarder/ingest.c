@@ -67,7 +67,8 @@ ingest_progress(stream_t *stream)
     progress.sealed = sealed;
     progress.held = (Rill__V1__Status)stream->held;
     progress.protection = &code;
-    message_t message = MESSAGE(PROGRESS, progress, &progress, 0, 0);
+    message_t message = MESSAGE(PROGRESS, progress, &progress, stream->asked,
+                                0);
     self->effects.send(self->with, &stream->source, &message, NULL);
     stream->told = true;
 }
@@ -436,6 +437,7 @@ on_finish(core_t *self, const peer_t *peer, const message_t *message,
         deal_final(stream, now);
         deal_end(stream, now);
     }
+    stream->asked = message->request;
     stream->told = false;
 }
 
@@ -472,8 +474,10 @@ ingest_message(core_t *self, const peer_t *peer, const message_t *message,
     case RILL__V1__MESSAGE__BODY_SOURCE_KEEP:
         stream = attached_stream(self, peer, message,
                                  message->source_keep->session, now);
-        if (stream)
+        if (stream) {
+            stream->asked = message->request;
             stream->told = false;
+        }
         break;
     default:
         stream = zhashx_lookup(self->by_session,

@@ -118,6 +118,7 @@ typedef struct stream {
     millis_t lease;
     uint64_t credit;  //  Offset
     bool told;        //  False: a Progress is owed
+    uint64_t asked;   //  Request of the last question it answers
     bool recovered;   //  In this term: bytes behind the watermark may be known
     uint64_t recovered_to;  //  to caches, up to C (R11)
     code_t code;            //  In force for the source, and whether it is less

@@ -42,6 +42,7 @@ struct publisher {
     size_t head, count, capacity;
     size_t cursor;  //  Of those, how many are sent whole
 
+    uint64_t kept_from;  //  Nothing below is kept
     uint64_t session;
     uint64_t credit;        //  Bytes below it may be sent
     uint64_t request;       //  Of what was said last
@@ -92,6 +93,7 @@ static void
 let_go_oldest(publisher_t *self)
 {
     kept_t *oldest = kept_at(self, 0);
+    self->kept_from = kept_end(oldest);
     buffer_unref(&oldest->bytes);
     free(oldest->marks);
     self->head = (self->head + 1) % self->capacity;
@@ -297,14 +299,14 @@ place(publisher_t *self, const Rill__V1__Opened *opened)
     publisher_state_t *state = &self->state;
     char text[sizeof state->text];
     if (!state->opened) {
-        state->base = opened->begin;
-        state->next = state->stored = opened->offset;
-    } else if (opened->offset < state->stored) {
+        state->base = state->stored = state->settled = opened->begin;
+        state->next = self->kept_from = opened->offset;
+    } else if (opened->offset < self->kept_from) {
         snprintf(text, sizeof text,
                  "the forwarder asks for bytes from %llu on, but those below "
-                 "%llu were stored and are no longer kept",
+                 "%llu are no longer kept",
                  (unsigned long long)opened->offset,
-                 (unsigned long long)state->stored);
+                 (unsigned long long)self->kept_from);
         fail(self, STATUS_OFFSET, text);
         return false;
     } else if (opened->offset > state->next || opened->begin != state->base) {
@@ -396,12 +398,20 @@ on_progress(publisher_t *self, const message_t *message, millis_t now)
     pump(self, now);
 }
 
-static bool
-waits_out(status_t status)
+//  A refusal's class, as said: it is right for a status newer than we are.
+static retry_t
+retry_of(const Rill__V1__Refused *refused)
 {
-    retry_t retry = status_retry(status);
-    return retry == RETRY_LATER || retry == RETRY_ELSEWHERE ||
-           status == STATUS_FENCED;
+    switch (refused->retry) {
+    case RILL__V1__RETRY__RETRY_LATER:
+        return RETRY_LATER;
+    case RILL__V1__RETRY__RETRY_ELSEWHERE:
+        return RETRY_ELSEWHERE;
+    case RILL__V1__RETRY__RETRY_REOPEN:
+        return RETRY_REOPEN;
+    default:
+        return RETRY_NEVER;
+    }
 }
 
 static void
@@ -414,9 +424,11 @@ on_refused(publisher_t *self, const message_t *message, millis_t now)
         return;
     const Rill__V1__Refused *refused = message->refused;
     status_t status = message_status(refused->status);
-    if (status_retry(status) == RETRY_REOPEN) {
+    retry_t retry = retry_of(refused);
+    if (retry == RETRY_REOPEN) {
         reopen(self, now);
-    } else if (waits_out(status)) {
+    } else if (retry != RETRY_NEVER || status == STATUS_FENCED) {
+        //  Of a fenced one the successor answers here soon.
         hold(self, status, refused->text);
         if (self->pause_ms == 0)
             self->pause_ms = PAUSE_LEAST_MS;

@@ -34,7 +34,7 @@ typedef struct {
     uint64_t size;
     uint8_t retention;
     uint64_t rate_bytes;
-    uint32_t keep_ms;    //  Silence after which it says it is there; 0: 1000
+    uint32_t keep_ms;      //  Silence after which it says it is there; 0: 1000
     uint32_t patience_ms;  //  A question unanswered: open again; 0: 2000
 } publisher_settings_t;
 
@@ -47,19 +47,19 @@ typedef struct {
 
 //  How far it is.
 typedef struct {
-    bool opened;        //  Opened at least once
-    bool was_sealed;    //  It was complete before we came: nothing was sent
-    bool complete;      //  Every byte is stored and the end is recorded
-    bool sealed;        //  The same, and settled: it is done
-    status_t failed;    //  It will never go on: why; else STATUS_OK
-    char text[256];     //  The forwarder's sentence for `failed` or `held`
-    status_t held;      //  Why nothing moves now: HELD, FULL, BUSY, STOPPING
-                        //  ..., UNREACHABLE while nobody answers; else OK
+    bool opened;      //  Opened at least once
+    bool was_sealed;  //  It was complete before we came: nothing was sent
+    bool complete;    //  Every byte is stored and the end is recorded
+    bool sealed;      //  The same, and settled: it is done
+    status_t failed;  //  It will never go on: why; else STATUS_OK
+    char text[256];   //  The forwarder's sentence for `failed` or `held`
+    status_t held;    //  Why nothing moves now: HELD, FULL, BUSY, STOPPING
+                      //  ..., UNREACHABLE while nobody answers; else OK
     uint64_t stream;
-    uint64_t base;      //  Where our bytes begin
-    uint64_t next;      //  Offset of the next byte to be offered
-    uint64_t sent;      //  Below: said in this session
-    uint64_t stored;    //  Below: let go
+    uint64_t base;    //  Where our bytes begin
+    uint64_t next;    //  Offset of the next byte to be offered
+    uint64_t sent;    //  Below: said in this session
+    uint64_t stored;  //  Below: safe from the loss of any one store
     uint64_t settled;
     uint32_t chunk_bytes;
     code_t code;

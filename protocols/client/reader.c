@@ -382,7 +382,8 @@ on_refused(reader_t *self, const message_t *message, millis_t now)
         return;
     const Rill__V1__Refused *refused = message->refused;
     status_t status = message_status(refused->status);
-    if (status_retry(status) == RETRY_NEVER && status != STATUS_FENCED) {
+    if (refused->retry == RILL__V1__RETRY__RETRY_NEVER_UNSPECIFIED &&
+        status != STATUS_FENCED) {
         tell(self, &self->state.failed, status, refused->text);
         return;
     }

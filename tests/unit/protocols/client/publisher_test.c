@@ -140,9 +140,7 @@ progress(uint64_t request, uint64_t received, uint64_t stored, uint64_t settled,
 static void
 refused(status_t status, uint64_t request, millis_t now)
 {
-    Rill__V1__Refused body;
-    rill__v1__refused__init(&body);
-    body.status = (Rill__V1__Status)status;
+    Rill__V1__Refused body = message_refusal(status, NULL, 0);
     message_t message = MESSAGE(REFUSED, refused, &body, request, 0);
     publisher_on_message(world.publisher, &message, now);
 }
