@@ -169,6 +169,16 @@ asked_code(const Rill__V1__Open *open)
     return code;
 }
 
+//  Where a source goes on: what is not stored it must still be able to give,
+//  so it sends again what only memory holds (R11); on_piece lets that pass.
+static uint64_t
+resume_at(const stream_t *stream)
+{
+    return stream->stored > stream->record.writer_begin
+               ? stream->stored
+               : stream->record.writer_begin;
+}
+
 //  A source takes the stream: under a new session, the older one is over.
 static void
 attach(stream_t *stream, const peer_t *peer, const message_t *message,
@@ -197,8 +207,7 @@ attach(stream_t *stream, const peer_t *peer, const message_t *message,
     Rill__V1__Opened opened = RILL__V1__OPENED__INIT;
     opened.stream = stream->record.id;
     opened.session = stream->session;
-    opened.offset = sealed ? stream->record.size
-                           : chunker_next(stream->chunker);
+    opened.offset = sealed ? stream->record.size : resume_at(stream);
     opened.begin = stream->record.writer_begin;
     opened.credit = stream->credit;
     opened.chunk_bytes = chunk_size(stream);
@@ -357,24 +366,55 @@ attached_stream(core_t *self, const peer_t *peer, const message_t *message,
 }
 
 static status_t
-check_piece(stream_t *stream, const Rill__V1__Piece *piece, size_t size)
+check_piece(const stream_t *stream, const Rill__V1__Piece *piece, size_t size)
 {
     const stream_record_t *record = &stream->record;
     if (size == 0 || size > LIMIT_PIECE_BYTES ||
-        piece->offset + size > stream->credit)
+        piece->offset > UINT64_MAX - size)
         return STATUS_TOO_LARGE;
-    if (stream->state == STREAM_SEALED || stream->ending)
-        return STATUS_SEALED;
-    if (piece->offset != chunker_next(stream->chunker))
-        return STATUS_OFFSET;
-    if (record->size_known &&
-        piece->offset + size > record->writer_begin + record->size)
-        return STATUS_RANGE;
     for (size_t i = 0; i < piece->n_marks; i++)
         if (piece->marks[i]->offset < piece->offset ||
-            piece->marks[i]->offset >= piece->offset + size)
+            piece->marks[i]->offset - piece->offset >= size)
             return STATUS_ARGUMENT;
+    uint64_t end = piece->offset + size;
+    uint64_t next = stream->state == STREAM_SEALED
+                        ? record->size
+                        : chunker_next(stream->chunker);
+    if (end <= next)
+        return STATUS_OK;
+    if (stream->state == STREAM_SEALED || stream->ending)
+        return STATUS_SEALED;
+    if (end > stream->credit)
+        return STATUS_TOO_LARGE;
+    if (piece->offset > next)
+        return STATUS_OFFSET;
+    if (record->size_known && end > record->writer_begin + record->size)
+        return STATUS_RANGE;
     return STATUS_OK;
+}
+
+//  Take what is new of a piece's bytes, its marks with it.
+static void
+take_piece(stream_t *stream, const Rill__V1__Piece *piece, buffer_t *payload,
+           millis_t now)
+{
+    core_t *self = stream->core;
+    uint64_t next = chunker_next(stream->chunker);
+    size_t known = (size_t)(next - piece->offset);
+    size_t size = buffer_size(payload) - known;
+    mark_t marks[LIMIT_MARKS];
+    size_t count = 0;
+    for (size_t i = 0; i < piece->n_marks && count < LIMIT_MARKS; i++)
+        if (piece->marks[i]->offset >= next)
+            marks[count++] = (mark_t){ .offset = piece->marks[i]->offset,
+                                       .media_us = piece->marks[i]->media_us,
+                                       .kind = (uint8_t)piece->marks[i]->kind };
+    buffer_t *fresh = known ? buffer_slice(payload, known, size)
+                            : buffer_ref(payload);
+    self->received_bytes += size;
+    chunker_take(stream->chunker, fresh, marks, count, now,
+                 self->effects.wall_us(self->with));
+    buffer_unref(&fresh);
 }
 
 static void
@@ -393,17 +433,9 @@ on_piece(core_t *self, const peer_t *peer, const message_t *message,
         self->counters.out_of_order += status == STATUS_OFFSET;
         core_refuse(self, peer, message, status, NULL,
                     stream->chunker ? chunker_next(stream->chunker) : 0);
-        return;
-    }
-    mark_t marks[LIMIT_MARKS];
-    size_t count = piece->n_marks < LIMIT_MARKS ? piece->n_marks : LIMIT_MARKS;
-    for (size_t i = 0; i < count; i++)
-        marks[i] = (mark_t){ .offset = piece->marks[i]->offset,
-                             .media_us = piece->marks[i]->media_us,
-                             .kind = (uint8_t)piece->marks[i]->kind };
-    self->received_bytes += size;
-    chunker_take(stream->chunker, payload, marks, count, now,
-                 self->effects.wall_us(self->with));
+    } else if (stream->chunker &&
+               piece->offset + size > chunker_next(stream->chunker))
+        take_piece(stream, piece, payload, now);
 }
 
 static void
