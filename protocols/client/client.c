@@ -249,12 +249,13 @@ client_list(client_t *self, const char *after, message_t **answer_r)
 }
 
 status_t
-client_list_chunks(client_t *self, uint64_t stream, uint64_t from,
+client_list_chunks(client_t *self, uint64_t stream, uint64_t from, bool parity,
                    message_t **answer_r)
 {
     Rill__V1__ListChunks body = RILL__V1__LIST_CHUNKS__INIT;
     body.stream = stream;
     body.from = from;
+    body.parity = parity;
     message_t question = MESSAGE(LIST_CHUNKS, list_chunks, &body, 0, 0);
     return ask_for(self, &question, RILL__V1__MESSAGE__BODY_LAYOUT, answer_r);
 }

@@ -47,9 +47,10 @@ status_t client_describe(client_t *self, const char *name,
 //  Streams by name, after `after` ("": from the first). `listing`.
 status_t client_list(client_t *self, const char *after, message_t **answer_r);
 
-//  Where a stream's chunks lie, from an offset on. `layout`.
+//  Where a stream's chunks lie, from an offset on; with `parity` the parity
+//  chunks too. `layout`.
 status_t client_list_chunks(client_t *self, uint64_t stream, uint64_t from,
-                            message_t **answer_r);
+                            bool parity, message_t **answer_r);
 
 //  Forget a stream. `removed`.
 status_t client_remove(client_t *self, const char *name, message_t **answer_r);

@@ -38,6 +38,7 @@ PATIENCE = 10 if SLOW else 1
 SECONDS = 20 * (4 if SLOW else 1)    # Within which everything must come true.
 CHUNK = 256 * 1024                   # Of recorded data, by default.
 WITH_US = ('setpriv', '--pdeathsig', 'KILL')   # No node outlives its play.
+PIECE = 64 << 20                     # More random bytes at once it has not.
 TRIES = 5                            # With other ports, when one was taken.
 # What a sanitizer or the program's own checks print before the end.
 BROKEN = re.compile(r'Sanitizer|runtime error:|INVARIANT|invariant broken')
@@ -323,8 +324,10 @@ class Stage:
 
     def file(self, name, size, seed=1):
         """A file of `size` bytes, the same for the same seed."""
-        path = self.home / name
-        path.write_bytes(random.Random(seed).randbytes(size))
+        path, chance = self.home / name, random.Random(seed)
+        with open(path, 'wb') as file:
+            for at in range(0, size, PIECE):
+                file.write(chance.randbytes(min(PIECE, size - at)))
         return path
 
     @contextlib.contextmanager

@@ -93,7 +93,7 @@ compare(put_t *self, client_t *client, const Rill__V1__Described *stream)
     do {
         message_t *answer;
         status_t status = client_list_chunks(client, stream->stream, from,
-                                             &answer);
+                                             false, &answer);
         if (status != STATUS_OK)
             return ask_fail(self->words, client, status, self->name);
         const Rill__V1__Layout *layout = answer->layout;

@@ -119,7 +119,7 @@ list_chunks(client_t *client, uint64_t stream, json_t *json)
     status_t status;
     do {
         message_t *answer;
-        status = client_list_chunks(client, stream, from, &answer);
+        status = client_list_chunks(client, stream, from, true, &answer);
         if (status != STATUS_OK)
             break;
         const Rill__V1__Layout *layout = answer->layout;
