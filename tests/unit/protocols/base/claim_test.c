@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,6 +65,7 @@ a_killed_holder_leaves_nothing(void)
     CHECK(pipe(ready) == 0);
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (take(path, &claim) == STATUS_OK)
             byte = (char)write(ready[1], "!", 1);
         pause();

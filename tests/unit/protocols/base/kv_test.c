@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -421,6 +422,7 @@ a_table_held_without_a_claim_is_taken_too(void)
     CHECK(pipe(held) == 0);
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         int fd = open(folder_path(path, "LOCK"), O_RDWR);
         struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         _exit(fcntl(fd, F_SETLK, &whole) == 0 && write(held[1], "!", 1) == 1
