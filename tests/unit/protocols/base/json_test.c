@@ -107,6 +107,8 @@ what_is_not_utf8_is_replaced(void)
         snprintf(wanted, sizeof(wanted), "\"%s\"", TRIED[i].out);
         CHECK(strcmp(string_of(TRIED[i].in, strlen(TRIED[i].in)), wanted) == 0);
     }
+    //  What lies behind the end is not read.
+    CHECK(strcmp(string_of("\xe2\x82\xac", 2), "\"" BAD BAD "\"") == 0);
 }
 
 static void
