@@ -749,8 +749,13 @@ settle(stream_t *stream)
 static void
 advance(stream_t *stream, millis_t now)
 {
+    //  What a restart found may have been said to be settled (invariant 1b):
+    //  it is switched to when all of it is settled anew.
+    bool (*safe)(const block_t *block) = stream->state == STREAM_RECOVERING
+                                             ? block_settled
+                                             : block_stored;
     size_t upto = stream->ring_stored;
-    while (upto < stream->ring_count && block_stored(deal_ring(stream, upto)))
+    while (upto < stream->ring_count && safe(deal_ring(stream, upto)))
         upto++;
     //  R9: the chain switches when all that was acknowledged is safe anew.
     if (upto > stream->ring_stored &&
