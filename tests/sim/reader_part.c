@@ -21,7 +21,8 @@ typedef struct question {
     uint64_t request;
     uint64_t offset;
     unsigned stream;
-    bool all;  //  Of the last act
+    bool all;   //  Of the last act
+    bool hole;  //  The offset lies in one: GONE is right
     bool calm;
     int64_t asked_us;
     wire_t *wire;
@@ -70,14 +71,16 @@ ask_describe(reader_part_t *self, unsigned stream, bool all)
 
 static void
 ask_chunk(reader_part_t *self, uint64_t id, unsigned stream, uint64_t offset,
-          bool all)
+          bool all, bool hole)
 {
     question_t *question = free_question(self);
     if (!question)
         return;
-    *question = (question_t){
-        .kind = ASK, .stream = stream, .offset = offset, .all = all
-    };
+    *question = (question_t){ .kind = ASK,
+                              .stream = stream,
+                              .offset = offset,
+                              .all = all,
+                              .hole = hole };
     Rill__V1__Ask ask = RILL__V1__ASK__INIT;
     ask.stream = id;
     ask.at_case = RILL__V1__ASK__AT_OFFSET;
@@ -139,6 +142,16 @@ next_stream(reader_part_t *self)
     self->done = self->stream >= self->play->sources;
 }
 
+static bool
+in_hole(const Rill__V1__Described *described, uint64_t offset)
+{
+    for (size_t i = 0; i < described->n_holes; i++)
+        if (offset >= described->holes[i]->from &&
+            offset < described->holes[i]->to)
+            return true;
+    return false;
+}
+
 static void
 on_described(reader_part_t *self, const question_t *question,
              const Rill__V1__Described *described)
@@ -157,14 +170,21 @@ on_described(reader_part_t *self, const question_t *question,
         if (self->at >= self->size)
             next_stream(self);
         else
-            ask_chunk(self, described->stream, self->stream, self->at, true);
+            ask_chunk(self, described->stream, self->stream, self->at, true,
+                      false);
         return;
     }
     dice_t *dice = &play->stage->dice;
     uint64_t span = described->stored - described->first;
-    for (unsigned i = 0; span && i < 2; i++)
-        ask_chunk(self, described->stream, question->stream,
-                  described->first + dice_below(dice, span), false);
+    for (unsigned i = 0; span && i < 3; i++) {
+        uint64_t offset = described->first + dice_below(dice, span);
+        bool hole = in_hole(described, offset);
+        //  Holes are as wide as the credit: most throws would end there.
+        if (hole && dice_chance(dice, 900) && described->stored > 400000)
+            offset = described->stored - 1 - dice_below(dice, 400000);
+        ask_chunk(self, described->stream, question->stream, offset, false,
+                  in_hole(described, offset));
+    }
 }
 
 static void
@@ -194,7 +214,8 @@ on_answer(reader_part_t *self, const question_t *question,
         self->at = header.offset + header.length;
         //  Describe again: it tells the holes, and whether that was all.
         if (self->at < self->size)
-            ask_chunk(self, header.key.stream, self->stream, self->at, true);
+            ask_chunk(self, header.key.stream, self->stream, self->at, true,
+                      false);
         else
             ask_describe(self, self->stream, true);
     }
@@ -210,12 +231,12 @@ on_refused(reader_part_t *self, const question_t *question,
     story_count("read refused", 1);
     if (question->kind == STATUS)
         story_breach(21, "the status is refused: %s", refused->text);
-    if (question->kind == ASK && status != STATUS_BUSY &&
-        status != STATUS_LATE && status != STATUS_MISS &&
-        status != STATUS_FUTURE && status != STATUS_HELD &&
-        status != STATUS_RANGE && status != STATUS_UNKNOWN &&
-        status != STATUS_STOPPING && status != STATUS_FENCED &&
-        status != STATUS_CORRUPT)
+    if (question->kind == ASK && !(question->hole && status == STATUS_GONE) &&
+        status != STATUS_BUSY && status != STATUS_LATE &&
+        status != STATUS_MISS && status != STATUS_FUTURE &&
+        status != STATUS_HELD && status != STATUS_RANGE &&
+        status != STATUS_UNKNOWN && status != STATUS_STOPPING &&
+        status != STATUS_FENCED && status != STATUS_CORRUPT)
         story_breach(12, "an ask is refused with %s", status_name(status));
     (void)self;
 }
