@@ -428,11 +428,15 @@ place(stream_t *stream, block_t *block, piece_t *piece, millis_t now)
                       block->extent->code.k);
 }
 
+//  An empty chunk behind `like`, or at the end of what its source brought: a
+//  source that brought nothing may begin behind a hole.
 static piece_t *
 empty_piece(stream_t *stream, const piece_t *like)
 {
-    piece_t *piece = piece_new(like ? piece_end(like) : stream->dealt_end,
-                               buffer_new(0),
+    uint64_t end = stream->dealt_end;
+    if (stream->chunker && chunker_next(stream->chunker) > end)
+        end = chunker_next(stream->chunker);
+    piece_t *piece = piece_new(like ? piece_end(like) : end, buffer_new(0),
                                like ? like->created_us : stream->last_us);
     piece->writer = like ? like->writer : stream->record.writer;
     piece->flags = CHUNK_EMPTY;
