@@ -30,7 +30,6 @@ main(int argc, char *argv[])
     static const daemon_t DAEMON = {
         .program = "rill-forwarder",
         .does = "takes video in, deals it over the workers, gives it back",
-        .role = "forwarder",
         .runs = SETTINGS_FORWARDER,
         .descriptors = DESCRIPTORS,
         .actor = forwarder_actor,

@@ -204,7 +204,7 @@ say_ready(const daemon_t *daemon, log_format_t format, const char *at)
         log_event(LOG_AT_NOTICE, "ready", "at=%s version=%s", at, RILL_VERSION);
     else
         log_event(LOG_AT_NOTICE, "ready", "role=%s at=%s version=%s",
-                  daemon->role, at, RILL_VERSION);
+                  settings_role(daemon->runs), at, RILL_VERSION);
 }
 
 //  Wait for the actor and for signals until the actor has ended.
@@ -286,7 +286,8 @@ daemon_run(const daemon_t *daemon, int argc, char *argv[])
     const settings_node_t *node = find_node(daemon, &settings, &options);
     code = EX_CONFIG;
     if (node) {
-        log_begin(daemon->role, node->name, options.format, options.level);
+        log_begin(settings_role(daemon->runs), node->name, options.format,
+                  options.level);
         code = run_node(daemon, options.format, &settings, node);
     }
     settings_free(&settings);

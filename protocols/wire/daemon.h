@@ -21,8 +21,7 @@
 typedef struct {
     const char *program;   //  "rill-storage"
     const char *does;      //  One line for --help
-    const char *role;      //  For the log
-    settings_role_t runs;  //  What kind of node it is
+    settings_role_t runs;  //  What kind of node it is; the log's role
     size_t descriptors;    //  Open files that it may need
     zactor_fn *actor;
     //  What the actor gets; lent to it as long as it lives.

@@ -1,7 +1,8 @@
 #include "daemon.h"
 #include "storage.h"
 
-enum { DESCRIPTORS = 1024 };
+//  Segments open for reading, the index's tables, sockets
+enum { DESCRIPTORS = 512 };
 
 static void *
 place_of(const settings_t *settings, const settings_node_t *node)
@@ -26,8 +27,7 @@ main(int argc, char *argv[])
 {
     static const daemon_t DAEMON = {
         .program = "rill-storage",
-        .does = "keeps chunks on disk and gives them back",
-        .role = "worker",
+        .does = "keeps chunks on one disk for a forwarder",
         .runs = SETTINGS_WORKER,
         .descriptors = DESCRIPTORS,
         .actor = storage_actor,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "invariant.h"
+#include "version.h"
 
 enum { SCAN_MOST = 500 };
 
@@ -336,8 +337,9 @@ on_status(questions_t *self, const peer_t *peer, const message_t *ask,
     add_counter(&counts, "rot", space.rot);
 
     Rill__V1__Report report = RILL__V1__REPORT__INIT;
-    report.role = lend("storage");
+    report.role = lend("worker");
     report.node = lend(about->name);
+    report.version = lend(RILL_VERSION);
     report.cluster = identity.cluster;
     report.term = identity.term;
     report.n_workers = 1;

@@ -51,7 +51,6 @@ args_of(const settings_t *settings, const settings_node_t *node)
 static const daemon_t DAEMON = {
     .program = "rill-test",
     .does = "acts",
-    .role = "storage",
     .runs = SETTINGS_WORKER,
     .descriptors = 16,
     .actor = act,
@@ -208,7 +207,7 @@ a_signal_ends_it_in_good_order(void)
         part = (part_t){ .begins = STATUS_OK };
         argv[5] = i ? NULL : log;
         start(&process, argv);
-        CHECK(says(&process, i ? "ready role=storage at=127.0.0.1:5711"
+        CHECK(says(&process, i ? "ready role=worker at=127.0.0.1:5711"
                                : "\"event\":\"ready\""));
         kill(process.pid, signals[i]);
         CHECK(end(&process) == 0);

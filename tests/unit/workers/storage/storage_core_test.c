@@ -1307,7 +1307,7 @@ a_report_says_how_it_is(void)
     store(1);
     world.now += 5;
     const Rill__V1__Report *said = report();
-    CHECK(strcmp(said->role, "storage") == 0 && strcmp(said->node, "w1") == 0);
+    CHECK(strcmp(said->role, "worker") == 0 && strcmp(said->node, "w1") == 0);
     CHECK(said->cluster == CLUSTER && said->term == 5);
     CHECK(said->uptime_ms == 5 && said->n_workers == 1);
     const Rill__V1__WorkerReport *worker = said->workers[0];
