@@ -10,20 +10,20 @@
 
 #include "invariant.h"
 #include "random.h"
+#include "spool.h"
 
 enum { NAME_TRIES = 16 };
 
 struct output {
     char *path;
     char *temporary;  //  NULL: bytes go to the final place as they come
-    int fd;
-    uint64_t size;  //  Expected, and had from the file system
-    uint64_t written;
+    int fd;           //  A pipe, a device; -1 with a spool
+    spool_t *spool;   //  The temporary file
     int error;
 };
 
 //  A new file beside `path`. Its mode is what a new file gets.
-static int
+static bool
 make_beside(const char *path, char **temporary_r)
 {
     for (int i = 0; i < NAME_TRIES; i++) {
@@ -33,14 +33,29 @@ make_beside(const char *path, char **temporary_r)
         INVARIANT(rc >= 0);
         int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0) {
+            close(fd);
             *temporary_r = name;
-            return fd;
+            return true;
         }
         free(name);
         if (errno != EEXIST)
             break;
     }
-    return -1;
+    return false;
+}
+
+//  Whether the place is open now; errno says why not.
+static bool
+open_place(output_t *self, uint64_t size)
+{
+    struct stat now;
+    if (strcmp(self->path, "-") == 0)
+        self->fd = dup(STDOUT_FILENO);
+    else if (stat(self->path, &now) == 0 && !S_ISREG(now.st_mode))
+        self->fd = open(self->path, O_WRONLY | O_CLOEXEC);
+    else if (make_beside(self->path, &self->temporary))
+        self->spool = spool_new(self->temporary, size);
+    return self->fd >= 0 || self->spool;
 }
 
 output_t *
@@ -48,31 +63,14 @@ output_open(const char *path, uint64_t size, char *why_r, size_t why_size)
 {
     output_t *self = calloc(1, sizeof *self);
     INVARIANT(self);
+    self->fd = -1;
     self->path = strdup(path);
     INVARIANT(self->path);
-    struct stat stat_now;
-    bool is_there = stat(path, &stat_now) == 0;
-    if (strcmp(path, "-") == 0)
-        self->fd = dup(STDOUT_FILENO);
-    else if (is_there && !S_ISREG(stat_now.st_mode))
-        self->fd = open(path, O_WRONLY | O_CLOEXEC);
-    else
-        self->fd = make_beside(path, &self->temporary);
-    if (self->fd < 0) {
-        snprintf(why_r, why_size, "cannot be written: %s", strerror(errno));
-        output_discard(&self);
-        return NULL;
-    }
-    //  Room for all of it is had now or refused now; where the file system
-    //  does not know how, it shows when it is written.
-    if (self->temporary && size > 0 &&
-        fallocate(self->fd, 0, 0, (off_t)size) != 0 && errno == ENOSPC) {
-        snprintf(why_r, why_size, "cannot be written: %s", strerror(errno));
-        output_discard(&self);
-        return NULL;
-    }
-    self->size = size;
-    return self;
+    if (open_place(self, size))
+        return self;
+    snprintf(why_r, why_size, "cannot be written: %s", strerror(errno));
+    output_discard(&self);
+    return NULL;
 }
 
 void
@@ -84,6 +82,7 @@ output_discard(output_t **self_p)
         return;
     if (self->fd >= 0)
         close(self->fd);
+    spool_destroy(&self->spool);
     if (self->temporary)
         unlink(self->temporary);
     free(self->temporary);
@@ -95,6 +94,10 @@ bool
 output_write(output_t *self, const void *bytes, size_t size)
 {
     const char *next = bytes;
+    if (self->spool) {
+        self->error = spool_write(self->spool, bytes, size);
+        return self->error == 0;
+    }
     while (size > 0 && self->error == 0) {
         ssize_t wrote = write(self->fd, next, size);
         if (wrote < 0 && errno != EINTR)
@@ -102,7 +105,6 @@ output_write(output_t *self, const void *bytes, size_t size)
         if (wrote > 0) {
             next += wrote;
             size -= (size_t)wrote;
-            self->written += (uint64_t)wrote;
         }
     }
     return self->error == 0;
@@ -112,11 +114,10 @@ bool
 output_keep(output_t **self_p, char *why_r, size_t why_size)
 {
     output_t *self = *self_p;
-    if (self->error == 0 && self->temporary && self->written < self->size &&
-        ftruncate(self->fd, (off_t)self->written) != 0)
-        self->error = errno;
-    //  A full disk may show only here.
-    if (self->error == 0 && close(self->fd) != 0)
+    if (self->error == 0 && self->spool)
+        self->error = spool_end(self->spool);
+    //  A full device may show only here.
+    if (self->error == 0 && self->fd >= 0 && close(self->fd) != 0)
         self->error = errno;
     self->fd = -1;
     if (self->error == 0 && self->temporary &&

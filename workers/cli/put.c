@@ -10,6 +10,8 @@
 #include "talk.h"
 #include "verbs.h"
 
+enum { TRIES = 3 };  //  To read the file again
+
 typedef struct {
     const words_t *words;
     const char *name;
@@ -150,7 +152,8 @@ look_first(put_t *self, client_t *client)
 }
 
 static int
-store(put_t *self, client_t *client, publisher_settings_t *settings)
+store_once(put_t *self, client_t *client, publisher_settings_t *settings,
+           publisher_state_t *state_r)
 {
     int code = look_first(self, client);
     if (code != EX_OK)
@@ -162,14 +165,39 @@ store(put_t *self, client_t *client, publisher_settings_t *settings)
     settings->size = input_size(self->input);
     source_begin(&self->source, self->words, self->name, settings->asked,
                  settings->size);
-    publisher_state_t state;
-    client_publish(client, settings, offer, self, &state);
+    client_publish(client, settings, offer, self, state_r);
     buffer_unref(&self->piece);
-    if (self->code == EX_OK && state.was_sealed)
+    if (self->code == EX_OK && state_r->was_sealed)
         self->code = talk_fail("put", EX_DATAERR,
                                "%s is taken by a stream that is complete",
                                self->name);
-    return source_end(&self->source, &state, self->code);
+    return self->code;
+}
+
+//  Begin the file anew, unless it has changed.
+static bool
+read_again(put_t *self)
+{
+    char why[256];
+    uint64_t token = input_token(self->input);
+    input_close(&self->input);
+    self->begun = self->finished = false;
+    self->input = input_open(words_operand(self->words, 0), why, sizeof why);
+    return self->input && input_token(self->input) == token;
+}
+
+//  A forwarder that lost what it had told us it held asks for bytes that are
+//  no longer kept; the file still has them.
+static int
+store(put_t *self, client_t *client, publisher_settings_t *settings)
+{
+    for (int tries = TRIES;; tries--) {
+        publisher_state_t state = { .failed = STATUS_OK };
+        int code = store_once(self, client, settings, &state);
+        if (code != EX_OK || state.failed != STATUS_OFFSET || tries == 0 ||
+            !read_again(self))
+            return source_end(&self->source, &state, code);
+    }
 }
 
 int
