@@ -527,6 +527,16 @@ deal_end(stream_t *stream, millis_t now)
     fill(stream, true, now);
 }
 
+//  All there is was dealt: does anything follow that could fill the block?
+static void
+deal_rest(stream_t *stream, millis_t now)
+{
+    if (stream->ending)
+        deal_end(stream, now);
+    else if (stream->state == STREAM_RECOVERING || !stream->attached)
+        deal_fill(stream, now);
+}
+
 //  Deal what waits for workers, in order.
 static void
 deal_stream_waiting(stream_t *stream, millis_t now)
@@ -541,8 +551,7 @@ deal_stream_waiting(stream_t *stream, millis_t now)
         deal_piece(stream, piece, last, now);
     }
     zlistx_destroy(&waiting);
-    if (stream->ending)
-        deal_end(stream, now);
+    deal_rest(stream, now);
 }
 
 void
@@ -602,8 +611,7 @@ deal_again(stream_t *stream, size_t from, millis_t now)
         deal_piece(stream, piece, stream->ending && zlistx_size(pieces) == 0,
                    now);
     zlistx_destroy(&pieces);
-    if (stream->ending)
-        deal_end(stream, now);
+    deal_rest(stream, now);
 }
 
 void
