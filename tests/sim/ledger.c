@@ -882,6 +882,22 @@ ledger_answer(ledger_t *self, const chunk_header_t *header, buffer_t *payload,
     story_held(12);
 }
 
+void
+ledger_gone(ledger_t *self, const char *name, uint64_t offset)
+{
+    const stream_t *stream = stream_named(self, name);
+    for (unsigned i = 0; stream && i < stream->writers; i++) {
+        const writer_t *writer = &stream->writer[i];
+        if (writer->opened && offset >= writer->begin &&
+            offset < writer->stored)
+            story_breach(11,
+                         "%s: the byte at %llu was told stored, and is "
+                         "said to be gone",
+                         name, (unsigned long long)offset);
+    }
+    story_held(11);
+}
+
 bool
 ledger_can_lose(const ledger_t *self, chunk_key_t key)
 {
@@ -892,19 +908,6 @@ ledger_can_lose(const ledger_t *self, chunk_key_t key)
     uint32_t which;
     unsigned now = present(block, &ever, &which);
     return now > block->code.k;
-}
-
-bool
-ledger_told(const ledger_t *self, const char *name, uint64_t token,
-            uint64_t *begin_r, uint64_t *stored_r)
-{
-    const stream_t *stream = stream_named(self, name);
-    const writer_t *writer = stream ? writer_of(stream, token) : NULL;
-    if (!writer || !writer->opened)
-        return false;
-    *begin_r = writer->begin;
-    *stored_r = writer->stored;
-    return true;
 }
 
 uint64_t

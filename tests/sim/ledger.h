@@ -53,17 +53,15 @@ void ledger_receipt(ledger_t *self, uint64_t store, uint64_t granted,
 void ledger_answer(ledger_t *self, const chunk_header_t *header,
                    buffer_t *payload, uint64_t offset);
 
+//  A reader that asked for the byte at `offset` was told that it is in a hole.
+void ledger_gone(ledger_t *self, const char *name, uint64_t offset);
+
 //  The durable catalogue may have changed, or chunks were lost: everything
 //  said must still be so.
 void ledger_check(ledger_t *self);
 
 //  Whether all that chunk's block was said to be stored can do without it.
 bool ledger_can_lose(const ledger_t *self, chunk_key_t key);
-
-//  The truth about one byte that was told stored: whose it is. False: nobody
-//  was told so.
-bool ledger_told(const ledger_t *self, const char *name, uint64_t token,
-                 uint64_t *begin_r, uint64_t *stored_r);
 
 //  Highest offset that anybody was told stored, and blocks so acknowledged.
 uint64_t ledger_stored(const ledger_t *self, const char *name);

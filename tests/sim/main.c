@@ -46,6 +46,7 @@ static const char *const SAYS[STORY_INVARIANTS] = {
     [7] = "one key, one content, pushed once",
     [8] = "no receipt for a term below the granted one",
     [9] = "wrong bytes are found, parity gives its block back",
+    [11] = "nothing acknowledged is said to be gone",
     [12] = "an answer covers what was asked for",
     [18] = "open chunks stay under the memory budget",
     [19] = "after the last fault everything moves, every question is answered",

@@ -21,8 +21,7 @@ typedef struct question {
     uint64_t request;
     uint64_t offset;
     unsigned stream;
-    bool all;   //  Of the last act
-    bool hole;  //  The offset lies in one: GONE is right
+    bool all;  //  Of the last act
     bool calm;
     int64_t asked_us;
     wire_t *wire;
@@ -71,16 +70,14 @@ ask_describe(reader_part_t *self, unsigned stream, bool all)
 
 static void
 ask_chunk(reader_part_t *self, uint64_t id, unsigned stream, uint64_t offset,
-          bool all, bool hole)
+          bool all)
 {
     question_t *question = free_question(self);
     if (!question)
         return;
-    *question = (question_t){ .kind = ASK,
-                              .stream = stream,
-                              .offset = offset,
-                              .all = all,
-                              .hole = hole };
+    *question = (question_t){
+        .kind = ASK, .stream = stream, .offset = offset, .all = all
+    };
     Rill__V1__Ask ask = RILL__V1__ASK__INIT;
     ask.stream = id;
     ask.at_case = RILL__V1__ASK__AT_OFFSET;
@@ -170,8 +167,7 @@ on_described(reader_part_t *self, const question_t *question,
         if (self->at >= self->size)
             next_stream(self);
         else
-            ask_chunk(self, described->stream, self->stream, self->at, true,
-                      false);
+            ask_chunk(self, described->stream, self->stream, self->at, true);
         return;
     }
     dice_t *dice = &play->stage->dice;
@@ -182,8 +178,7 @@ on_described(reader_part_t *self, const question_t *question,
         //  Holes are as wide as the credit: most throws would end there.
         if (hole && dice_chance(dice, 900) && described->stored > 400000)
             offset = described->stored - 1 - dice_below(dice, 400000);
-        ask_chunk(self, described->stream, question->stream, offset, false,
-                  in_hole(described, offset));
+        ask_chunk(self, described->stream, question->stream, offset, false);
     }
 }
 
@@ -214,8 +209,7 @@ on_answer(reader_part_t *self, const question_t *question,
         self->at = header.offset + header.length;
         //  Describe again: it tells the holes, and whether that was all.
         if (self->at < self->size)
-            ask_chunk(self, header.key.stream, self->stream, self->at, true,
-                      false);
+            ask_chunk(self, header.key.stream, self->stream, self->at, true);
         else
             ask_describe(self, self->stream, true);
     }
@@ -231,14 +225,21 @@ on_refused(reader_part_t *self, const question_t *question,
     story_count("read refused", 1);
     if (question->kind == STATUS)
         story_breach(21, "the status is refused: %s", refused->text);
-    if (question->kind == ASK && !(question->hole && status == STATUS_GONE) &&
-        status != STATUS_BUSY && status != STATUS_LATE &&
-        status != STATUS_MISS && status != STATUS_FUTURE &&
-        status != STATUS_HELD && status != STATUS_RANGE &&
-        status != STATUS_UNKNOWN && status != STATUS_STOPPING &&
-        status != STATUS_FENCED && status != STATUS_CORRUPT)
+    if (question->kind == ASK && status == STATUS_GONE) {
+        ledger_gone(self->play->stage->ledger,
+                    self->play->source[question->stream].name,
+                    question->offset);
+        if (question->all)
+            ask_describe(self, self->stream, true);
+        return;
+    }
+    if (question->kind == ASK && status != STATUS_BUSY &&
+        status != STATUS_LATE && status != STATUS_MISS &&
+        status != STATUS_FUTURE && status != STATUS_HELD &&
+        status != STATUS_RANGE && status != STATUS_UNKNOWN &&
+        status != STATUS_STOPPING && status != STATUS_FENCED &&
+        status != STATUS_CORRUPT)
         story_breach(12, "an ask is refused with %s", status_name(status));
-    (void)self;
 }
 
 static void
