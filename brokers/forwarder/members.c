@@ -167,6 +167,7 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     worker = membership_join(self->members, hello->store, hello->name,
                              hello->boot, session, now);
     worker->shunned = now;
+    snprintf(worker->reach, sizeof worker->reach, "%s", hello->ask_at);
     take_space(worker, hello->space);
     worker->full = hello->space && hello->space->full;
     core_note(self, 1,

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "bounds.h"
+#include "endpoint.h"
 #include "millis.h"
 
 typedef enum {
@@ -34,6 +35,7 @@ typedef enum {
 typedef struct {
     uint64_t store;
     char name[LIMIT_NAME_BYTES + 1];
+    char reach[ENDPOINT_BYTES];  //  Where it answers questions
     worker_state_t state;
     uint64_t session;  //  0 when away
     uint64_t boot;

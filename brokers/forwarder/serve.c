@@ -103,6 +103,7 @@ describe(const core_t *self, const stream_t *stream, described_t *to)
     body->chunk_bytes = last ? last->chunk_bytes : self->settings.chunk_bytes;
     body->retention = record->retention;
     body->created_us = record->created_us;
+    body->newest_us = stream->last_us;
     body->writing = stream->attached;
     body->extents = (uint32_t)stream->chain_count;
     body->under_protected = under_protected(self, stream, 0);
@@ -392,6 +393,7 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         body->free_bytes = all[i]->free_bytes;
         body->space_bytes = all[i]->space_bytes;
         body->unreceipted = all[i]->outstanding;
+        body->reach = all[i]->reach;
         body->under_repair = lacking(self, all[i]);
         report.workers[report.n_workers++] = body;
         if (all[i]->state != WORKER_LIVE)

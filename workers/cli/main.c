@@ -1,6 +1,9 @@
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "sockets.h"
 #include "talk.h"
@@ -26,11 +29,19 @@ run(const verb_t *verb, int argc, char *argv[])
     return verb->run(&words);
 }
 
+//  Whether whoever read our standard output has read enough (`rill ls | head`).
+static bool
+reader_left(void)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 //  What was printed must have been written, or it was not done.
 static int
 flush(const char *verb, int code)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || reader_left())
         return code;
     return code
                ? code

@@ -52,7 +52,8 @@ show(const Rill__V1__Described *stream)
     show_code(stream);
     line("chunk", "%s", units_bytes(stream->chunk_bytes, text));
     line("created", "%s UTC", streams_time(stream->created_us, time));
-    line("newest", "%s UTC", streams_time(stream->newest_us, time));
+    if (stream->newest_us)
+        line("newest", "%s UTC", streams_time(stream->newest_us, time));
     line("extents", "%u", stream->extents);
     line("under-protected", "%llu blocks",
          (unsigned long long)stream->under_protected);
