@@ -258,7 +258,7 @@ class Stage:
     def show_logs(self):
         """The last words of every node, for whoever looks for the cause."""
         for name in self.logs:
-            for line in self.said(name).splitlines()[-6:]:
+            for line in self.said(name).splitlines()[-4:]:
                 print(f'#   {name}: {line}')
 
     #   The command line

@@ -355,8 +355,11 @@ take_file(chunkstore_t *self, uint64_t id, char *why_r, size_t why_size)
                                   });
     segment->absent = false;
     status_t status = STATUS_OK;
+    //  What replaying gives back was never counted as taken.
+    uint64_t allocated = self->allocated;
     if (!segment->is.closed)
         status = replay(self, segment, known);
+    self->allocated = allocated;
     if (status == STATUS_CORRUPT && !known) {
         //  Not ours, or its header and first record are gone: left alone.
         shelf_remove(self, segment);
