@@ -20,6 +20,9 @@ enum { HELLO_MS = 500, SILENCE_MS = 3000 };
 //  it is a queue on this machine.
 enum { RETRY_MS = 10 };
 
+//  How soon a Hello that met no connection is tried again.
+enum { CONNECT_MS = 50 };
+
 //  Between the forwarder's word on keep_ms and good sense
 enum { KEEP_MS = 500, KEEP_LEAST_MS = 50, KEEP_MOST_MS = 10000 };
 
@@ -159,8 +162,9 @@ say_hello(storage_core_t *self, millis_t now)
     hello.space = &space;
     message_t message = MESSAGE(HELLO, hello, &hello, 0, 0);
     status_t status = tell_forwarder(self, &message);
-    count(self, status == STATUS_OK ? TALLY_hello_said : TALLY_hello_unsaid);
-    self->hello_at = now + patient(self, HELLO_MS);
+    bool said = status == STATUS_OK;
+    count(self, said ? TALLY_hello_said : TALLY_hello_unsaid);
+    self->hello_at = now + (said ? patient(self, HELLO_MS) : CONNECT_MS);
 }
 
 static void
@@ -176,13 +180,13 @@ say_keep(storage_core_t *self, millis_t now)
     self->keep_at = now + self->keep_ms;
 }
 
-static status_t
+static void
 say_leave(storage_core_t *self)
 {
     Rill__V1__WorkerLeave leave = RILL__V1__WORKER_LEAVE__INIT;
     leave.session = self->session;
     message_t message = MESSAGE(WORKER_LEAVE, worker_leave, &leave, 0, 0);
-    return tell_forwarder(self, &message);
+    (void)tell_forwarder(self, &message);
 }
 
 /*--------------------------------------------------------------- sessions */
@@ -592,17 +596,15 @@ say_receipts(storage_core_t *self, millis_t now)
 }
 
 //  Leave, once everything that was taken is durable and receipted: a receipt
-//  after the session's end would be nobody's.
+//  after the session's end would be nobody's. A forwarder that cannot be told
+//  sees the connection end.
 static void
-leave(storage_core_t *self, millis_t now)
+leave(storage_core_t *self)
 {
     if (self->choked || commits_waiting(self->commits) > 0 ||
         commits_owed(self->commits) > 0)
         return;
-    if (say_leave(self) != STATUS_OK) {
-        retry(self, now);
-        return;
-    }
+    say_leave(self);
     end_session(self);
     self->state = OVER;
 }
@@ -619,7 +621,7 @@ pump(storage_core_t *self, millis_t now)
     if (self->state == SERVING)
         say_receipts(self, now);
     if (self->leaving && self->state == SERVING)
-        leave(self, now);
+        leave(self);
 }
 
 //  A word of the store about a key: it is owed to the forwarder of the session
@@ -768,7 +770,7 @@ begin_to_leave(storage_core_t *self)
     if (self->state == SERVING)
         return;
     if (in_session(self))
-        (void)say_leave(self);
+        say_leave(self);
     end_session(self);
     self->state = OVER;
 }

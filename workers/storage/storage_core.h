@@ -109,8 +109,8 @@ void storage_core_on_read(storage_core_t *self, uint64_t token, status_t status,
 //  Stop in good order: take nothing new and refuse questions with
 //  STATUS_STOPPING; once all that was taken is durable and receipted say
 //  WorkerLeave (after it a receipt would be of no session). True once that is
-//  said, or no forwarder is there to hear it (3 s of silence), everything
-//  taken is durable and every open read answered. Ask again after every event
+//  said, or receipts find nobody for 3 s, everything taken is durable and
+//  every open read answered. Ask again after every event
 //  and sweep.
 bool storage_core_drain(storage_core_t *self, millis_t now);
 

@@ -600,8 +600,9 @@ hello_is_said_until_welcomed(void)
     world.forwarder_status = STATUS_BUSY;
     pass(1500);
     world.forwarder_status = STATUS_OK;
-    pass(1500);
+    pass(50);
     CHECK(HELLOS == 3 && counter("hello_unsaid") == 1);
+    pass(1450);
     welcome(5, SESSION);
     CHECK(HELLOS == 4);
     pass(5000);
@@ -1406,7 +1407,13 @@ a_drain_without_a_forwarder_ends(void)
     tell(1, STATUS_OK);
     CHECK(storage_core_drain(world.core, world.now) && INVENTORIES == 0);
 
-    //  Serving, and the forwarder is gone: its silence ends it.
+    //  Serving, and nobody hears that it leaves.
+    begin();
+    serve();
+    world.forwarder_status = STATUS_BUSY;
+    CHECK(storage_core_drain(world.core, world.now));
+
+    //  Serving, and nobody takes its receipts: silence ends it.
     begin();
     serve();
     world.forwarder_status = STATUS_BUSY;

@@ -285,6 +285,42 @@ a_worker_that_stops_receipts_then_leaves(void)
 }
 
 static void
+a_full_disk_is_told_and_harms_nothing(void)
+{
+    enum { CHUNKS = 8000 };  //  80 MB into 64 MiB
+    open_scene(folder_new());
+    start_worker();
+    CHECK(welcome_worker(11) == 0);
+    //  Nobody reads a receipt meanwhile: the worker keeps them.
+    for (uint64_t block = 0; block < CHUNKS; block++)
+        store(block);
+    size_t stored = 0, failed = 0;
+    uint64_t last = 0;
+    while (stored + failed < CHUNKS) {
+        received_t received;
+        receive(scene.receipts, &received);
+        const Rill__V1__Receipt *said = received.message->receipt;
+        stored += said->n_stored;
+        failed += said->n_failed;
+        if (said->n_stored)
+            last = said->stored[said->n_stored - 1]->block;
+        CHECK(said->n_failed == 0 ||
+              message_status(said->status) == STATUS_FULL);
+        frames_release(&received);
+    }
+    CHECK(stored > 1000 && failed > 0);
+    CHECK(fetch(0) && fetch(last) && !fetch(CHUNKS));
+    received_t received;
+    hear(RILL__V1__MESSAGE__BODY_WORKER_KEEP, &received);
+    while (!received.message->worker_keep->space->full) {
+        frames_release(&received);
+        hear(RILL__V1__MESSAGE__BODY_WORKER_KEEP, &received);
+    }
+    frames_release(&received);
+    close_scene();
+}
+
+static void
 a_refused_worker_ends_and_says_why(void)
 {
     open_scene(folder_new());
@@ -339,6 +375,8 @@ main(void)
          "invariant 1: what was receipted is read back exact, and inventoried");
     CASE(a_worker_that_stops_receipts_then_leaves,
          "a worker that is told to stop leaves, and has all when it is back");
+    CASE(a_full_disk_is_told_and_harms_nothing,
+         "invariant 21: on a full disk each chunk is receipted or told failed");
     CASE(a_refused_worker_ends_and_says_why,
          "a worker that a forwarder refuses ends and says why");
     CASE(what_another_has_is_refused,
