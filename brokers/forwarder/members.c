@@ -283,6 +283,8 @@ members_sweep(core_t *self, millis_t now)
     while ((worker = membership_overdue(self->members, now)) != NULL)
         members_leave(self, worker, true, "its receipts or lease are overdue",
                       now);
+    while ((worker = membership_lost(self->members, now)) != NULL)
+        members_leave(self, worker, false, "a receipt is lost", now);
     bool returned = false;
     while ((worker = membership_returned(self->members, now)) != NULL) {
         core_note(self, 1, "worker-returned worker=%s", worker->name);

@@ -8,7 +8,8 @@
 enum {
     LEASE_MS = 3000,
     OVERDUE_MS = 1000,
-    LATE_MS = 500,  //  By so much the owner may itself be late
+    LOST_MS = 3000,  //  A receipt so late may be lost
+    LATE_MS = 500,   //  By so much the owner may itself be late
     PAUSE_LEAST_MS = 10 * 1000,
     PAUSE_MOST_MS = 5 * 60 * 1000,
     LIVE_LEFT = 2,  //  Receipts never leave fewer in the queue
@@ -33,6 +34,7 @@ typedef struct {
     worker_t worker;  //  First: a worker_t of ours is a seat_t
     pushes_t pushes;
     uint64_t highest;     //  Ticket receipted, in all its sessions
+    millis_t receipted;   //  When it last receipted anything
     bool counted_full;    //  `full` as the version knows it
     millis_t live_since;  //  While LIVE
     millis_t pause;       //  Of the last departure against its will; 0: none
@@ -248,13 +250,16 @@ membership_join(membership_t *self, uint64_t store, const char *name,
     return worker;
 }
 
+static millis_t returns(const membership_t *self, const seat_t *seat,
+                        millis_t now);
+
 void
 membership_admit(membership_t *self, worker_t *worker, millis_t now)
 {
     seat_t *seat = seat_of(worker);
     if (worker->state != WORKER_JOINING)
         return;
-    if (seat->pause && now < seat->returns)
+    if (seat->pause && now < returns(self, seat, now))
         worker->state = WORKER_WAITING;
     else
         enter(self, seat, now);
@@ -300,6 +305,7 @@ membership_receipted(membership_t *self, worker_t *worker, uint64_t ticket,
     worker->outstanding--;
     if (ticket > seat->highest)
         seat->highest = ticket;
+    seat->receipted = now;
     membership_renew(self, worker, now);
 }
 
@@ -359,15 +365,33 @@ ends(const membership_t *self, const seat_t *seat, const peers_t *peers)
     return overtaken ? millis_least(lease, overdue) : lease;
 }
 
-//  Whose session ends first; NULL when nobody has one.
+//  When the oldest thing that it was given is taken to be lost. One that is
+//  only slow receipts what came first, first, and is given its time.
+static millis_t
+loses(const membership_t *self, const seat_t *seat, const peers_t *peers)
+{
+    (void)peers;
+    if (seat->worker.state != WORKER_LIVE || !seat->pushes.count)
+        return MILLIS_NEVER;
+    const push_t *oldest = nth_push(&seat->pushes, 0);
+    millis_t since = oldest->pushed;
+    if (seat->highest < oldest->ticket && seat->receipted > since)
+        since = seat->receipted;
+    return since + patient(self, LOST_MS);
+}
+
+typedef millis_t when_fn(const membership_t *self, const seat_t *seat,
+                         const peers_t *peers);
+
+//  For whom it is soonest; NULL when for nobody ever.
 static seat_t *
-first_to_end(const membership_t *self, millis_t *when_r)
+soonest(const membership_t *self, when_fn *of, millis_t *when_r)
 {
     peers_t peers = look_at_peers(self);
     seat_t *first = NULL;
     *when_r = MILLIS_NEVER;
     for (size_t i = 0; i < self->count; i++) {
-        millis_t when = ends(self, self->by_store[i], &peers);
+        millis_t when = of(self, self->by_store[i], &peers);
         if (when < *when_r) {
             *when_r = when;
             first = self->by_store[i];
@@ -376,11 +400,12 @@ first_to_end(const membership_t *self, millis_t *when_r)
     return first;
 }
 
-worker_t *
-membership_overdue(membership_t *self, millis_t now)
+//  The same, when its time has come and the owner is not late itself.
+static worker_t *
+come(membership_t *self, when_fn *of, millis_t now)
 {
     millis_t when;
-    seat_t *first = first_to_end(self, &when);
+    seat_t *first = soonest(self, of, &when);
     if (!first || now < when || now < self->excused)
         return NULL;
     millis_t expected = when > self->excused ? when : self->excused;
@@ -392,11 +417,32 @@ membership_overdue(membership_t *self, millis_t now)
 }
 
 worker_t *
+membership_overdue(membership_t *self, millis_t now)
+{
+    return come(self, ends, now);
+}
+
+worker_t *
+membership_lost(membership_t *self, millis_t now)
+{
+    return come(self, loses, now);
+}
+
+//  When a waiting one comes back: at once while too few are in the queue.
+static millis_t
+returns(const membership_t *self, const seat_t *seat, millis_t now)
+{
+    unsigned queue = look_at_peers(self).queued;
+    return queue < LIVE_LEFT ? millis_least(now, seat->returns) : seat->returns;
+}
+
+worker_t *
 membership_returned(membership_t *self, millis_t now)
 {
     for (size_t i = 0; i < self->count; i++) {
         seat_t *seat = self->by_store[i];
-        if (seat->worker.state != WORKER_WAITING || now < seat->returns)
+        if (seat->worker.state != WORKER_WAITING ||
+            now < returns(self, seat, now))
             continue;
         enter(self, seat, now);
         return &seat->worker;
@@ -460,12 +506,15 @@ membership_version(membership_t *self)
 millis_t
 membership_due(const membership_t *self)
 {
-    millis_t when;
-    first_to_end(self, &when);
+    millis_t when, lost;
+    soonest(self, ends, &when);
+    soonest(self, loses, &lost);
+    when = millis_least(when, lost);
     if (when < self->excused)
         when = self->excused;
     for (size_t i = 0; i < self->count; i++)
         if (self->by_store[i]->worker.state == WORKER_WAITING)
-            when = millis_least(when, self->by_store[i]->returns);
+            when = millis_least(when,
+                                returns(self, self->by_store[i], INT64_MIN));
     return when;
 }

@@ -5,9 +5,12 @@
  *       newer session of the same store replaces the older.
  *    2. It leaves when its session ends (lease, disconnection, its own word),
  *       or when its oldest receipt is overdue and a peer has receipted
- *       something pushed later; never because everybody is slow.
+ *       something pushed later; never because everybody is slow. One that owes
+ *       a receipt for 3 s while it receipts others, or nothing at all, begins a
+ *       new session without blame.
  *    3. A store that left against its will comes back only after a pause that
- *       doubles from 10 s to 5 min and is forgiven after as long in service.
+ *       doubles from 10 s to 5 min and is forgiven after as long in service;
+ *       at once while fewer than two are in the queue.
  *    4. The owner's own pause is nobody's fault: when it asks half a second
  *       late or more, everybody gets half a second more to be heard.
  *
@@ -90,6 +93,13 @@ void membership_cancelled(membership_t *self, worker_t *worker,
 //  receipts it never leaves fewer than two in the queue (R6).
 worker_t *membership_overdue(membership_t *self, millis_t now);
 
+//  The next LIVE worker that owes a receipt for 3 s, whatever the others do,
+//  and has receipted something later or nothing since (invariant 2): what it
+//  was given, or its receipt, was lost on the way, or its disk stands still.
+//  The owner ends its session without blame; the worker joins anew when all
+//  that it has is on disk.
+worker_t *membership_lost(membership_t *self, millis_t now);
+
 //  The next WAITING worker whose damping has ended: it is LIVE now.
 worker_t *membership_returned(membership_t *self, millis_t now);
 
@@ -108,7 +118,7 @@ size_t membership_queue(const membership_t *self, worker_t **queue,
 //  stale. A change of `full` counts from the next call.
 uint64_t membership_version(membership_t *self);
 
-//  When membership_overdue or membership_returned may have something.
+//  When membership_overdue, _lost or _returned may have something.
 millis_t membership_due(const membership_t *self);
 
 #endif

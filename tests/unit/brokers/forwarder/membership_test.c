@@ -198,9 +198,26 @@ nobody_leaves_because_everybody_is_slow(void)
             membership_pushed(self, w[i], now);
         renew_all(self, now);
         CHECK(!membership_overdue(self, now));
-        CHECK(membership_due(self) == now + 3000);
     }
     CHECK(membership_queue(self, NULL, 0) == 6);
+    membership_destroy(&self);
+}
+
+static void
+one_that_is_slow_is_given_its_time(void)
+{
+    worker_t *w[2];
+    membership_t *self = house(2, w);
+    uint64_t tickets[40];
+    for (unsigned i = 0; i < 40; i++) {
+        millis_t now = 500 * (millis_t)i;
+        tickets[i] = membership_pushed(self, w[0], now);
+        if (i >= 10)
+            membership_receipted(self, w[0], tickets[i - 10], now);
+        renew_all(self, now);
+        CHECK(!membership_overdue(self, now));
+        CHECK(i < 10 || !membership_lost(self, now));
+    }
     membership_destroy(&self);
 }
 
@@ -292,6 +309,7 @@ patience_stretches_every_deadline(void)
 static millis_t
 damped(membership_t *self, worker_t *worker, millis_t now)
 {
+    renew_all(self, now);
     membership_leave(self, worker, true, now);
     membership_join(self, worker->store, "w", 1, (uint64_t)now + 1, now);
     membership_admit(self, worker, now);
@@ -300,7 +318,7 @@ damped(membership_t *self, worker_t *worker, millis_t now)
     while (!membership_returned(self, at)) {
         CHECK(membership_due(self) > at);
         at = membership_due(self);
-        membership_renew(self, worker, at);
+        renew_all(self, at);
     }
     CHECK(worker->state == WORKER_LIVE && !membership_returned(self, at));
     return at - now;
@@ -309,8 +327,9 @@ damped(membership_t *self, worker_t *worker, millis_t now)
 static void
 the_pause_doubles_and_is_forgiven(void)
 {
-    membership_t *self = membership_new(1);
-    worker_t *w = membership_join(self, 1, "w", 1, 1, 0);
+    worker_t *others[2];
+    membership_t *self = house(2, others);
+    worker_t *w = membership_join(self, 1, "w", 1, 99, 0);
     membership_admit(self, w, 0);
     millis_t now = 1000;
     for (millis_t pause = 10000; pause <= 320000; pause *= 2) {
@@ -327,8 +346,8 @@ the_pause_doubles_and_is_forgiven(void)
 static void
 who_leaves_by_its_own_word_comes_back_at_once(void)
 {
-    worker_t *w[2];
-    membership_t *self = house(2, w);
+    worker_t *w[3];
+    membership_t *self = house(3, w);
     membership_leave(self, w[0], false, 100);
     membership_join(self, 10, "a", 2, 50, 200);
     membership_admit(self, w[0], 200);
@@ -349,18 +368,18 @@ who_leaves_by_its_own_word_comes_back_at_once(void)
 static void
 a_return_changes_the_queue(void)
 {
-    worker_t *w[2];
-    membership_t *self = house(2, w);
+    worker_t *w[3];
+    membership_t *self = house(3, w);
     membership_leave(self, w[0], true, 0);
     membership_join(self, 10, "a", 1, 50, 0);
     membership_admit(self, w[0], 0);
     uint64_t before = membership_version(self);
-    CHECK(membership_queue(self, NULL, 0) == 1);
+    CHECK(membership_queue(self, NULL, 0) == 2);
     CHECK(!membership_returned(self, 9999));
     CHECK(membership_version(self) == before);
     CHECK(membership_returned(self, 10000) == w[0]);
     CHECK(membership_version(self) > before);
-    CHECK(membership_queue(self, NULL, 0) == 2);
+    CHECK(membership_queue(self, NULL, 0) == 3);
     membership_destroy(&self);
 }
 
@@ -380,6 +399,45 @@ who_slept_itself_blames_nobody(void)
     membership_leave(self, w[0], true, 8500);
     CHECK(!membership_overdue(self, 8500));
     CHECK(membership_due(self) == 11001);
+    membership_destroy(&self);
+}
+
+static void
+nobody_waits_while_too_few_are_in_the_queue(void)
+{
+    worker_t *w[3];
+    membership_t *self = house(3, w);
+    membership_leave(self, w[0], true, 0);
+    membership_join(self, 10, "a", 1, 50, 5);
+    membership_admit(self, w[0], 5);
+    CHECK(w[0]->state == WORKER_WAITING && !membership_returned(self, 6));
+    membership_leave(self, w[1], true, 6);
+    CHECK(membership_due(self) <= 6);
+    CHECK(membership_returned(self, 6) == w[0]);
+    membership_leave(self, w[2], true, 7);
+    membership_join(self, 30, "c", 1, 51, 8);
+    membership_admit(self, w[2], 8);
+    CHECK(w[2]->state == WORKER_LIVE);
+    membership_destroy(&self);
+}
+
+static void
+one_that_owes_a_receipt_for_long_begins_anew(void)
+{
+    worker_t *w[2];
+    membership_t *self = house(2, w);
+    membership_pushed(self, w[0], 1000);
+    membership_receipted(self, w[1], membership_pushed(self, w[1], 1000), 1010);
+    renew_all(self, 2000);
+    CHECK(!membership_overdue(self, 3999) && !membership_lost(self, 3999));
+    CHECK(membership_due(self) == 4000);
+    CHECK(!membership_overdue(self, 4000));
+    CHECK(membership_lost(self, 4000) == w[0]);
+    membership_leave(self, w[0], false, 4000);
+    CHECK(!membership_lost(self, 4000));
+    membership_join(self, 10, "a", 1, 50, 4100);
+    membership_admit(self, w[0], 4100);
+    CHECK(w[0]->state == WORKER_LIVE);
     membership_destroy(&self);
 }
 
@@ -461,6 +519,8 @@ main(void)
          "membership 2: what is cancelled is neither awaited nor a receipt");
     CASE(nobody_leaves_because_everybody_is_slow,
          "membership 2: nobody leaves because everybody is slow");
+    CASE(one_that_is_slow_is_given_its_time,
+         "membership 2: one that receipts late, but in order, stays");
     CASE(receipts_never_leave_fewer_than_two,
          "membership 2: receipts never leave fewer than two in the queue");
     CASE(a_full_worker_does_not_count_as_one_of_the_two,
@@ -475,6 +535,10 @@ main(void)
          "membership 3: a return from a pause changes the queue");
     CASE(who_slept_itself_blames_nobody,
          "membership 4: an owner that slept hears everybody first");
+    CASE(nobody_waits_while_too_few_are_in_the_queue,
+         "membership 3: nobody waits while fewer than two are in the queue");
+    CASE(one_that_owes_a_receipt_for_long_begins_anew,
+         "membership 2: one that owes a receipt for 3 s begins anew, unblamed");
     CASE(workers_are_found_and_listed_by_name,
          "workers are found by store and listed by name");
     CASE(outstanding_is_what_was_pushed_and_not_receipted,
