@@ -20,6 +20,7 @@ struct client {
     zsock_t *socket;  //  DEALER
     zsock_t *watch;   //  Tells when its connection comes and goes
     bool connected;
+    bool broke;    //  It was connected and is to be again
     bool blocked;  //  It took nothing when we last sent
     uint64_t request;
     uint64_t offset;
@@ -89,16 +90,19 @@ fails(client_t *self, status_t why, const char *text)
     return why;
 }
 
-//  Take note of connections. True when one came back.
+//  Take note of connections. True when one that broke is there again.
 static bool
 look(client_t *self)
 {
-    bool came = false;
+    bool again = false;
     for (int event; (event = sockets_watch_event(self->watch)) != 0;) {
-        came = event > 0;
-        self->connected = came;
+        again = event > 0 && self->broke;
+        self->broke = self->broke || event < 0;
+        self->connected = event > 0;
     }
-    return came;
+    if (again)
+        self->broke = false;
+    return again;
 }
 
 //  Wait until something can be received, the connection changes, `fd` is
@@ -317,7 +321,11 @@ static void
 take_in(client_t *self)
 {
     received_t received;
-    look(self);
+    bool again = look(self);
+    if (again && self->publisher)
+        publisher_on_reconnect(self->publisher, zclock_mono());
+    if (again && self->reader)
+        reader_on_reconnect(self->reader, zclock_mono());
     for (int i = 0; i < TURN_MESSAGES; i++) {
         status_t status = frames_receive(self->socket, &received);
         if (status == STATUS_LATE)

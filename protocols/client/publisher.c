@@ -555,6 +555,19 @@ publisher_on_message(publisher_t *self, const message_t *message, millis_t now)
     }
 }
 
+void
+publisher_on_reconnect(publisher_t *self, millis_t now)
+{
+    if (self->phase == OPEN) {
+        say_keep(self, now);
+        pump(self, now);
+    } else if (self->phase != OVER) {
+        self->phase = CLOSED;
+        self->open_at = now;
+        say_open(self, now);
+    }
+}
+
 const publisher_state_t *
 publisher_state(const publisher_t *self)
 {

@@ -100,6 +100,10 @@ void publisher_leave(publisher_t *self);
 void publisher_on_message(publisher_t *self, const message_t *message,
                           millis_t now);
 
+//  The connection broke and is there again: what was in the air may be lost, so
+//  it asks at once instead of waiting for silence to tell.
+void publisher_on_reconnect(publisher_t *self, millis_t now);
+
 //  Lent until the next call.
 const publisher_state_t *publisher_state(const publisher_t *self);
 

@@ -453,6 +453,23 @@ reader_on_message(reader_t *self, const message_t *message, buffer_t *payload,
     deliver(self, now);
 }
 
+void
+reader_on_reconnect(reader_t *self, millis_t now)
+{
+    if (over(self))
+        return;
+    for (size_t i = 0; i < self->count; i++) {
+        span_t *span = &self->spans[i];
+        if (span->kind != ASKED)
+            continue;
+        span->kind = WANTED;
+        span->at = now;
+        self->state.again++;
+    }
+    pump(self, now);
+    deliver(self, now);
+}
+
 const reader_state_t *
 reader_state(const reader_t *self)
 {

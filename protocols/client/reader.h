@@ -83,6 +83,10 @@ void reader_destroy(reader_t **self_p);
 void reader_on_message(reader_t *self, const message_t *message,
                        buffer_t *payload, millis_t now);
 
+//  The connection broke and is there again: what was in the air is asked again
+//  at once.
+void reader_on_reconnect(reader_t *self, millis_t now);
+
 //  Lent until the next call.
 const reader_state_t *reader_state(const reader_t *self);
 

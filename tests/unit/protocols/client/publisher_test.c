@@ -372,6 +372,23 @@ a_lost_finish_is_said_again(void)
 }
 
 static void
+a_connection_that_came_back_is_asked_at_once(void)
+{
+    begin();
+    publisher_on_reconnect(world.publisher, 10);
+    CHECK(opens() == 2);
+    opened(0, 11);
+    offer(CHUNK, 11);
+    publisher_on_reconnect(world.publisher, 12);
+    CHECK(last()->kind == RILL__V1__MESSAGE__BODY_SOURCE_KEEP);
+    refused(STATUS_SESSION, last()->request, 13);
+    publisher_sweep(world.publisher, 13);
+    CHECK(opens() == 3);
+    opened(0, 14);
+    CHECK(pieces() == 2 && last()->offset == 0);
+}
+
+static void
 a_refusal_of_an_older_session_changes_nothing(void)
 {
     begin();
@@ -513,6 +530,8 @@ main(void)
          "publisher 5: a lost last piece is noticed by asking");
     CASE(a_lost_finish_is_said_again,
          "publisher 5: a lost finish is said again");
+    CASE(a_connection_that_came_back_is_asked_at_once,
+         "publisher 5: a connection that came back is asked at once");
     CASE(a_refusal_of_an_older_session_changes_nothing,
          "publisher 2: what an older session hears changes nothing");
     CASE(a_full_bus_delays_and_loses_nothing,

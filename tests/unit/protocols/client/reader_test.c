@@ -317,6 +317,23 @@ what_is_lost_is_asked_for_again(void)
 }
 
 static void
+what_a_broken_connection_lost_is_asked_for_at_once(void)
+{
+    cut_evenly(1000, 100);
+    read_range(0, 1000, 100, 0);
+    answer(0, -1, 1);
+    size_t asked = world.count;
+    CHECK(asked > 2);
+    reader_on_reconnect(world.reader, 2);
+    CHECK(world.count == 2 * asked - 1);
+    CHECK(world.asked[asked].offset == world.asked[1].offset);
+    for (size_t i = 0; i < asked; i++)
+        world.asked[i].answered = true;
+    answer_all();
+    CHECK(state()->done);
+}
+
+static void
 what_may_pass_is_asked_for_again(void)
 {
     static const status_t LATER[] = { STATUS_BUSY, STATUS_LATE, STATUS_MISS,
@@ -469,6 +486,8 @@ main(void)
          "reader 3: an irregular stream is not fetched twice");
     CASE(what_is_lost_is_asked_for_again,
          "reader 4: what is lost is asked for again");
+    CASE(what_a_broken_connection_lost_is_asked_for_at_once,
+         "reader 4: what a broken connection lost is asked for at once");
     CASE(what_may_pass_is_asked_for_again,
          "reader 4: what may pass is asked for again after a pause");
     CASE(what_cannot_pass_ends_it, "reader 4: what cannot pass ends it");
