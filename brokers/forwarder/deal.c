@@ -228,6 +228,10 @@ make_extent(stream_t *stream, const piece_t *next)
                                     known ? stream->record.size - written : 0,
                                     extent->chunk_bytes);
     append_extent(&stream->pending, &stream->pending_count, extent);
+    if (code.k != stream->code.k || code.m != stream->code.m)
+        stream->told = false;
+    stream->code = code;
+    stream->narrower = narrower;
     stream->extent = extent;
     stream->extent_blocks = 0;
     stream->extent_version = membership_version(self->members);
@@ -527,13 +531,16 @@ deal_end(stream_t *stream, millis_t now)
     fill(stream, true, now);
 }
 
-//  All there is was dealt: does anything follow that could fill the block?
+//  All there is was dealt: does anything follow that could fill the block? What
+//  was acknowledged before does not wait for it.
 static void
 deal_rest(stream_t *stream, millis_t now)
 {
+    block_t *block = open_block(stream);
     if (stream->ending)
         deal_end(stream, now);
-    else if (stream->state == STREAM_RECOVERING || !stream->attached)
+    else if (stream->state == STREAM_RECOVERING || !stream->attached ||
+             (block && block->pieces[0]->offset < stream->stored))
         deal_fill(stream, now);
 }
 

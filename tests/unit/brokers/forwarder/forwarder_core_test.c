@@ -1,0 +1,1370 @@
+#include "forwarder_core.h"
+
+#include <czmq.h>
+
+#include "checksum.h"
+#include "kv_memory.h"
+#include "placement.h"
+#include "proof.h"
+
+/*  A cluster in which nothing happens by itself: workers keep what is pushed,
+ *  give receipts when a case says so and answer questions when it pumps. A
+ *  source's bytes are a function of their offset.
+ */
+enum {
+    FAKES = 10,
+    PARTS = 8192,  //  Of one worker
+    SAID = 4096,
+    ASKS = 1024,
+    CHUNK = 1000,  //  Bytes of a recorded chunk here
+    SOURCE = 200,  //  Peers: workers are 0 to FAKES - 1
+    READER = 220,
+    NAME_SIZE = 16,
+};
+
+typedef struct {
+    chunk_header_t header;
+    buffer_t *payload;
+    bool receipted;
+    bool lost;  //  Never came to its disk
+    bool flipped;
+} part_t;
+
+typedef struct {
+    char name[NAME_SIZE];
+    uint64_t store;
+    uint64_t boot;
+    uint64_t term;
+    uint64_t session;
+    bool mute;   //  Gives no receipts
+    bool deaf;   //  Answers no questions
+    bool stuck;  //  Its socket takes nothing
+    bool full;
+    bool silent;  //  Sends no WorkerKeep
+    part_t *parts;
+    size_t count;
+    size_t pushes;  //  In this core's life
+} fake_t;
+
+typedef struct {
+    peer_t peer;
+    message_t *message;
+    buffer_t *payload;
+} said_t;
+
+typedef struct {
+    uint64_t session;
+    message_t *message;
+} asked_t;
+
+typedef struct {
+    forwarder_core_t *core;
+    kv_t *kv;
+    millis_t now;
+    uint64_t random;
+    uint64_t request;
+    fake_t fakes[FAKES];
+    said_t said[SAID];
+    size_t said_count;
+    asked_t asks[ASKS];
+    size_t asks_count;
+    uint64_t fetches;  //  Asked of workers in all
+    char noted[512];
+    uint64_t connected;  //  Links open now
+    forwarder_settings_t settings;
+} world_t;
+
+static world_t world;
+
+static peer_t
+peer_of(int number)
+{
+    return (peer_t){ .size = 1, .bytes = { (uint8_t)number } };
+}
+
+static uint8_t
+byte_at(uint64_t offset)
+{
+    return (uint8_t)(offset * 0x9e3779b97f4a7c15u >> 56);
+}
+
+/*---------------------------------------------------------------- effects */
+
+//  What is said goes over the wire and back, so that it fits.
+static message_t *
+over_the_wire(const message_t *message)
+{
+    message_t *copy = NULL;
+    buffer_t *packed = message_pack(message);
+    CHECK(packed);
+    CHECK(message_unpack(buffer_bytes(packed), buffer_size(packed), &copy) ==
+          STATUS_OK);
+    buffer_unref(&packed);
+    return copy;
+}
+
+static void
+send_front(void *with, const peer_t *peer, const message_t *message,
+           buffer_t *payload)
+{
+    (void)with;
+    CHECK(world.said_count < SAID);
+    CHECK(message_has_payload(message) == (payload != NULL));
+    said_t *said = &world.said[world.said_count++];
+    said->peer = *peer;
+    said->message = over_the_wire(message);
+    said->payload = buffer_ref(payload);
+}
+
+static fake_t *
+fake_of(uint64_t session)
+{
+    for (int i = 0; i < FAKES; i++)
+        if (world.fakes[i].session == session && session)
+            return &world.fakes[i];
+    return NULL;
+}
+
+static status_t
+connect_fake(void *with, uint64_t session, const char *push_at,
+             const char *ask_at)
+{
+    (void)with, (void)ask_at;
+    int number;
+    if (sscanf(push_at, "tcp://w%d:", &number) != 1 || number >= FAKES)
+        return STATUS_ADDRESS;
+    world.fakes[number].session = session;
+    world.connected++;
+    return STATUS_OK;
+}
+
+static void
+disconnect_fake(void *with, uint64_t session)
+{
+    (void)with;
+    fake_t *fake = fake_of(session);
+    if (fake)
+        fake->session = 0;
+    CHECK(world.connected-- > 0);
+}
+
+static part_t *
+part_of(fake_t *fake, const chunk_key_t *key)
+{
+    for (size_t i = fake->count; i-- > 0;)
+        if (chunk_key_compare(&fake->parts[i].header.key, key) == 0)
+            return &fake->parts[i];
+    return NULL;
+}
+
+static status_t
+push(void *with, uint64_t session, const message_t *message, buffer_t *payload)
+{
+    (void)with;
+    fake_t *fake = fake_of(session);
+    CHECK(fake);
+    if (fake->stuck)
+        return STATUS_BUSY;
+    CHECK(message->body_case == RILL__V1__MESSAGE__BODY_STORE);
+    CHECK(message->store->session == session);
+    CHECK(message->store->term == fake->term);
+    CHECK(fake->count < PARTS);
+    message_t *copy = over_the_wire(message);
+    part_t part = { .payload = buffer_ref(payload) };
+    CHECK(message_to_chunk(copy->store->chunk, &part.header) == STATUS_OK);
+    message_free(&copy);
+    CHECK(part.header.length == buffer_size(payload));
+    CHECK(part.header.payload_crc ==
+          checksum_crc32c(buffer_bytes(payload), buffer_size(payload)));
+    if (!chunk_is_parity(&part.header))
+        for (uint32_t i = 0; i < part.header.length; i++)
+            CHECK(buffer_bytes(payload)[i] ==
+                  byte_at(part.header.offset + i));  //  Invariant 2
+    for (int i = 0; i < FAKES; i++)
+        CHECK(!part_of(&world.fakes[i], &part.header.key));  //  Invariant 7
+    fake->parts[fake->count++] = part;
+    fake->pushes++;
+    return STATUS_OK;
+}
+
+static status_t
+ask(void *with, uint64_t session, const message_t *message)
+{
+    (void)with;
+    CHECK(fake_of(session));
+    CHECK(world.asks_count < ASKS);
+    world.fetches += message->body_case == RILL__V1__MESSAGE__BODY_FETCH;
+    world.asks[world.asks_count++] = (asked_t){
+        .session = session, .message = over_the_wire(message)
+    };
+    return STATUS_OK;
+}
+
+static uint64_t
+chance(void *with)
+{
+    (void)with;
+    return ++world.random * 0x9e3779b97f4a7c15u;
+}
+
+static micros_t
+wall_us(void *with)
+{
+    (void)with;
+    return 1700000000000000 + world.now * 1000;
+}
+
+static void
+note(void *with, int level, const char *text)
+{
+    (void)with, (void)level;
+    snprintf(world.noted, sizeof world.noted, "%s", text);
+}
+
+static const forwarder_effects_t EFFECTS = {
+    .send = send_front,
+    .connect = connect_fake,
+    .disconnect = disconnect_fake,
+    .push = push,
+    .ask = ask,
+    .random = chance,
+    .wall_us = wall_us,
+    .note = note,
+};
+
+/*--------------------------------------------------------------- the world */
+
+static void
+forget_said(void)
+{
+    for (size_t i = 0; i < world.said_count; i++) {
+        message_free(&world.said[i].message);
+        buffer_unref(&world.said[i].payload);
+    }
+    world.said_count = 0;
+}
+
+static void
+forget_asks(void)
+{
+    for (size_t i = 0; i < world.asks_count; i++)
+        message_free(&world.asks[i].message);
+    world.asks_count = 0;
+}
+
+static void
+wipe(fake_t *fake)
+{
+    for (size_t i = 0; i < fake->count; i++)
+        buffer_unref(&fake->parts[i].payload);
+    fake->count = 0;
+}
+
+static void
+end(void)
+{
+    forwarder_core_destroy(&world.core);
+    forget_said();
+    forget_asks();
+    for (int i = 0; i < FAKES; i++) {
+        wipe(&world.fakes[i]);
+        free(world.fakes[i].parts);
+    }
+    kv_close(&world.kv);
+    memset(&world, 0, sizeof world);
+}
+
+static status_t
+start(void)
+{
+    char why[256];
+    return forwarder_core_new(&world.settings, &EFFECTS, NULL, world.kv,
+                              world.now, &world.core, why, sizeof why);
+}
+
+//  The forwarder dies and starts again; its workers go on.
+static void
+restart(void)
+{
+    forwarder_core_destroy(&world.core);
+    forget_said();
+    forget_asks();
+    world.connected = 0;
+    for (int i = 0; i < FAKES; i++) {
+        world.fakes[i].session = 0;
+        world.fakes[i].pushes = 0;
+    }
+    kv_memory_crash(world.kv, 1);
+    CHECK(start() == STATUS_OK);
+}
+
+static said_t *
+answer_to(uint64_t request)
+{
+    for (size_t i = world.said_count; i-- > 0;)
+        if (world.said[i].message->request == request)
+            return &world.said[i];
+    return NULL;
+}
+
+//  The last word of a kind to a peer, or NULL.
+static message_t *
+last_said(int peer, int kind)
+{
+    for (size_t i = world.said_count; i-- > 0;)
+        if (world.said[i].peer.bytes[0] == peer &&
+            (int)world.said[i].message->body_case == kind)
+            return world.said[i].message;
+    return NULL;
+}
+
+#define SAID_TO(peer, KIND) last_said(peer, RILL__V1__MESSAGE__BODY_##KIND)
+
+static void
+say(int from, message_t *message, buffer_t *payload)
+{
+    peer_t peer = peer_of(from);
+    forwarder_core_on_front(world.core, &peer, message, payload, world.now);
+}
+
+#define SAY(from, KIND, field, body)                                           \
+    do {                                                                       \
+        message_t said_ = MESSAGE(KIND, field, body, ++world.request, 0);      \
+        say(from, &said_, NULL);                                               \
+    } while (0)
+
+//  What the last question was refused with, or STATUS_OK.
+static status_t
+refusal(void)
+{
+    said_t *said = answer_to(world.request);
+    if (!said || said->message->body_case != RILL__V1__MESSAGE__BODY_REFUSED)
+        return STATUS_OK;
+    return (status_t)said->message->refused->status;
+}
+
+/*---------------------------------------------------------------- workers */
+
+static void
+hello(int number)
+{
+    fake_t *fake = &world.fakes[number];
+    char push_at[32], ask_at[32];
+    snprintf(push_at, sizeof push_at, "tcp://w%d:1", number);
+    snprintf(ask_at, sizeof ask_at, "tcp://w%d:2", number);
+    Rill__V1__Space space = RILL__V1__SPACE__INIT;
+    space.full = fake->full;
+    Rill__V1__Hello body = RILL__V1__HELLO__INIT;
+    body.store = fake->store;
+    body.name = fake->name;
+    body.boot = ++fake->boot;
+    body.term = fake->term;
+    body.push_at = push_at;
+    body.ask_at = ask_at;
+    body.space = &space;
+    SAY(number, HELLO, hello, &body);
+}
+
+//  Say what of `stream` the worker has, each part in a run of its own.
+static void
+inventory_of(fake_t *fake, uint64_t stream)
+{
+    uint64_t settled = 0;
+    for (size_t i = 0; i < fake->count; i++)
+        if (fake->parts[i].header.key.stream == stream &&
+            fake->parts[i].header.settled > settled)
+            settled = fake->parts[i].header.settled;
+    for (size_t i = 0; i < fake->count; i++) {
+        const chunk_header_t *header = &fake->parts[i].header;
+        uint64_t index = header->base_index +
+                         header->key.block * header->code.k +
+                         (chunk_is_parity(header) ? 0 : header->key.slot);
+        if (header->key.stream != stream || index < settled)
+            continue;
+        uint8_t slot = (uint8_t)header->key.slot;
+        Rill__V1__Run run = RILL__V1__RUN__INIT;
+        Rill__V1__Run *runs = &run;
+        run.first = header->key.block;
+        run.slots = (ProtobufCBinaryData){ .len = 1, .data = &slot };
+        Rill__V1__Held held = RILL__V1__HELD__INIT;
+        Rill__V1__Held *helds = &held;
+        held.stream = stream;
+        held.epoch = header->key.epoch;
+        held.settled = settled;
+        held.n_runs = 1;
+        held.runs = &runs;
+        Rill__V1__Inventory body = RILL__V1__INVENTORY__INIT;
+        body.session = fake->session;
+        body.n_held = 1;
+        body.held = &helds;
+        SAY((int)(fake - world.fakes), INVENTORY, inventory, &body);
+    }
+}
+
+//  What was in its socket or memory when the worker died is gone.
+static void
+forget_lost(fake_t *fake)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < fake->count; i++)
+        if (fake->parts[i].lost)
+            buffer_unref(&fake->parts[i].payload);
+        else
+            fake->parts[kept++] = fake->parts[i];
+    fake->count = kept;
+}
+
+static void
+join(int number)
+{
+    fake_t *fake = &world.fakes[number];
+    forget_lost(fake);
+    hello(number);
+    said_t *said = answer_to(world.request);
+    CHECK(said && said->message->body_case == RILL__V1__MESSAGE__BODY_WELCOME);
+    const Rill__V1__Welcome *welcome = said->message->welcome;
+    fake->term = welcome->term;
+    CHECK(fake->session == welcome->session);
+    for (size_t i = 0; i < fake->count; i++)
+        fake->parts[i].receipted = true;
+    uint64_t *streams = calloc(welcome->n_streams + 1, sizeof *streams);
+    size_t count = welcome->n_streams;
+    memcpy(streams, welcome->streams, count * sizeof *streams);
+    for (size_t i = 0; i < count; i++)
+        inventory_of(fake, streams[i]);
+    free(streams);
+    Rill__V1__Inventory body = RILL__V1__INVENTORY__INIT;
+    body.session = fake->session;
+    body.done = true;
+    SAY(number, INVENTORY, inventory, &body);
+}
+
+static void
+join_all(int count)
+{
+    for (int i = 0; i < count; i++)
+        join(i);
+}
+
+static void
+begin_with(int workers)
+{
+    end();  //  What a failed case left
+    world.kv = kv_memory_new();
+    world.now = 1000;
+    world.settings = (forwarder_settings_t){ .name = "f",
+                                             .receipts_at = "tcp://f:3",
+                                             .patience = 1,
+                                             .chunk_bytes = CHUNK };
+    for (int i = 0; i < FAKES; i++) {
+        fake_t *fake = &world.fakes[i];
+        snprintf(fake->name, sizeof fake->name, "w%d", i);
+        fake->store = 0x100u + (uint64_t)i;
+        fake->parts = calloc(PARTS, sizeof *fake->parts);
+    }
+    CHECK(start() == STATUS_OK);
+    join_all(workers);
+    CHECK(forwarder_core_workers(world.core) == (size_t)workers);
+}
+
+//  The receipt of one part, in the session it was pushed in.
+static void
+receipt(fake_t *fake, part_t *part)
+{
+    Rill__V1__ChunkKey key = message_from_key(part->header.key);
+    Rill__V1__ChunkKey *keys = &key;
+    Rill__V1__Receipt body = RILL__V1__RECEIPT__INIT;
+    body.term = fake->term;
+    body.session = fake->session;
+    body.store = fake->store;
+    body.n_stored = 1;
+    body.stored = &keys;
+    message_t message = MESSAGE(RECEIPT, receipt, &body, 0, 0);
+    part->receipted = true;
+    forwarder_core_on_receipt(world.core, &message, world.now);
+}
+
+//  All receipts of a worker that speaks. How many there were.
+static size_t
+give_receipts(int number)
+{
+    fake_t *fake = &world.fakes[number];
+    size_t given = 0;
+    for (size_t i = 0; i < fake->count && fake->session && !fake->mute; i++)
+        if (!fake->parts[i].receipted && !fake->parts[i].lost) {
+            receipt(fake, &fake->parts[i]);
+            given++;
+        }
+    return given;
+}
+
+static void
+answer_fetch(fake_t *fake, uint64_t session, const message_t *question)
+{
+    chunk_key_t key = message_to_key(question->fetch->key);
+    part_t *part = part_of(fake, &key);
+    if (!part || part->lost) {
+        Rill__V1__Refused refused = message_refusal(STATUS_MISS, NULL, 0);
+        message_t answer = MESSAGE(REFUSED, refused, &refused,
+                                   question->request, 0);
+        forwarder_core_on_worker(world.core, session, &answer, NULL, world.now);
+        return;
+    }
+    chunk_on_wire_t wire;
+    message_from_chunk(&part->header, &wire);
+    Rill__V1__Fetched fetched = RILL__V1__FETCHED__INIT;
+    fetched.chunk = &wire.header;
+    message_t answer = MESSAGE(FETCHED, fetched, &fetched, question->request,
+                               0);
+    buffer_t *payload = buffer_new(part->header.length);
+    memcpy(buffer_fill(payload), buffer_bytes(part->payload),
+           part->header.length);
+    if (part->flipped && part->header.length)
+        buffer_fill(payload)[part->header.length / 2] ^= 4;
+    forwarder_core_on_worker(world.core, session, &answer, payload, world.now);
+    buffer_unref(&payload);
+}
+
+static void
+answer_locate(fake_t *fake, uint64_t session, const message_t *question)
+{
+    const Rill__V1__Locate *locate = question->locate;
+    Rill__V1__Located located = RILL__V1__LOCATED__INIT;
+    for (size_t i = 0; i < fake->count; i++) {
+        const chunk_header_t *header = &fake->parts[i].header;
+        if (header->key.stream != locate->stream ||
+            header->key.epoch != locate->epoch || chunk_is_parity(header) ||
+            header->offset > locate->offset)
+            continue;
+        if (located.found && (header->key.block < located.block ||
+                              (header->key.block == located.block &&
+                               header->key.slot < located.slot)))
+            continue;
+        located.found = true;
+        located.block = header->key.block;
+        located.slot = header->key.slot;
+        located.offset = header->offset;
+        located.length = header->length;
+    }
+    message_t answer = MESSAGE(LOCATED, located, &located, question->request,
+                               0);
+    forwarder_core_on_worker(world.core, session, &answer, NULL, world.now);
+}
+
+static void
+answer_scan(fake_t *fake, uint64_t session, const message_t *question)
+{
+    const Rill__V1__Scan *scan = question->scan;
+    static Rill__V1__ScannedChunk chunks[500], *list[500];
+    Rill__V1__Scanned scanned = RILL__V1__SCANNED__INIT;
+    scanned.chunks = list;
+    for (size_t i = 0; i < fake->count && scanned.n_chunks < 500; i++) {
+        const chunk_header_t *header = &fake->parts[i].header;
+        if (header->key.stream != scan->stream ||
+            header->key.epoch != scan->epoch ||
+            header->key.block < scan->block ||
+            header->key.block - scan->block >= scan->most)
+            continue;
+        Rill__V1__ScannedChunk *chunk = &chunks[scanned.n_chunks];
+        rill__v1__scanned_chunk__init(chunk);
+        chunk->block = header->key.block;
+        chunk->slot = header->key.slot;
+        chunk->offset = header->offset;
+        chunk->length = header->length;
+        chunk->payload_crc = header->payload_crc;
+        list[scanned.n_chunks++] = chunk;
+    }
+    message_t answer = MESSAGE(SCANNED, scanned, &scanned, question->request,
+                               0);
+    forwarder_core_on_worker(world.core, session, &answer, NULL, world.now);
+}
+
+static void
+answer_drop(uint64_t session, fake_t *fake, const message_t *question)
+{
+    for (size_t i = 0; i < fake->count; i++)
+        if (fake->parts[i].header.key.stream == question->drop->stream)
+            fake->parts[i].lost = true;
+    Rill__V1__Dropped dropped = RILL__V1__DROPPED__INIT;
+    dropped.stream = question->drop->stream;
+    message_t answer = MESSAGE(DROPPED, dropped, &dropped, question->request,
+                               0);
+    forwarder_core_on_worker(world.core, session, &answer, NULL, world.now);
+    forget_lost(fake);
+}
+
+//  Answer the oldest question that somebody answers. False: there is none.
+static bool
+answer_one(void)
+{
+    for (size_t i = 0; i < world.asks_count; i++) {
+        asked_t asked = world.asks[i];
+        fake_t *fake = fake_of(asked.session);
+        if (fake && fake->deaf)
+            continue;
+        memmove(&world.asks[i], &world.asks[i + 1],
+                (--world.asks_count - i) * sizeof asked);
+        if (fake) {
+            switch (asked.message->body_case) {
+            case RILL__V1__MESSAGE__BODY_FETCH:
+                answer_fetch(fake, asked.session, asked.message);
+                break;
+            case RILL__V1__MESSAGE__BODY_LOCATE:
+                answer_locate(fake, asked.session, asked.message);
+                break;
+            case RILL__V1__MESSAGE__BODY_SCAN:
+                answer_scan(fake, asked.session, asked.message);
+                break;
+            default:
+                answer_drop(asked.session, fake, asked.message);
+                break;
+            }
+        }
+        message_free(&asked.message);
+        return true;
+    }
+    return false;
+}
+
+static void
+sweep(void)
+{
+    while (forwarder_core_due(world.core) <= world.now) {
+        millis_t due = forwarder_core_due(world.core);
+        forwarder_core_sweep(world.core, world.now);
+        if (forwarder_core_due(world.core) == due)
+            break;
+    }
+}
+
+//  Let everything happen that can without time passing.
+static void
+pump(void)
+{
+    size_t moved;
+    do {
+        moved = 0;
+        for (int i = 0; i < FAKES; i++)
+            moved += give_receipts(i);
+        while (answer_one())
+            moved++;
+        sweep();
+    } while (moved);
+}
+
+static void
+keep_worker(int number)
+{
+    fake_t *fake = &world.fakes[number];
+    if (!fake->session || fake->silent)
+        return;
+    Rill__V1__Space space = RILL__V1__SPACE__INIT;
+    space.full = fake->full;
+    space.bytes = fake->count;
+    Rill__V1__WorkerKeep body = RILL__V1__WORKER_KEEP__INIT;
+    body.session = fake->session;
+    body.space = &space;
+    SAY(number, WORKER_KEEP, worker_keep, &body);
+}
+
+//  Time goes on in small steps; who lives says so.
+static void
+pass(millis_t span)
+{
+    for (millis_t until = world.now + span; world.now < until;) {
+        world.now += 50;
+        if (world.now % 500 == 0)
+            for (int i = 0; i < FAKES; i++)
+                keep_worker(i);
+        sweep();
+    }
+}
+
+//  The same, and everything that can happen does.
+static void
+live(millis_t span)
+{
+    for (millis_t until = world.now + span; world.now < until;) {
+        pass(50);
+        pump();
+    }
+}
+
+//  A worker dies: its connection breaks, and what had no receipt is lost.
+static void
+kill_worker(int number)
+{
+    fake_t *fake = &world.fakes[number];
+    for (size_t i = 0; i < fake->count; i++)
+        if (!fake->parts[i].receipted)
+            fake->parts[i].lost = true;
+    if (fake->session)
+        forwarder_core_on_disconnect(world.core, fake->session, world.now);
+    CHECK(!fake->session);
+}
+
+/*---------------------------------------------------------------- sources */
+
+typedef struct {
+    const char *name;
+    uint64_t token;
+    bool live;
+    bool strict;
+    int64_t size;  //  Below 0: not known
+    uint32_t k, m;
+    uint32_t buffer_ms;
+} plan_t;
+
+typedef struct {
+    plan_t plan;
+    int peer;
+    uint64_t stream;
+    uint64_t session;
+    uint64_t begin;
+    uint64_t next;
+    uint64_t credit;
+} source_t;
+
+//  Opens; STATUS_OK or why not.
+static status_t
+open_source(source_t *source, int peer, plan_t plan)
+{
+    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
+    code.k = plan.k;
+    code.m = plan.m;
+    Rill__V1__Open body = RILL__V1__OPEN__INIT;
+    body.name = message_lend(plan.name);
+    body.kind = plan.live ? RILL__V1__KIND__KIND_LIVE
+                          : RILL__V1__KIND__KIND_RECORDED;
+    body.token = plan.token;
+    body.strict = plan.strict;
+    body.buffer_ms = plan.buffer_ms;
+    if (plan.k || plan.m)
+        body.protection = &code;
+    if (plan.size >= 0) {
+        body.known_case = RILL__V1__OPEN__KNOWN_SIZE;
+        body.size = (uint64_t)plan.size;
+    }
+    SAY(peer, OPEN, open, &body);
+    said_t *said = answer_to(world.request);
+    CHECK(said);
+    if (said->message->body_case == RILL__V1__MESSAGE__BODY_REFUSED)
+        return (status_t)said->message->refused->status;
+    const Rill__V1__Opened *opened = said->message->opened;
+    *source = (source_t){ .plan = plan,
+                          .peer = peer,
+                          .stream = opened->stream,
+                          .session = opened->session,
+                          .begin = opened->begin,
+                          .next = opened->offset,
+                          .credit = opened->credit };
+    return STATUS_OK;
+}
+
+static const plan_t FILE_PLAN = { .name = "film", .token = 7, .size = -1 };
+static const plan_t LIVE_PLAN = {
+    .name = "cam", .token = 7, .size = -1, .live = true
+};
+
+static plan_t
+file_of(int64_t size)
+{
+    plan_t plan = FILE_PLAN;
+    plan.size = size;
+    return plan;
+}
+
+static source_t
+opened(plan_t plan)
+{
+    source_t source;
+    CHECK(open_source(&source, SOURCE, plan) == STATUS_OK);
+    return source;
+}
+
+static status_t
+give_at(const source_t *source, uint64_t offset, size_t size)
+{
+    buffer_t *bytes = buffer_new(size);
+    for (size_t i = 0; i < size; i++)
+        buffer_fill(bytes)[i] = byte_at(offset + i);
+    Rill__V1__Piece body = RILL__V1__PIECE__INIT;
+    body.session = source->session;
+    body.offset = offset;
+    message_t message = MESSAGE(PIECE, piece, &body, ++world.request, 0);
+    say(source->peer, &message, bytes);
+    buffer_unref(&bytes);
+    return refusal();
+}
+
+static void
+give(source_t *source, size_t size)
+{
+    while (size) {
+        size_t some = size < 700 ? size : 700;
+        CHECK(give_at(source, source->next, some) == STATUS_OK);
+        source->next += some;
+        size -= some;
+    }
+}
+
+static status_t
+finish(source_t *source)
+{
+    Rill__V1__Finish body = RILL__V1__FINISH__INIT;
+    body.session = source->session;
+    body.offset = source->next;
+    SAY(source->peer, FINISH, finish, &body);
+    return refusal();
+}
+
+static void
+keep_source(source_t *source)
+{
+    Rill__V1__SourceKeep body = RILL__V1__SOURCE_KEEP__INIT;
+    body.session = source->session;
+    SAY(source->peer, SOURCE_KEEP, source_keep, &body);
+}
+
+static void
+leave(source_t *source)
+{
+    Rill__V1__SourceLeave body = RILL__V1__SOURCE_LEAVE__INIT;
+    body.session = source->session;
+    SAY(source->peer, SOURCE_LEAVE, source_leave, &body);
+}
+
+//  How far it is, asked anew.
+static const Rill__V1__Progress *
+progress(source_t *source)
+{
+    keep_source(source);
+    message_t *message = SAID_TO(source->peer, PROGRESS);
+    CHECK(message && message->progress->session == source->session);
+    return message->progress;
+}
+
+//  A whole file goes in and is sealed.
+static source_t
+put(plan_t plan, size_t size)
+{
+    source_t source = opened(plan);
+    give(&source, size);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    CHECK(progress(&source)->settled == source.next);
+    return source;
+}
+
+/*---------------------------------------------------------------- readers */
+
+static uint64_t
+send_ask(uint64_t stream, uint64_t offset, bool wait)
+{
+    Rill__V1__Ask body = RILL__V1__ASK__INIT;
+    body.stream = stream;
+    body.at_case = RILL__V1__ASK__AT_OFFSET;
+    body.offset = offset;
+    body.wait = wait;
+    SAY(READER, ASK, ask, &body);
+    return world.request;
+}
+
+//  The answer covers the offset with the right bytes.
+static const Rill__V1__Answer *
+right_answer(uint64_t request, uint64_t offset)
+{
+    said_t *said = answer_to(request);
+    CHECK(said && said->message->body_case == RILL__V1__MESSAGE__BODY_ANSWER);
+    const Rill__V1__Answer *answer = said->message->answer;
+    CHECK(answer->chunk->offset <= offset);
+    CHECK(answer->chunk->offset + answer->chunk->length > offset);
+    CHECK(buffer_size(said->payload) == answer->chunk->length);
+    for (size_t i = 0; i < answer->chunk->length; i++)
+        CHECK(buffer_bytes(said->payload)[i] ==
+              byte_at(answer->chunk->offset + i));
+    return answer;
+}
+
+//  Ask, let everything happen, and have the answer.
+static const Rill__V1__Answer *
+read_at(uint64_t stream, uint64_t offset)
+{
+    uint64_t request = send_ask(stream, offset, false);
+    pump();
+    return right_answer(request, offset);
+}
+
+//  Everything from `from` to `to`, chunk by chunk.
+static void
+read_all(uint64_t stream, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        const Rill__V1__Answer *answer = read_at(stream, from);
+        from = answer->chunk->offset + answer->chunk->length;
+        forget_said();
+    }
+}
+
+static const Rill__V1__Described *
+describe(const char *name)
+{
+    Rill__V1__Describe body = RILL__V1__DESCRIBE__INIT;
+    body.which_case = RILL__V1__DESCRIBE__WHICH_NAME;
+    body.name = message_lend(name);
+    SAY(READER, DESCRIBE, describe, &body);
+    said_t *said = answer_to(world.request);
+    CHECK(said);
+    return said->message->body_case == RILL__V1__MESSAGE__BODY_DESCRIBED
+               ? said->message->described
+               : NULL;
+}
+
+static const Rill__V1__Report *
+report(void)
+{
+    Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;
+    SAY(READER, STATUS_ASK, status_ask, &body);
+    said_t *said = answer_to(world.request);
+    CHECK(said && said->message->body_case == RILL__V1__MESSAGE__BODY_REPORT);
+    return said->message->report;
+}
+
+static uint64_t
+counter(const char *name)
+{
+    const Rill__V1__Report *told = report();
+    for (size_t i = 0; i < told->n_counters; i++)
+        if (strcmp(told->counters[i]->name, name) == 0)
+            return told->counters[i]->value;
+    CHECK(!"a counter of that name");
+    return 0;
+}
+
+static status_t
+fault(void)
+{
+    const char *text;
+    return forwarder_core_fault(world.core, &text);
+}
+
+/*----------------------------------------------------- acknowledged is safe */
+
+//  Receipts of the first block's slots, at most `most` of them.
+static unsigned
+receipt_some(unsigned most)
+{
+    unsigned given = 0;
+    for (int i = 0; i < FAKES; i++)
+        for (size_t p = 0; p < world.fakes[i].count && given < most; p++) {
+            part_t *part = &world.fakes[i].parts[p];
+            if (part->receipted || part->header.key.block > 0)
+                continue;
+            receipt(&world.fakes[i], part);
+            given++;
+        }
+    return given;
+}
+
+static void
+stored_needs_the_quorum(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 4 * CHUNK);
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(receipt_some(1) == 1);
+        CHECK(progress(&source)->stored == 0);
+    }
+    CHECK(receipt_some(1) == 1);
+    CHECK(progress(&source)->stored == 4 * CHUNK);
+    CHECK(progress(&source)->settled == 0);
+    CHECK(receipt_some(1) == 1);
+    CHECK(progress(&source)->settled == 4 * CHUNK);
+    end();
+}
+
+static void
+stored_goes_in_order(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    for (int i = 0; i < 6; i++)
+        for (size_t p = 0; p < world.fakes[i].count; p++)
+            if (world.fakes[i].parts[p].header.key.block == 1)
+                receipt(&world.fakes[i], &world.fakes[i].parts[p]);
+    CHECK(progress(&source)->stored == 0);
+    CHECK(receipt_some(5) == 5);
+    CHECK(progress(&source)->stored == 8 * CHUNK);
+    CHECK(progress(&source)->settled == 0);
+    end();
+}
+
+static void
+stored_needs_the_catalogue(void)
+{
+    //  The batch with the extent fails: nothing is said, and it is over.
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 4 * CHUNK);
+    forget_said();
+    kv_memory_fail_after(world.kv, 1, STATUS_IO);
+    while (receipt_some(1))
+        continue;
+    CHECK(kv_memory_failed(world.kv) || fault() == STATUS_IO);
+    CHECK(fault() == STATUS_IO);
+    for (size_t i = 0; i < world.said_count; i++)
+        if (world.said[i].message->body_case ==
+            RILL__V1__MESSAGE__BODY_PROGRESS)
+            CHECK(world.said[i].message->progress->stored == 0);
+    end();
+}
+
+static void
+every_failed_write_is_safe(void)
+{
+    //  Whichever catalogue write fails, what was said stored is there after a
+    //  restart.
+    for (uint64_t nth = 1;; nth++) {
+        begin_with(6);
+        kv_memory_fail_after(world.kv, nth, STATUS_IO);
+        source_t source;
+        uint64_t stored = 0;
+        if (open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK) {
+            give(&source, 9 * CHUNK);
+            (void)finish(&source);
+            pump();
+            message_t *said = SAID_TO(SOURCE, PROGRESS);
+            stored = said ? said->progress->stored : 0;
+        }
+        bool failed = kv_memory_failed(world.kv);
+        CHECK(failed == (fault() != STATUS_OK));
+        restart();
+        join_all(6);
+        live(3000);
+        const Rill__V1__Described *told = describe("film");
+        if (stored) {
+            CHECK(told && told->stored >= stored);
+            read_all(told->stream, 0, stored);
+        }
+        end();
+        if (!failed)
+            return;
+        CHECK(nth < 50);
+    }
+}
+
+/*------------------------------------------------------------------ the end */
+
+static void
+the_end_is_on_the_last_data_slot(void)
+{
+    static const size_t SIZES[] = { 0,         1,         187,       CHUNK - 1,
+                                    CHUNK,     CHUNK + 1, 2 * CHUNK, 3999,
+                                    4 * CHUNK, 4001,      9 * CHUNK, 24001 };
+    for (size_t s = 0; s < sizeof SIZES / sizeof SIZES[0]; s++)
+        for (int known = 0; known < 2; known++) {
+            begin_with(6);
+            plan_t plan = known ? file_of((int64_t)SIZES[s]) : FILE_PLAN;
+            source_t source = put(plan, SIZES[s]);
+            size_t ends = 0;
+            uint64_t last = 0;
+            for (int i = 0; i < 6; i++)
+                for (size_t p = 0; p < world.fakes[i].count; p++) {
+                    chunk_header_t *header = &world.fakes[i].parts[p].header;
+                    if (chunk_is_parity(header))
+                        continue;
+                    if (header->flags & CHUNK_END) {
+                        ends++;
+                        CHECK(header->key.slot + 1u == header->code.k);
+                        CHECK(header->offset + header->length == SIZES[s]);
+                        last = header->key.block;
+                    }
+                }
+            CHECK(ends == 1);
+            for (int i = 0; i < 6; i++)
+                for (size_t p = 0; p < world.fakes[i].count; p++)
+                    CHECK(world.fakes[i].parts[p].header.key.block <= last);
+            CHECK(describe("film")->size == SIZES[s]);
+            read_all(source.stream, 0, SIZES[s]);
+            end();
+        }
+}
+
+static void
+the_end_survives_every_width(void)
+{
+    //  Workers leave just before the Finish: the last blocks are dealt anew in
+    //  whatever code is left.
+    for (int left = 2; left < 6; left++)
+        for (size_t size = 0; size <= 4 * CHUNK; size += CHUNK / 2) {
+            begin_with(6);
+            source_t source = opened(FILE_PLAN);
+            give(&source, size);
+            for (int i = 5; i >= left; i--)
+                kill_worker(i);
+            CHECK(finish(&source) == STATUS_OK);
+            pump();
+            CHECK(progress(&source)->sealed);
+            CHECK(describe("film")->size == size);
+            read_all(source.stream, 0, size);
+            end();
+        }
+}
+
+static void
+an_end_waits_for_workers(void)
+{
+    //  No worker is left for the END block; one code after the other returns.
+    for (int back = 1; back < 5; back++)
+        for (size_t size = 0; size <= 4 * CHUNK; size += CHUNK) {
+            begin_with(6);
+            source_t source = opened(FILE_PLAN);
+            give(&source, size);
+            pump();
+            for (int i = 5; i >= 1; i--)
+                kill_worker(i);
+            CHECK(finish(&source) == STATUS_OK);
+            pump();
+            CHECK(!progress(&source)->sealed);
+            CHECK(progress(&source)->held == RILL__V1__STATUS__STATUS_HELD);
+            for (int i = 1; i <= back; i++)
+                join(i);
+            pump();
+            CHECK(progress(&source)->sealed);
+            CHECK(progress(&source)->held == 0);
+            for (int i = back + 1; i < 6; i++)
+                join(i);
+            read_all(source.stream, 0, size);
+            end();
+        }
+}
+
+/*--------------------------------------------------------------- departures */
+
+static void
+a_departure_deals_the_same_bytes_again(void)
+{
+    //  push() checks that no key comes twice and that bytes stay themselves.
+    for (int gone = 0; gone < 6; gone++) {
+        begin_with(6);
+        source_t source = opened(FILE_PLAN);
+        give(&source, 9 * CHUNK + 300);
+        receipt_some(5);
+        CHECK(progress(&source)->stored == 4 * CHUNK);
+        kill_worker(gone);
+        CHECK(counter("blocks_dealt_again") > 0);
+        CHECK(progress(&source)->stored == 4 * CHUNK);
+        give(&source, 3 * CHUNK);
+        CHECK(finish(&source) == STATUS_OK);
+        pump();
+        CHECK(progress(&source)->sealed);
+        CHECK(progress(&source)->protection->k == 3);
+        read_all(source.stream, 0, source.next);
+        end();
+    }
+}
+
+static void
+the_watermark_never_goes_back(void)
+{
+    begin_with(7);
+    source_t source = opened(FILE_PLAN);
+    uint64_t stored = 0, settled = 0;
+    for (int i = 0; i < 40; i++) {
+        give(&source, CHUNK + 17);
+        world.fakes[i % 7].mute = i % 3 == 0;
+        pump();
+        if (i % 9 == 4)
+            kill_worker(i % 7);
+        if (i % 9 == 8)
+            join((i - 4) % 7);
+        const Rill__V1__Progress *now = progress(&source);
+        CHECK(now->stored >= stored && now->settled >= settled);
+        CHECK(now->stored >= now->settled && now->received >= now->stored);
+        stored = now->stored;
+        settled = now->settled;
+        forget_said();
+    }
+    for (int i = 0; i < 7; i++)
+        world.fakes[i].mute = false;
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    read_all(source.stream, 0, source.next);
+    end();
+}
+
+static void
+stored_survives_any_store_at_any_moment(void)
+{
+    //  Receipts come one by one; after each a store goes for good, and what
+    //  was said stored by then can be read.
+    for (unsigned receipts = 0; receipts <= 18; receipts++) {
+        begin_with(6);
+        source_t source = opened(FILE_PLAN);
+        give(&source, 12 * CHUNK);
+        unsigned given = 0;
+        for (size_t p = 0; given < receipts; p++)
+            for (int i = 0; i < 6 && given < receipts; i++)
+                if (p < world.fakes[i].count) {
+                    receipt(&world.fakes[i], &world.fakes[i].parts[p]);
+                    given++;
+                }
+        uint64_t stored = progress(&source)->stored;
+        //  The forwarder dies with it: only disks are left.
+        for (int i = 0; i < 6; i++)
+            for (size_t p = 0; p < world.fakes[i].count; p++)
+                world.fakes[i].parts[p].lost =
+                    !world.fakes[i].parts[p].receipted;
+        restart();
+        for (int i = 0; i < 6; i++)
+            if (i != (int)receipts % 6)
+                join(i);
+        live(3000);
+        const Rill__V1__Described *told = describe("film");
+        CHECK(told && told->stored >= stored);
+        read_all(told->stream, 0, stored);
+        end();
+    }
+}
+
+static void
+two_departures_before_the_first_is_mended(void)
+{
+    begin_with(7);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 12 * CHUNK);
+    receipt_some(5);
+    CHECK(progress(&source)->stored == 4 * CHUNK);
+    kill_worker(0);
+    kill_worker(1);
+    CHECK(progress(&source)->stored == 4 * CHUNK);
+    pump();
+    CHECK(progress(&source)->settled == 12 * CHUNK);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    read_all(source.stream, 0, source.next);
+    end();
+}
+
+static void
+a_hanging_worker_is_left_behind(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    world.fakes[2].mute = true;
+    give(&source, 16 * CHUNK);
+    live(3000);
+    CHECK(!world.fakes[2].session);
+    CHECK(progress(&source)->settled == 16 * CHUNK);
+    end();
+}
+
+static void
+a_full_socket_waits_in_the_outbox(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    world.fakes[3].stuck = true;
+    give(&source, 8 * CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 8 * CHUNK);
+    CHECK(progress(&source)->settled == 0);
+    CHECK(world.fakes[3].pushes == 0);
+    CHECK(forwarder_core_due(world.core) <= world.now + 5);
+    world.fakes[3].stuck = false;
+    live(100);
+    CHECK(progress(&source)->settled == 8 * CHUNK);
+    end();
+}
+
+static void
+a_full_worker_gets_nothing_more(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 2 * CHUNK);
+    fake_t *fake = &world.fakes[0];
+    size_t n = 0;
+    while (world.fakes[n].count == 0)
+        n++;
+    fake = &world.fakes[n];
+    Rill__V1__ChunkKey key = message_from_key(fake->parts[0].header.key);
+    Rill__V1__ChunkKey *keys = &key;
+    Rill__V1__Receipt body = RILL__V1__RECEIPT__INIT;
+    body.term = fake->term;
+    body.session = fake->session;
+    body.store = fake->store;
+    body.n_failed = 1;
+    body.failed = &keys;
+    body.status = RILL__V1__STATUS__STATUS_FULL;
+    message_t message = MESSAGE(RECEIPT, receipt, &body, 0, 0);
+    fake->parts[0].lost = fake->full = true;
+    size_t pushes = fake->pushes;
+    forwarder_core_on_receipt(world.core, &message, world.now);
+    CHECK(fake->session);  //  It serves on
+    give(&source, 10 * CHUNK);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(fake->pushes == pushes);
+    CHECK(progress(&source)->sealed);
+    read_all(source.stream, 0, source.next);
+    end();
+}
+
+/*------------------------------------------------------------------ sources */
+
+static void
+a_source_that_left_is_stored(void)
+{
+    //  The part of a block that a live source leaves is filled and stored.
+    begin_with(6);
+    source_t source = opened(LIVE_PLAN);
+    give(&source, 5 * 188);
+    leave(&source);
+    pump();
+    CHECK(describe("cam")->settled == 5 * 188);
+    CHECK(!describe("cam")->sealed && !describe("cam")->writing);
+    end();
+}
+
+int
+main(void)
+{
+    CASE(a_source_that_left_is_stored,
+         "invariant 4: what a source left is stored");
+    CASE(stored_needs_the_quorum,
+         "forwarder_core 1, invariant 6: no byte is stored before its quorum");
+    CASE(stored_goes_in_order,
+         "forwarder_core 1, invariant 3: blocks are acknowledged in order");
+    CASE(stored_needs_the_catalogue,
+         "forwarder_core 1: no byte is stored before its extent is recorded");
+    CASE(every_failed_write_is_safe,
+         "invariant 1: whichever catalogue write fails, stored bytes are read");
+    CASE(the_end_is_on_the_last_data_slot,
+         "invariant 4: files of every awkward size end on a last data slot");
+    CASE(the_end_survives_every_width,
+         "invariant 1: workers that leave before the Finish do not lose it");
+    CASE(an_end_waits_for_workers,
+         "invariant 19: an end that had no worker comes when they are back");
+    CASE(a_departure_deals_the_same_bytes_again,
+         "forwarder_core 2, invariants 2 and 7: a departure deals the same "
+         "bytes into a new epoch");
+    CASE(the_watermark_never_goes_back,
+         "invariant 3: the watermark grows through departures and joins");
+    CASE(stored_survives_any_store_at_any_moment,
+         "invariant 1: what was said stored survives any store and a restart");
+    CASE(two_departures_before_the_first_is_mended,
+         "forwarder_core 3: two departures are dealt again from memory");
+    CASE(a_hanging_worker_is_left_behind,
+         "invariant 19: a worker that gives no receipt leaves the queue");
+    CASE(a_full_socket_waits_in_the_outbox,
+         "forwarder_core 2: what a full socket does not take is pushed later");
+    CASE(a_full_worker_gets_nothing_more,
+         "invariant 19: a full worker is dealt around");
+    end();
+    return proof_end();
+}
