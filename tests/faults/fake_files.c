@@ -650,6 +650,12 @@ fake_files_crash(fake_files_t *self, uint64_t seed)
 {
     self->random = random_seeded(seed);
     stop_all(self);
+    //  What was in flight has ended; the next sync is for it too.
+    self->stamp++;
+    for (size_t i = 0; i < self->bodies_count; i++)
+        for (uint64_t page = 0; page <= self->bodies[i]->size / PAGE; page++)
+            if (self->bodies[i]->written[page] == UINT64_MAX)
+                self->bodies[i]->written[page] = self->stamp;
 }
 
 static void

@@ -262,6 +262,8 @@ default_settings(chunkstore_settings_t *settings)
     settings->segment_bytes -= settings->segment_bytes % SEGMENT_PAGE;
     if (settings->segment_bytes < SEGMENT_LEAST_BYTES)
         settings->segment_bytes = SEGMENT_LEAST_BYTES;
+    if (settings->group_bytes == 0)
+        settings->group_bytes = STORE_GROUP_BYTES;
     if (settings->queue_bytes == 0)
         settings->queue_bytes = STORE_QUEUE_BYTES;
 }

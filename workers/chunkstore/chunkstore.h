@@ -38,6 +38,8 @@ typedef struct {
     uint64_t space_bytes;    //  What it may take of the disk in all; 0: any
     uint64_t segment_bytes;  //  Size of a segment; 0: 256 MiB, less when
                              //  space_bytes is small
+    size_t group_bytes;      //  A direct write takes no more records from here
+                             //  on; 0: 1 MiB
     size_t queue_bytes;      //  Payload accepted and not yet durable; 0: 64 MiB
     kv_t *index;             //  NULL: a table on LevelDB in the directory.
                              //  Given: closed by the store, also when the open

@@ -141,7 +141,7 @@ take_staging(chunkstore_t *self)
     if (bytes)
         return bytes;
     //  A group is begun with up to a full one in it already.
-    size_t most = STORE_GROUP_BYTES +
+    size_t most = self->settings.group_bytes +
                   segment_page_up(record_bytes(LIMIT_PAYLOAD_BYTES));
     bytes = aligned_alloc(FILES_ALIGNMENT, most);
     INVARIANT(bytes);
@@ -221,10 +221,12 @@ stage(group_t *group, pending_t *pending)
 
 //  Whether the first of a list fits into the writer behind the group.
 static bool
-next_fits(const writer_t *writer, const group_t *group,
+next_fits(const chunkstore_t *self, const group_t *group,
           const pending_list_t *list)
 {
-    return list->first && group->end - group->start < STORE_GROUP_BYTES &&
+    const writer_t *writer = group->writer;
+    return list->first &&
+           group->end - group->start < self->settings.group_bytes &&
            segment_fits(writer->head.size, group->end, writer->count,
                         record_bytes(list->first->header.length));
 }
@@ -247,9 +249,9 @@ fill(chunkstore_t *self, group_t *group)
 {
     writer_t *writer = group->writer;
     chain_t *chain = writer->chain;
-    while (next_fits(writer, group, &self->unlogged))
+    while (next_fits(self, group, &self->unlogged))
         stage_next(self, group, &self->unlogged);
-    while (next_fits(writer, group, &chain->queue)) {
+    while (next_fits(self, group, &chain->queue)) {
         chain->queue_bytes -= record_bytes(chain->queue.first->header.length);
         stage_next(self, group, &chain->queue);
     }
@@ -362,7 +364,8 @@ move_chain(chunkstore_t *self, chain_t *chain)
         writer_t *open = chain->open;
         //  A part of a group waits for company while writes are in flight:
         //  they are what keeps the disk busy.
-        if (chain->queue_bytes < STORE_GROUP_BYTES && writes_in_flight(open))
+        if (chain->queue_bytes < self->settings.group_bytes &&
+            writes_in_flight(open))
             break;
         if (!stage_group(self, open))
             break;

@@ -55,10 +55,12 @@ has_any(chunkstore_t *self, uint64_t stream)
 status_t
 chunkstore_drop(chunkstore_t *self, uint64_t stream)
 {
-    if (store_dropped(self, stream) || !has_any(self, stream))
+    if (store_dropped(self, stream))
         return STATUS_OK;
     if (self->unusable != STATUS_OK)
         return self->unusable;
+    if (!has_any(self, stream))
+        return STATUS_OK;
     index_drop_t drop = {
         .stream = stream,
         .newest = self->identity.boot << 32 | self->ids,
@@ -127,7 +129,7 @@ give_back_all(chunkstore_t *self, segment_t *segment,
 {
     range_t range = { places[0].place, end_of(&places[0]) };
     for (size_t i = 1; i < count; i++) {
-        if (places[i].place <= segment_page_up(range.to)) {
+        if (places[i].place == range.to) {
             range.to = end_of(&places[i]);
             continue;
         }

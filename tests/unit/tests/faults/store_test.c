@@ -1,275 +1,607 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "checksum.h"
-#include "chunkstore.h"
-#include "fake_files.h"
-#include "folder.h"
 #include "invariant.h"
-#include "kv_memory.h"
 #include "proof.h"
+#include "random.h"
+#include "rig.h"
 
-enum { MOST = 4096 };
-
-//  A store with what it told.
-typedef struct {
-    fake_files_t *disk;
-    kv_t *kv;
-    chunkstore_t *store;
-    chunk_key_t durable[MOST];
-    size_t durable_count;
-    chunk_key_t failed[MOST];
-    status_t failed_status;
-    size_t failed_count;
-    struct {
-        uint64_t token;
-        status_t status;
-        chunk_header_t header;
-        buffer_t *payload;
-    } reads[MOST];
-    size_t reads_count;
-    uint64_t space_bytes;
-    char why[256];
-} rig_t;
-
-static void
-on_durable(void *with, const chunk_key_t *keys, size_t count)
-{
-    rig_t *rig = with;
-    for (size_t i = 0; i < count; i++)
-        rig->durable[rig->durable_count++ % MOST] = keys[i];
-}
-
-static void
-on_failed(void *with, const chunk_key_t *keys, size_t count, status_t status)
-{
-    rig_t *rig = with;
-    rig->failed_status = status;
-    for (size_t i = 0; i < count; i++)
-        rig->failed[rig->failed_count++ % MOST] = keys[i];
-}
-
-static void
-on_read(void *with, uint64_t token, status_t status,
-        const chunk_header_t *header, buffer_t *payload)
-{
-    rig_t *rig = with;
-    size_t at = rig->reads_count++ % MOST;
-    rig->reads[at].token = token;
-    rig->reads[at].status = status;
-    if (header)
-        rig->reads[at].header = *header;
-    rig->reads[at].payload = buffer_ref(payload);
-}
-
-static const chunkstore_events_t EVENTS = { on_durable, on_failed, on_read };
-
-static status_t
-open_store(rig_t *rig)
-{
-    chunkstore_settings_t settings = {
-        .path = "/disk",
-        .segment_bytes = 1024 * 1024,
-        .space_bytes = rig->space_bytes,
-        .index = kv_memory_handle(rig->kv),
-    };
-    return chunkstore_open(&settings, fake_files_table(rig->disk), &EVENTS, rig,
-                           &rig->store, rig->why, sizeof(rig->why));
-}
-
+//  A rig with an open store.
 static rig_t *
-new_rig(uint64_t seed)
+opened(uint64_t seed)
 {
-    rig_t *rig = calloc(1, sizeof(*rig));
-    INVARIANT(rig);
-    rig->disk = fake_files_new(seed, 64 * 1024 * 1024);
-    rig->kv = kv_memory_new();
-    CHECK(open_store(rig) == STATUS_OK);
+    rig_t *rig = rig_new(seed);
+    CHECK(rig_open(rig) == STATUS_OK);
     return rig;
 }
 
+static chunk_key_t
+key_of(uint64_t stream, uint64_t block)
+{
+    return (chunk_key_t){ stream, 1, block, (uint32_t)(block % 6) };
+}
+
+//  Store `count` chunks of a stream, making room as needed.
 static void
-end_rig(rig_t *rig)
+fill(rig_t *rig, uint64_t stream, uint64_t count, uint32_t length)
 {
-    chunkstore_close(&rig->store);
-    for (size_t i = 0; i < rig->reads_count && i < MOST; i++)
-        buffer_unref(&rig->reads[i].payload);
-    fake_files_destroy(&rig->disk);
-    kv_close(&rig->kv);
-    free(rig);
-}
-
-//  The chunk of a key is a function of the key.
-static chunk_header_t
-header_of(chunk_key_t key, uint32_t length)
-{
-    chunk_header_t header = {
-        .key = key,
-        .code = { 4, 2 },
-        .offset = key.block * 4 * 1000 + key.slot * 1000,
-        .length = length,
-        .created_us = (micros_t)(key.block * 4 + key.slot),
-        .width = 6,
-        .kind = KIND_RECORDED,
-        .name = "cam",
-    };
-    return header;
-}
-
-static buffer_t *
-payload_of(chunk_key_t key, uint32_t length)
-{
-    buffer_t *payload = buffer_new(length);
-    uint8_t *bytes = buffer_fill(payload);
-    for (uint32_t i = 0; i < length; i++)
-        bytes[i] = (uint8_t)(key.stream * 31 + key.block * 7 + key.slot + i);
-    return payload;
-}
-
-static status_t
-append(rig_t *rig, chunk_key_t key, uint32_t length)
-{
-    chunk_header_t header = header_of(key, length);
-    buffer_t *payload = payload_of(key, length);
-    header.payload_crc = checksum_crc32c(buffer_bytes(payload), length);
-    status_t status = chunkstore_append(rig->store, &header, payload, 0);
-    buffer_unref(&payload);
-    return status;
-}
-
-static void
-turn_until(rig_t *rig, const size_t *count, size_t least)
-{
-    for (int i = 0; i < 100000 && *count < least; i++)
-        chunkstore_turn(rig->store, 0);
-    CHECK(*count >= least);
-}
-
-static void
-turns(rig_t *rig, int count)
-{
-    for (int i = 0; i < count; i++)
-        chunkstore_turn(rig->store, 0);
-}
-
-static status_t
-read_back(rig_t *rig, chunk_key_t key, uint32_t length)
-{
-    size_t before = rig->reads_count;
-    CHECK(chunkstore_read(rig->store, key, false, 7) == STATUS_OK);
-    turn_until(rig, &rig->reads_count, before + 1);
-    size_t at = before % MOST;
-    CHECK(rig->reads[at].token == 7);
-    if (rig->reads[at].status == STATUS_OK) {
-        buffer_t *wanted = payload_of(key, length);
-        CHECK(buffer_size(rig->reads[at].payload) == length);
-        CHECK(memcmp(buffer_bytes(rig->reads[at].payload), buffer_bytes(wanted),
-                     length) == 0);
-        CHECK(chunk_key_compare(&rig->reads[at].header.key, &key) == 0);
-        buffer_unref(&wanted);
+    for (uint64_t block = 0; block < count; block++) {
+        status_t status;
+        while ((status = rig_append(rig, key_of(stream, block), length)) ==
+               STATUS_BUSY)
+            rig_turns(rig, 1);
+        CHECK(status == STATUS_OK);
     }
-    return rig->reads[at].status;
+    CHECK(rig_settle(rig));
 }
+
+//  ---------------------------------------------------------------------------
+//  Storing and reading
 
 static void
 what_is_told_durable_is_read_back(void)
 {
     for (uint64_t seed = 0; seed < 20; seed++) {
-        rig_t *rig = new_rig(seed);
-        for (uint64_t block = 0; block < 30; block++)
-            CHECK(append(rig, (chunk_key_t){ 1, 1, block, block % 6 },
-                         (uint32_t)(block * 3001)) == STATUS_OK);
-        turn_until(rig, &rig->durable_count, 30);
-        CHECK(rig->durable_count == 30 && rig->failed_count == 0);
-        for (uint64_t block = 0; block < 30; block++)
-            CHECK(read_back(rig, (chunk_key_t){ 1, 1, block, block % 6 },
-                            (uint32_t)(block * 3001)) == STATUS_OK);
-        CHECK(read_back(rig, (chunk_key_t){ 1, 1, 99, 0 }, 0) == STATUS_MISS);
-        CHECK(chunkstore_space(rig->store).chunks == 30);
-        end_rig(rig);
+        rig_t *rig = opened(seed);
+        for (uint64_t block = 0; block < 12; block++)
+            CHECK(rig_append(rig, key_of(1, block), (uint32_t)block * 3001) ==
+                  STATUS_OK);
+        CHECK(rig_settle(rig));
+        CHECK(rig->durable_count == 12 && rig->failed_count == 0);
+        CHECK(!rig_check(rig));
+        CHECK(rig_read(rig, key_of(1, 99)) == STATUS_MISS);
+        CHECK(chunkstore_space(rig->store).chunks == 12);
+        rig_destroy(&rig);
     }
 }
 
 static void
-a_closed_store_opens_with_everything(void)
+a_header_alone_can_be_read(void)
 {
-    rig_t *rig = new_rig(3);
-    for (uint64_t block = 0; block < 200; block++)
-        CHECK(append(rig, (chunk_key_t){ 1, 1, block, 0 }, 9000) == STATUS_OK);
-    chunkstore_close(&rig->store);
-    CHECK(rig->durable_count == 200);
-    CHECK(open_store(rig) == STATUS_OK);
-    for (uint64_t block = 0; block < 200; block++)
-        CHECK(read_back(rig, (chunk_key_t){ 1, 1, block, 0 }, 9000) ==
-              STATUS_OK);
+    rig_t *rig = opened(1);
+    fill(rig, 1, 3, 5000);
+    CHECK(chunkstore_read(rig->store, key_of(1, 2), true, 9) == STATUS_OK);
+    while (rig->reads_count == 0)
+        rig_turns(rig, 1);
+    CHECK(rig->reads[0].token == 9 && rig->reads[0].status == STATUS_OK);
+    CHECK(rig->reads[0].header.length == 5000 && !rig->reads[0].payload);
+    rig_destroy(&rig);
+}
+
+static void
+records_of_a_turn_are_told_together(void)
+{
+    rig_t *rig = opened(2);
+    for (uint64_t block = 0; block < 60; block++)
+        CHECK(rig_append(rig, key_of(1, block), 100) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    CHECK(rig->durable_count == 60 && rig->durable_calls < 20);
+    rig_destroy(&rig);
+}
+
+static void
+a_key_is_stored_once(void)
+{
+    rig_t *rig = opened(3);
+    CHECK(rig_append(rig, key_of(1, 0), 700) == STATUS_OK);
+    CHECK(rig_append(rig, key_of(1, 0), 700) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    CHECK(rig->durable_count == 1);
+    CHECK(rig_append(rig, key_of(1, 0), 700) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    CHECK(rig->durable_count == 2);  //  Told again
+    CHECK(chunkstore_space(rig->store).chunks == 1);
+    CHECK(chunkstore_space(rig->store).bytes == 700);
+    //  Another payload under the same key, waiting or held, is refused.
+    chunk_header_t header = rig_header(key_of(1, 0), 700);
+    buffer_t *payload = rig_payload(key_of(1, 0), 700);
+    header.payload_crc++;
+    CHECK(chunkstore_append(rig->store, &header, payload, 0) == STATUS_CORRUPT);
+    buffer_unref(&payload);
+    rig_destroy(&rig);
+}
+
+static void
+a_wrong_payload_fails_alone(void)
+{
+    rig_t *rig = opened(4);
+    for (uint64_t block = 0; block < 5; block++)
+        CHECK(rig_append(rig, key_of(1, block), 900) == STATUS_OK);
+    chunk_key_t key = key_of(1, 77);
+    chunk_header_t header = rig_header(key, 901);
+    buffer_t *payload = rig_payload(key_of(2, 1), 901);
+    CHECK(rig_offer(rig, &header, payload) == STATUS_OK);
+    CHECK(rig_append(rig, key_of(1, 5), 900) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    CHECK(rig->failed_count == 1 && rig->failed_status == STATUS_CORRUPT);
+    CHECK(rig->durable_count == 6);
+    CHECK(rig_read(rig, key) == STATUS_MISS);
+    buffer_unref(&payload);
+    rig_destroy(&rig);
+}
+
+static void
+what_cannot_be_is_refused(void)
+{
+    rig_t *rig = opened(5);
+    chunk_header_t header = rig_header(key_of(1, 0), 100);
+    buffer_t *payload = rig_payload(key_of(1, 0), 100);
+    header.length = 99;
+    CHECK(chunkstore_append(rig->store, &header, payload, 0) ==
+          STATUS_ARGUMENT);
+    header = rig_header(key_of(1, 0), 100);
+    header.name[0] = '/';
+    CHECK(chunkstore_append(rig->store, &header, payload, 0) == STATUS_NAME);
+    CHECK(rig_append(rig, key_of(1, 1), RIG_SEGMENT_BYTES) == STATUS_TOO_LARGE);
+    buffer_unref(&payload);
+    rig_destroy(&rig);
+}
+
+static void
+queues_are_bounded(void)
+{
+    rig_t *rig = opened(6);
+    status_t status = STATUS_OK;
+    uint64_t block = 0;
+    for (; status == STATUS_OK; block++)
+        status = rig_append(rig, key_of(1, block), 10000);
+    CHECK(status == STATUS_BUSY && block == 27);
+    CHECK(rig_settle(rig));
+    CHECK(rig_append(rig, key_of(1, block), 10000) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    int reads = 0;
+    while (chunkstore_read(rig->store, key_of(1, 0), false, 1) == STATUS_OK)
+        reads++;
+    CHECK(reads >= 64 && reads < 10000);
+    //  And each is answered, also by a close.
+    rig_close(rig);
+    CHECK(rig->reads_count == (size_t)reads);
+    rig_destroy(&rig);
+}
+
+//  ---------------------------------------------------------------------------
+//  Events that call back
+
+typedef struct {
+    chunkstore_t *store;
+    int durable, read;
+} echo_t;
+
+static void
+echo_durable(void *with, const chunk_key_t *keys, size_t count)
+{
+    echo_t *echo = with;
+    echo->durable += (int)count;
+    chunk_key_t next = keys[0];
+    next.block++;
+    chunk_header_t header = rig_header(next, 50);
+    buffer_t *payload = rig_payload(next, 50);
+    if (echo->durable < 20)
+        CHECK(chunkstore_append(echo->store, &header, payload, 0) == STATUS_OK);
+    CHECK(chunkstore_read(echo->store, keys[0], false, 1) == STATUS_OK);
+    buffer_unref(&payload);
+}
+
+static void
+echo_failed(void *with, const chunk_key_t *keys, size_t count, status_t status)
+{
+    (void)with, (void)keys, (void)count, (void)status;
+    CHECK(!"told failed");
+}
+
+static void
+echo_read(void *with, uint64_t token, status_t status,
+          const chunk_header_t *header, buffer_t *payload)
+{
+    echo_t *echo = with;
+    (void)token, (void)payload;
+    CHECK(status == STATUS_OK);
+    echo->read++;
+    if (header->key.block == 19)
+        CHECK(chunkstore_drop(echo->store, header->key.stream) == STATUS_OK);
+}
+
+static void
+events_may_call_the_store(void)
+{
+    static const chunkstore_events_t events = { echo_durable, echo_failed,
+                                                echo_read };
+    fake_files_t *disk = fake_files_new(1, 8 * 1024 * 1024);
+    echo_t echo = { 0 };
+    chunkstore_settings_t settings = { .path = "/disk",
+                                       .segment_bytes = 65536,
+                                       .index = kv_memory_new() };
+    char why[100];
+    CHECK(chunkstore_open(&settings, fake_files_table(disk), &events, &echo,
+                          &echo.store, why, sizeof(why)) == STATUS_OK);
+    chunk_header_t header = rig_header((chunk_key_t){ 1, 1, 0, 0 }, 50);
+    buffer_t *payload = rig_payload((chunk_key_t){ 1, 1, 0, 0 }, 50);
+    CHECK(chunkstore_append(echo.store, &header, payload, 0) == STATUS_OK);
+    buffer_unref(&payload);
+    for (int i = 0; i < 2000; i++)
+        chunkstore_turn(echo.store, 0);
+    CHECK(echo.durable == 20 && echo.read == 20);
+    CHECK(chunkstore_space(echo.store).chunks == 0);
+    chunkstore_close(&echo.store);
+    fake_files_destroy(&disk);
+}
+
+static void
+a_close_waits_for_what_is_in_flight(void)
+{
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        rig_t *rig = opened(seed);
+        fill(rig, 1, 20, 5000);
+        for (uint64_t block = 0; block < 20; block++) {
+            chunkstore_read(rig->store, key_of(1, block), false, block);
+            rig_append(rig, key_of(2, block), 5000);
+        }
+        rig_turns(rig, (int)seed);
+        rig_close(rig);
+        CHECK(rig->durable_count == 40 && rig->reads_count == 20);
+        rig_destroy(&rig);
+    }
+}
+
+//  ---------------------------------------------------------------------------
+//  Segments
+
+static size_t
+count_segments(rig_t *rig)
+{
+    size_t count = 0;
+    while (rig_segment(rig, count))
+        count++;
+    return count;
+}
+
+static void
+each_class_has_its_segment_and_the_next(void)
+{
+    rig_t *rig = opened(7);
+    fill(rig, 1, 40, 9000);  //  Class 1
+    fill(rig, 2, 1, 9000);   //  Class 0
+    CHECK(count_segments(rig) >= 4);
+    CHECK(!rig_check(rig));
+    rig_close(rig);
+    CHECK(rig_open(rig) == STATUS_OK);
+    CHECK(!rig_check(rig));
     CHECK(chunkstore_identity(rig->store).boot == 2);
-    end_rig(rig);
+    rig_destroy(&rig);
 }
 
 static void
-a_dropped_stream_is_gone_and_gives_its_space_back(void)
+a_segment_closes_by_age(void)
 {
-    rig_t *rig = new_rig(4);
-    for (uint64_t block = 0; block < 300; block++)
-        for (uint64_t stream = 1; stream <= 2; stream++)
-            CHECK(append(rig, (chunk_key_t){ stream, 1, block, 0 }, 9000) ==
-                  STATUS_OK);
-    turn_until(rig, &rig->durable_count, 600);
+    rig_t *rig = opened(8);
+    CHECK(chunkstore_due(rig->store) == MILLIS_NEVER);
+    fill(rig, 1, 1, 100);
+    rig_turns(rig, 10);
+    millis_t due = chunkstore_due(rig->store);
+    CHECK(due > 0 && due <= 60 * 60 * 1000);
+    uint64_t taken = fake_files_taken(rig->disk);
+    rig->now = due;
+    rig_turns(rig, 100);
+    CHECK(chunkstore_due(rig->store) == MILLIS_NEVER);
+    CHECK(fake_files_taken(rig->disk) < taken);  //  What it did not need
+    CHECK(!rig_check(rig));
+    rig_destroy(&rig);
+}
+
+static void
+nothing_is_appended_after_a_restart(void)
+{
+    rig_t *rig = opened(9);
+    fill(rig, 1, 3, 2000);
+    rig_crash(rig, 1);
+    CHECK(rig_open(rig) == STATUS_OK);
+    CHECK(count_segments(rig) == 1);
+    static uint8_t before[RIG_SEGMENT_BYTES];
+    uint64_t size;
+    const char *path = rig_segment(rig, 0);
+    char name[128];
+    snprintf(name, sizeof(name), "%s", path);
+    memcpy(before, fake_files_bytes(rig->disk, name, &size), sizeof(before));
+    fill(rig, 3, 3, 2000);
+    CHECK(count_segments(rig) == 2);
+    CHECK(memcmp(before, fake_files_bytes(rig->disk, name, &size),
+                 sizeof(before)) == 0);
+    CHECK(!rig_check(rig));
+    rig_destroy(&rig);
+}
+
+static void
+nothing_is_appended_after_a_failed_write(void)
+{
+    for (uint64_t nth = 1; nth < 4; nth++) {
+        rig_t *rig = opened(10);
+        fill(rig, 1, 3, 2000);
+        CHECK(rig_append(rig, key_of(1, 10), 2000) == STATUS_OK);
+        fake_files_fail_at(rig->disk, nth, 5, false);
+        CHECK(rig_settle(rig));
+        CHECK(rig->failed_count == 1 || nth > 2);
+        fake_files_fail_at(rig->disk, 0, 0, false);
+        CHECK(rig_append(rig, key_of(1, 10), 2000) == STATUS_OK);
+        CHECK(rig_settle(rig));
+        CHECK(count_segments(rig) == (nth > 2 ? 1 : 2));
+        CHECK(!rig_check(rig));
+        rig_destroy(&rig);
+    }
+}
+
+//  ---------------------------------------------------------------------------
+//  Room
+
+static void
+full_is_said_before_and_never_after(void)
+{
+    rig_t *rig = rig_new(11);
+    rig->space_bytes = 6 * RIG_SEGMENT_BYTES;
+    CHECK(rig_open(rig) == STATUS_OK);
+    status_t status = STATUS_OK;
+    uint64_t block = 0;
+    while (status == STATUS_OK) {
+        status = rig_append(rig, key_of(1, block++), 9000);
+        if (status == STATUS_BUSY) {
+            rig_turns(rig, 1);
+            block--;
+            status = STATUS_OK;
+        }
+    }
+    CHECK(status == STATUS_FULL);
+    CHECK(rig_settle(rig) && rig->failed_count == 0);
+    CHECK(rig->durable_count > 40);
+    CHECK(chunkstore_space(rig->store).full);
+    //  It takes again when something was dropped.
+    CHECK(rig_drop(rig, 1) == STATUS_OK);
+    rig_turns(rig, 200);
+    CHECK(!chunkstore_space(rig->store).full);
+    fill(rig, 3, 20, 9000);
+    CHECK(!rig_check(rig));
+    rig_destroy(&rig);
+}
+
+//  ---------------------------------------------------------------------------
+//  Dropping
+
+static void
+a_dropped_stream_gives_its_space_back(void)
+{
+    rig_t *rig = opened(12);
+    for (uint64_t block = 0; block < 30; block++)
+        for (uint64_t stream = 1; stream <= 3; stream += 2) {
+            CHECK(rig_append(rig, key_of(stream, block), 9000) == STATUS_OK);
+            CHECK(rig_settle(rig));
+        }
+    fill(rig, 5, 10, 9000);  //  The segments before are sealed
     uint64_t before = fake_files_taken(rig->disk);
-    CHECK(chunkstore_drop(rig->store, 1) == STATUS_OK);
-    CHECK(read_back(rig, (chunk_key_t){ 1, 1, 5, 0 }, 9000) == STATUS_GONE);
-    turns(rig, 200);
-    CHECK(chunkstore_space(rig->store).chunks == 300);
-    CHECK(fake_files_taken(rig->disk) < before - 200 * 4096);
-    CHECK(read_back(rig, (chunk_key_t){ 2, 1, 5, 0 }, 9000) == STATUS_OK);
-    CHECK(chunkstore_drop(rig->store, 2) == STATUS_OK);
-    turns(rig, 200);
-    CHECK(chunkstore_space(rig->store).chunks == 0);
-    CHECK(append(rig, (chunk_key_t){ 2, 1, 0, 0 }, 10) == STATUS_GONE);
-    CHECK(chunkstore_epochs(rig->store, 2, NULL, 0) == 0);
-    end_rig(rig);
+    CHECK(rig_drop(rig, 1) == STATUS_OK);
+    CHECK(rig_read(rig, key_of(1, 5)) == STATUS_GONE);
+    CHECK(chunkstore_settled(rig->store, 1) == 0);
+    rig_turns(rig, 100);
+    CHECK(fake_files_taken(rig->disk) <= before - 20 * 4096);
+    CHECK(rig_append(rig, key_of(1, 99), 10) == STATUS_GONE);
+    CHECK(!rig_check(rig));
+    CHECK(rig_drop(rig, 3) == STATUS_OK);
+    rig_turns(rig, 100);
+    CHECK(chunkstore_space(rig->store).chunks == 10);
+    CHECK(!rig_check(rig));
+    rig_destroy(&rig);
 }
 
 static void
-the_real_files_hold_the_contract(void)
+what_waits_when_its_stream_is_dropped_fails(void)
 {
-    rig_t *rig = calloc(1, sizeof(*rig));
-    chunkstore_settings_t settings = { .path = folder_new(),
-                                       .segment_bytes = 8 * 1024 * 1024 };
-    CHECK(chunkstore_open(&settings, NULL, &EVENTS, rig, &rig->store, rig->why,
-                          sizeof(rig->why)) == STATUS_OK);
-    chunkstore_t *other = NULL;
-    CHECK(chunkstore_open(&settings, NULL, &EVENTS, rig, &other, rig->why,
-                          sizeof(rig->why)) == STATUS_TAKEN);
-    CHECK(strstr(rig->why, "process"));
-    for (uint64_t block = 0; block < 100; block++)
-        CHECK(append(rig, (chunk_key_t){ 1, 1, block, 0 }, 262144) ==
+    rig_t *rig = opened(13);
+    CHECK(rig_append(rig, key_of(1, 0), 9000) == STATUS_OK);
+    CHECK(rig_drop(rig, 1) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    CHECK(rig->failed_count == 1 && rig->failed_status == STATUS_GONE);
+    CHECK(rig_drop(rig, 2) == STATUS_OK);  //  Nothing is held of it
+    rig_crash(rig, 3);
+    CHECK(rig_open(rig) == STATUS_OK);
+    CHECK(!rig_check(rig));
+    rig_destroy(&rig);
+}
+
+static void
+a_read_that_meets_a_drop_says_gone(void)
+{
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        rig_t *rig = opened(seed);
+        fill(rig, 1, 25, 9000);
+        size_t reads = 20;
+        for (uint64_t block = 0; block < reads; block++)
+            chunkstore_read(rig->store, key_of(1, block), false, block);
+        chunkstore_turn(rig->store, 0);
+        CHECK(rig_drop(rig, 1) == STATUS_OK);
+        for (int i = 0; i < 1000 && rig->reads_count < reads; i++)
+            rig_turns(rig, 1);
+        CHECK(rig->reads_count == reads);
+        size_t gone = 0;
+        for (size_t i = 0; i < reads; i++)
+            gone += rig->reads[i].status == STATUS_GONE;
+        for (size_t i = 0; i < reads; i++)
+            CHECK(rig->reads[i].status == STATUS_GONE ||
+                  rig->reads[i].status == STATUS_OK);
+        CHECK(gone > 0 && chunkstore_space(rig->store).rot == 0);
+        rig_destroy(&rig);
+    }
+}
+
+//  ---------------------------------------------------------------------------
+//  Questions
+
+typedef struct {
+    uint64_t blocks[600];
+    size_t count, most;
+} list_t;
+
+static bool
+list(void *arg, const chunkstore_entry_t *entry)
+{
+    list_t *self = arg;
+    self->blocks[self->count++] = entry->key.block;
+    return self->count < self->most;
+}
+
+static void
+walks_go_both_ways_and_end_when_told(void)
+{
+    rig_t *rig = opened(14);
+    fill(rig, 1, 50, 10);
+    list_t up = { .most = 100 }, part = { .most = 3 }, down = { .most = 2 };
+    CHECK(chunkstore_walk(rig->store, 1, 1, 40, list, &up) == STATUS_OK);
+    CHECK(up.count == 10 && up.blocks[0] == 40 && up.blocks[9] == 49);
+    CHECK(chunkstore_walk(rig->store, 1, 1, 0, list, &part) == STATUS_OK);
+    CHECK(part.count == 3 && part.blocks[2] == 2);
+    CHECK(chunkstore_walk_back(rig->store, 1, 1, list, &down) == STATUS_OK);
+    CHECK(down.count == 2 && down.blocks[0] == 49 && down.blocks[1] == 48);
+    CHECK(chunkstore_settled(rig->store, 1) == 24);
+    rig_destroy(&rig);
+}
+
+static void
+epochs_are_listed_in_order(void)
+{
+    rig_t *rig = opened(15);
+    uint64_t wanted[] = { 1, 7, (5ull << 32) + 2, UINT64_MAX };
+    for (size_t i = 0; i < 4; i++)
+        CHECK(rig_append(rig, (chunk_key_t){ 1, wanted[i], 0, 0 }, 10) ==
               STATUS_OK);
-    turn_until(rig, &rig->durable_count, 100);
-    for (uint64_t block = 0; block < 100; block++)
-        CHECK(read_back(rig, (chunk_key_t){ 1, 1, block, 0 }, 262144) ==
-              STATUS_OK);
-    chunkstore_close(&rig->store);
-    CHECK(chunkstore_open(&settings, NULL, &EVENTS, rig, &rig->store, rig->why,
-                          sizeof(rig->why)) == STATUS_OK);
-    CHECK(read_back(rig, (chunk_key_t){ 1, 1, 50, 0 }, 262144) == STATUS_OK);
-    chunkstore_close(&rig->store);
-    for (size_t i = 0; i < rig->reads_count && i < MOST; i++)
-        buffer_unref(&rig->reads[i].payload);
-    free(rig);
+    CHECK(rig_append(rig, (chunk_key_t){ 2, 3, 0, 0 }, 10) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    uint64_t epochs[4];
+    CHECK(chunkstore_epochs(rig->store, 1, epochs, 4) == 4);
+    CHECK(memcmp(epochs, wanted, sizeof(wanted)) == 0);
+    CHECK(chunkstore_epochs(rig->store, 1, epochs, 1) == 4);
+    CHECK(chunkstore_epochs(rig->store, 9, epochs, 4) == 0);
+    rig_destroy(&rig);
+}
+
+//  What locate should say, by looking at all.
+static const rig_chunk_t *
+last_before(const rig_t *rig, bool by_time, uint64_t at)
+{
+    const rig_chunk_t *last = NULL;
+    for (size_t i = 0; i < rig->count; i++) {
+        const rig_chunk_t *chunk = &rig->chunks[i];
+        chunk_header_t header = rig_header(chunk->key, chunk->length);
+        uint64_t begins = by_time ? (uint64_t)header.created_us : header.offset;
+        if (chunk->key.slot < 4 && begins <= at &&
+            (!last || chunk_key_compare(&last->key, &chunk->key) < 0))
+            last = chunk;
+    }
+    return last;
+}
+
+static void
+locate_finds_the_last_at_or_before(void)
+{
+    rig_t *rig = opened(16);
+    random_t random = random_seeded(16);
+    for (uint64_t block = 3; block < 200; block++)
+        if (random_chance(&random, 2, 3))
+            CHECK(
+                rig_append(rig,
+                           (chunk_key_t){ 1, 1, block,
+                                          (uint32_t)random_below(&random, 6) },
+                           10) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    for (uint64_t at = 0; at < 200 * 4000; at += 333)
+        for (int by_time = 0; by_time < 2; by_time++) {
+            uint64_t where = by_time ? at / 100 : at;
+            const rig_chunk_t *wanted = last_before(rig, by_time, where);
+            chunkstore_entry_t entry;
+            status_t status = chunkstore_locate(rig->store, 1, 1, by_time,
+                                                where, &entry);
+            CHECK(status == (wanted ? STATUS_OK : STATUS_MISS));
+            CHECK(!wanted || chunk_key_compare(&entry.key, &wanted->key) == 0);
+        }
+    chunkstore_entry_t entry;
+    CHECK(chunkstore_locate(rig->store, 2, 1, false, 5, &entry) == STATUS_MISS);
+    rig_destroy(&rig);
+}
+
+//  ---------------------------------------------------------------------------
+//  Identity
+
+static void
+the_identity_is_kept(void)
+{
+    rig_t *rig = opened(17);
+    chunkstore_identity_t first = chunkstore_identity(rig->store);
+    CHECK(first.store != 0 && first.cluster == 0 && first.boot == 1);
+    CHECK(chunkstore_set_cluster(rig->store, 77) == STATUS_OK);
+    CHECK(rig_set_term(rig, 5) == STATUS_OK);
+    rig_cut(rig, 1);
+    CHECK(rig_open(rig) == STATUS_OK);
+    chunkstore_identity_t again = chunkstore_identity(rig->store);
+    CHECK(again.store == first.store && again.cluster == 77);
+    CHECK(again.term == 5 && again.boot == 2);
+    rig_close(rig);
+    uint64_t size;
+    uint8_t *bytes = fake_files_bytes(rig->disk, RIG_PATH "/identity", &size);
+    for (uint64_t bit = 0; bit < size * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        CHECK(rig_open(rig) == STATUS_CORRUPT && strstr(rig->why, "identity"));
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    const files_t *files = fake_files_table(rig->disk);
+    files->unlink(files, RIG_PATH "/identity");
+    CHECK(rig_open(rig) == STATUS_OK);  //  It held nothing
+    fill(rig, 1, 1, 10);
+    rig_close(rig);
+    files->unlink(files, RIG_PATH "/identity");
+    CHECK(rig_open(rig) == STATUS_CORRUPT);
+    rig_destroy(&rig);
 }
 
 int
 main(void)
 {
     CASE(what_is_told_durable_is_read_back,
-         "chunkstore 2: what is told durable is read back exact");
-    CASE(a_closed_store_opens_with_everything,
-         "a closed store opens with everything it had");
-    CASE(a_dropped_stream_is_gone_and_gives_its_space_back,
-         "a dropped stream is gone and gives its space back");
-    CASE(the_real_files_hold_the_contract,
-         "the real files keep what is told durable, and one process only");
+         "chunkstore 2, record 1: what is told durable is read back exact");
+    CASE(a_header_alone_can_be_read, "a header alone can be read");
+    CASE(records_of_a_turn_are_told_together,
+         "chunkstore 1: what one sync made durable is told in one call");
+    CASE(a_key_is_stored_once,
+         "chunkstore 4, invariant 7: a key is stored once, and told again");
+    CASE(a_wrong_payload_fails_alone,
+         "chunkstore 5: a payload that is not what its header says is found "
+         "while it is copied, and fails alone");
+    CASE(what_cannot_be_is_refused, "what cannot be a chunk is refused");
+    CASE(queues_are_bounded,
+         "invariant 18: chunks and reads that wait are bounded");
+    CASE(events_may_call_the_store,
+         "store 2: events may append, read and drop");
+    CASE(a_close_waits_for_what_is_in_flight,
+         "store 1: a close waits for every operation in flight");
+    CASE(each_class_has_its_segment_and_the_next,
+         "a class fills segment after segment, apart from other classes");
+    CASE(a_segment_closes_by_age, "a segment closes by age");
+    CASE(nothing_is_appended_after_a_restart,
+         "chunkstore 3, segment 2: nothing is written to a segment of an "
+         "earlier life");
+    CASE(nothing_is_appended_after_a_failed_write,
+         "chunkstore 3: after a failed write or sync another segment is "
+         "begun");
+    CASE(full_is_said_before_and_never_after,
+         "FULL is said before a chunk is accepted, never after");
+    CASE(a_dropped_stream_gives_its_space_back,
+         "index 2: a dropped stream is gone and gives its space back");
+    CASE(what_waits_when_its_stream_is_dropped_fails,
+         "what waits when its stream is dropped fails with GONE");
+    CASE(a_read_that_meets_a_drop_says_gone,
+         "a read that meets a drop says GONE, not CORRUPT");
+    CASE(walks_go_both_ways_and_end_when_told,
+         "walks go both ways and end when told");
+    CASE(epochs_are_listed_in_order, "epochs are listed in order");
+    CASE(locate_finds_the_last_at_or_before,
+         "locate finds the last data chunk at or before a place");
+    CASE(the_identity_is_kept,
+         "invariant 8: identity and term outlive a cut; a damaged one is "
+         "refused");
     return proof_end();
 }

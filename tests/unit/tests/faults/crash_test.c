@@ -1,0 +1,127 @@
+//  crash_test [FIRST [COUNT]]: seeds FIRST to FIRST + COUNT, each with the
+//  power cut at every boundary of its workload.
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "invariant.h"
+#include "proof.h"
+#include "random.h"
+#include "rig.h"
+
+enum { OPS = 200, STREAMS = 6 };
+
+static uint64_t first_seed = 1, seeds = 2;
+static uint64_t states;  //  Crash states seen
+
+//  One operation of the workload. Its outcome is the rig's to remember.
+static void
+act(rig_t *rig, random_t *random, uint64_t *blocks)
+{
+    uint64_t dice = random_below(random, 100);
+    uint64_t stream = 1 + random_below(random, STREAMS);
+    if (dice < 60 && rig_is_dropped(rig, stream)) {
+        rig_turns(rig, 1);
+    } else if (dice < 55) {
+        uint64_t block = blocks[stream]++;
+        uint32_t length = (uint32_t)random_below(random, 9000);
+        rig_append(rig, (chunk_key_t){ stream, 1, block, block % 6 }, length);
+    } else if (dice < 60) {
+        uint64_t block = blocks[stream] ? blocks[stream] - 1 : 0;
+        if (blocks[stream])
+            rig_append(rig, (chunk_key_t){ stream, 2, block, 0 }, 40000);
+    } else if (dice < 96) {
+        rig_turns(rig, 1 + (int)random_below(random, 4));
+    } else if (dice < 98) {
+        rig_set_term(rig, rig->term_most + 1);
+    } else if (dice < 99 && rig->dropped_count < 2 &&
+               rig->maybe_dropped_count < 2) {
+        rig_drop(rig, stream);
+    } else {
+        rig_close(rig);
+        if (rig_open(rig) != STATUS_OK && !fake_files_dead(rig->disk))
+            INVARIANT(!"a store that was closed well does not open");
+    }
+}
+
+//  Play the workload of a seed; the power goes before the `nth` change (0:
+//  never). True: it went.
+static bool
+play(rig_t *rig, uint64_t seed, uint64_t nth)
+{
+    random_t random = random_seeded(seed);
+    uint64_t blocks[STREAMS + 1] = { 0 };
+    rig_die_at(rig, nth);
+    if (rig_open(rig) != STATUS_OK)
+        return true;
+    for (int i = 0; i < OPS && rig->store && !fake_files_dead(rig->disk); i++)
+        act(rig, &random, blocks);
+    return fake_files_dead(rig->disk);
+}
+
+static void
+must_be_right(rig_t *rig, uint64_t seed, uint64_t nth, const char *when)
+{
+    if (rig_open(rig) != STATUS_OK) {
+        printf("# seed %lu, cut %lu, %s: %s\n", seed, nth, when, rig->why);
+        CHECK(!"the store opens");
+    }
+    const char *wrong = rig_check(rig);
+    if (wrong)
+        printf("# seed %lu, cut %lu, %s: %s\n", seed, nth, when, wrong);
+    CHECK(!wrong);
+    states++;
+}
+
+//  The power goes before change `nth`; comes back; goes during the start; and
+//  once more when new chunks were stored. False: there is no such change.
+static bool
+cut_at(uint64_t seed, uint64_t nth)
+{
+    rig_t *rig = rig_new(seed);
+    bool died = play(rig, seed, nth);
+    random_t random = random_seeded(seed * 1000003 + nth);
+    bool power = random_chance(&random, 3, 4);
+    if (power)
+        rig_cut(rig, random_next(&random));
+    else
+        rig_crash(rig, random_next(&random));
+    if (random_chance(&random, 1, 3)) {
+        rig_die_at(rig, 1 + random_below(&random, 12));
+        rig_open(rig);
+        rig_cut(rig, random_next(&random));
+    }
+    must_be_right(rig, seed, nth, power ? "after the cut" : "after the crash");
+    for (uint64_t block = 0; block < 10; block++)
+        rig_append(rig, (chunk_key_t){ 20, 1, block, 0 }, 7000);
+    rig_turns(rig, (int)random_below(&random, 12));
+    rig_cut(rig, random_next(&random));
+    must_be_right(rig, seed, nth, "after another cut");
+    rig_destroy(&rig);
+    return died;
+}
+
+static void
+nothing_durable_is_lost_at_any_cut(void)
+{
+    for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++) {
+        uint64_t nth = 1;
+        while (cut_at(seed, nth))
+            nth++;
+        CHECK(nth > 100);
+    }
+    printf("# %lu crash states\n", states);
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc > 1)
+        first_seed = strtoull(argv[1], NULL, 10);
+    if (argc > 2)
+        seeds = strtoull(argv[2], NULL, 10);
+    CASE(nothing_durable_is_lost_at_any_cut,
+         "chunkstore 1, 2 and 3, invariant 6: what was told durable survives "
+         "a cut at any write, sync or rename; nothing torn is served");
+    return proof_end();
+}

@@ -1,0 +1,132 @@
+//  Loops in which the n-th call to the disk, or to the index, fails: n = 1, 2,
+//  3 ... until none does.
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "invariant.h"
+#include "proof.h"
+#include "random.h"
+#include "rig.h"
+
+enum { OPS = 80, STREAMS = 4 };
+
+//  Everything a store is asked for, in little. Every accepted chunk is told
+//  and every read answered, whatever fails.
+static void
+use(rig_t *rig)
+{
+    random_t random = random_seeded(5);
+    for (int i = 0; i < OPS; i++) {
+        uint64_t stream = 1 + random_below(&random, STREAMS);
+        uint64_t dice = random_below(&random, 20);
+        chunk_key_t key = { stream, 1, (uint64_t)i, (uint32_t)i % 6 };
+        if (i == OPS * 3 / 4)
+            rig_drop(rig, 1);
+        else if (i % 25 == 24)
+            rig_set_term(rig, rig->term_most + 1);
+        else if (dice < 12 && !rig_is_dropped(rig, stream))
+            rig_append(rig, key, (uint32_t)random_below(&random, 9000));
+        else if (dice < 15)
+            rig_turns(rig, 3);
+        else if (rig->count)
+            rig_read(rig, rig->chunks[random_below(&random, rig->count)].key);
+    }
+    CHECK(rig_settle(rig));
+    for (size_t i = 0; i < rig->count; i++)
+        rig_read(rig, rig->chunks[i].key);
+}
+
+//  Play with a failure planned; then, without, all must be right.
+static void
+play(rig_t *rig)
+{
+    if (rig_open(rig) != STATUS_OK) {
+        CHECK(!rig->store && rig->why[0]);
+    } else {
+        use(rig);
+        rig_close(rig);
+        //  And the start after it.
+        if (rig_open(rig) == STATUS_OK)
+            rig_close(rig);
+    }
+}
+
+static void
+must_be_right(rig_t *rig, uint64_t nth)
+{
+    status_t status = rig_open(rig);
+    const char *wrong = status == STATUS_OK ? rig_check(rig) : rig->why;
+    if (wrong)
+        printf("# failure %lu: %s\n", nth, wrong);
+    CHECK(!wrong);
+}
+
+static void
+fail_every(int error, bool for_ever)
+{
+    bool failed = true;
+    uint64_t nth = 0;
+    while (failed) {
+        rig_t *rig = rig_new(9);
+        fake_files_fail_at(rig->disk, ++nth, error, for_ever);
+        play(rig);
+        failed = fake_files_failed(rig->disk);
+        fake_files_fail_at(rig->disk, 0, 0, false);
+        must_be_right(rig, nth);
+        rig_destroy(&rig);
+    }
+    CHECK(nth > 100);
+}
+
+static void
+any_call_may_fail_once(void)
+{
+    fail_every(EIO, false);
+}
+
+static void
+any_call_may_be_the_disks_last(void)
+{
+    fail_every(EIO, true);
+}
+
+static void
+the_disk_may_be_full_at_any_call(void)
+{
+    fail_every(ENOSPC, false);
+    fail_every(ENOSPC, true);
+}
+
+static void
+the_index_may_fail_at_any_call(void)
+{
+    bool failed = true;
+    uint64_t nth = 0;
+    while (failed) {
+        rig_t *rig = rig_new(9);
+        kv_memory_fail_after(rig->kv, ++nth, STATUS_IO);
+        play(rig);
+        failed = kv_memory_failed(rig->kv);
+        kv_memory_crash(rig->kv, nth);
+        must_be_right(rig, nth);
+        rig_destroy(&rig);
+    }
+    CHECK(nth > 100);
+}
+
+int
+main(void)
+{
+    CASE(any_call_may_fail_once,
+         "chunkstore 2 and 3: any one call to the disk may fail; nothing "
+         "durable is lost, everything accepted is told");
+    CASE(any_call_may_be_the_disks_last,
+         "chunkstore 2 and 3: the disk may fail for ever from any call on");
+    CASE(the_disk_may_be_full_at_any_call,
+         "chunkstore 2: the disk may be full at any call, once or for ever");
+    CASE(the_index_may_fail_at_any_call,
+         "chunkstore 2: the index may fail at any call");
+    return proof_end();
+}
