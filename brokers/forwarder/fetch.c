@@ -38,7 +38,6 @@ typedef struct {
     chunk_key_t key;   //  Of the wanted chunk
     fetch_fn *answer;
     void *arg;
-    bool decoding;
     bool tried[LIMIT_SLOTS];
     unsigned asked;  //  In the air
     unsigned have;
@@ -104,12 +103,19 @@ fetches_new(void)
     return self;
 }
 
+//  Of an empty chunk there is still what knows it.
+static size_t
+kept_size(const kept_t *kept)
+{
+    return sizeof *kept + buffer_size(kept->payload);
+}
+
 static void
 drop_kept(struct fetches *self, kept_t *kept)
 {
     zhashx_delete(self->kept_by_key, &kept->key);
     zlistx_detach(self->kept, kept->place);
-    self->kept_bytes -= buffer_size(kept->payload);
+    self->kept_bytes -= kept_size(kept);
     buffer_unref(&kept->payload);
     free(kept);
 }
@@ -170,7 +176,7 @@ keep(struct fetches *self, const chunk_header_t *header, buffer_t *payload,
     kept->decoded = decoded;
     kept->place = zlistx_add_end(self->kept, kept);
     zhashx_insert(self->kept_by_key, &kept->key, kept);
-    self->kept_bytes += buffer_size(payload);
+    self->kept_bytes += kept_size(kept);
     while (self->kept_bytes > KEPT_BYTES)
         drop_kept(self, zlistx_first(self->kept));
 }
@@ -189,24 +195,27 @@ slot_key(const job_t *job, unsigned slot)
     return key;
 }
 
-//  Ask the worker that has the slot. False: it cannot be asked.
+//  Ask the worker that has the slot; one that let somebody wait lately only
+//  when `desperate`. False: it cannot be asked now.
 static bool
-ask_part(core_t *self, job_t *job, unsigned slot, millis_t now)
+ask_part(core_t *self, job_t *job, unsigned slot, bool desperate, millis_t now)
 {
     struct fetches *fetches = self->fetches;
     chunk_key_t key = slot_key(job, slot);
-    job->tried[slot] = true;
     part_t *part = zhashx_lookup(fetches->by_key, &key);
     if (part) {
         zlistx_add_end(part->jobs, job);
+        job->tried[slot] = true;
         job->asked++;
         return true;
     }
     uint64_t store = placement_store(job->extent, key.block, slot);
     worker_t *worker = membership_find(self->members, store);
-    if (!worker || worker->state == WORKER_AWAY || worker->shunned > now)
+    if (!worker || worker->state == WORKER_AWAY ||
+        (worker->shunned > now && !desperate))
         return false;
 
+    job->tried[slot] = true;
     part = zmalloc(sizeof *part);
     part->key = key;
     part->store = store;
@@ -299,11 +308,10 @@ decode(core_t *self, job_t *job, millis_t now)
 
 //  Ask for as many parts as are missing, data first.
 static void
-gather(core_t *self, job_t *job, millis_t now)
+ask_missing(core_t *self, job_t *job, bool desperate, millis_t now)
 {
     code_t code = job->extent->code;
     unsigned slots = code.k + code.m;
-    job->decoding = true;
     for (unsigned i = 0; i < slots && job->have + job->asked < code.k; i++) {
         if (job->tried[i])
             continue;
@@ -316,8 +324,16 @@ gather(core_t *self, job_t *job, millis_t now)
             job->payloads[i] = buffer_ref(kept->payload);
             job->have++;
         } else
-            (void)ask_part(self, job, i, now);
+            (void)ask_part(self, job, i, desperate, now);
     }
+}
+
+static void
+gather(core_t *self, job_t *job, millis_t now)
+{
+    code_t code = job->extent->code;
+    ask_missing(self, job, false, now);
+    ask_missing(self, job, true, now);
     if (job->have >= code.k)
         decode(self, job, now);
     else if (job->asked == 0)
@@ -376,7 +392,7 @@ fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
     *job->extent = *extent;
     job->extent->stores = stores;
     memcpy(stores, extent->stores, extent->width * sizeof *stores);
-    if (!ask_part(self, job, slot, now))
+    if (!ask_part(self, job, slot, false, now))
         gather(self, job, now);
 }
 
@@ -397,19 +413,20 @@ close_part(core_t *self, part_t *part, status_t status,
     free_part(part);
 }
 
-void
-fetch_message(core_t *self, const message_t *message, buffer_t *payload,
-              millis_t now)
+bool
+fetch_message(core_t *self, uint64_t session, const message_t *message,
+              buffer_t *payload, millis_t now)
 {
     part_t *part = zhashx_lookup(self->fetches->by_request, &message->request);
-    if (!part)
-        return;  //  Too late: it was asked for elsewhere
+    worker_t *worker = membership_by_session(self->members, session);
+    if (!part || !worker || worker->store != part->store)
+        return false;  //  Too late, or never asked of this one
     if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
         status_t status = message_status(message->refused->status);
         self->counters.corrupt_reads += status == STATUS_CORRUPT;
         close_part(self, part, status == STATUS_OK ? STATUS_MALFORMED : status,
                    NULL, NULL, now);
-        return;
+        return true;
     }
     chunk_header_t header;
     status_t status = message->fetched->chunk
@@ -424,6 +441,7 @@ fetch_message(core_t *self, const message_t *message, buffer_t *payload,
     self->counters.corrupt_reads += status != STATUS_OK;
     self->counters.store_reads += status == STATUS_OK;
     close_part(self, part, status, &header, payload, now);
+    return true;
 }
 
 //  The next part that `worker` was asked for, or that is late at `now`.

@@ -332,14 +332,14 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         layout_scanned(self, worker, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_FETCHED:
-        fetch_message(self, message, payload, now);
+        (void)fetch_message(self, worker, message, payload, now);
         break;
     case RILL__V1__MESSAGE__BODY_DROPPED:
         members_dropped(self, worker, message->dropped->stream);
         break;
     case RILL__V1__MESSAGE__BODY_REFUSED:
         //  Whatever it was that we asked for under that request.
-        fetch_message(self, message, NULL, now);
+        (void)fetch_message(self, worker, message, NULL, now);
         seek_located(self, worker, message, now);
         layout_scanned(self, worker, message, now);
         break;

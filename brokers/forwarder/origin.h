@@ -260,8 +260,9 @@ typedef void fetch_fn(void *arg, status_t status, const chunk_header_t *header,
 void fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
                  uint64_t block, unsigned slot, fetch_fn *answer, void *arg,
                  millis_t now);
-void fetch_message(core_t *self, const message_t *message, buffer_t *payload,
-                   millis_t now);
+//  False: no answer to what this worker was asked.
+bool fetch_message(core_t *self, uint64_t session, const message_t *message,
+                   buffer_t *payload, millis_t now);
 void fetch_worker_gone(core_t *self, uint64_t store, millis_t now);
 void fetch_sweep(core_t *self, millis_t now);
 millis_t fetch_due(core_t *self);

@@ -233,11 +233,8 @@ on_fetched(void *arg, status_t status, const chunk_header_t *header,
         uint64_t offset = seek->offset, id = seek->stream;
         end(seek);
         relay_land(self->relay, id, offset, &chunk);
-    } else if (status != STATUS_OK && seek->phase == PHASE_GUESS &&
-               status != STATUS_MISS)
-        fail(seek, status, 0);
-    else if (seek->phase == PHASE_GUESS)
-        locate(seek, extent, now);
+    } else if (seek->phase == PHASE_GUESS)
+        locate(seek, extent, now);  //  Another chunk's fault is none of ours
     else if (status == STATUS_OK && seek->steps < 2 * LIMIT_SLOTS &&
              header->offset <= seek->offset &&
              seek->index + 1 < extent_end(stream, extent)) {
@@ -260,6 +257,28 @@ answered(seek_t *seek, uint64_t session, millis_t now)
         }
 }
 
+//  The chunk behind all others that workers know of counts, if the extent can
+//  have it.
+static void
+take_located(seek_t *seek, const Rill__V1__Located *located)
+{
+    stream_t *stream = core_stream(seek->core, seek->stream);
+    const extent_t *extent = stream ? extent_of(stream, seek->epoch) : NULL;
+    if (!extent || !located->found || located->slot >= extent->code.k ||
+        located->offset > seek->offset)
+        return;
+    uint64_t blocks = (extent_end(stream, extent) - extent->base_index) /
+                      extent->code.k;
+    if (located->block >= blocks ||
+        (seek->found && (located->block < seek->found_block ||
+                         (located->block == seek->found_block &&
+                          located->slot < seek->found_slot))))
+        return;
+    seek->found = true;
+    seek->found_block = located->block;
+    seek->found_slot = located->slot;
+}
+
 void
 seek_located(core_t *self, uint64_t session, const message_t *message,
              millis_t now)
@@ -269,17 +288,8 @@ seek_located(core_t *self, uint64_t session, const message_t *message,
         if (seek->phase != PHASE_LOCATE || seek->request != message->request ||
             seek->asked_count == 0)
             continue;
-        if (message->body_case == RILL__V1__MESSAGE__BODY_LOCATED &&
-            message->located->found) {
-            const Rill__V1__Located *located = message->located;
-            if (!seek->found || located->block > seek->found_block ||
-                (located->block == seek->found_block &&
-                 located->slot > seek->found_slot)) {
-                seek->found = true;
-                seek->found_block = located->block;
-                seek->found_slot = located->slot;
-            }
-        }
+        if (message->body_case == RILL__V1__MESSAGE__BODY_LOCATED)
+            take_located(seek, message->located);
         answered(seek, session, now);
         return;
     }
@@ -321,6 +331,13 @@ seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
     const extent_t *extent = seek_extent(stream, offset, &nearest);
     uint64_t readable = stream->state == STREAM_SEALED ? stream->record.size
                                                        : stream->settled;
+    if (!extent && nearest) {
+        const extent_t *first = stream->chain[0];
+        bool gone = offset < first->base_offset - first->gap;
+        relay_fail(self->relay, id, offset, gone ? STATUS_GONE : STATUS_RANGE,
+                   NULL, nearest);
+        return;
+    }
     seek_t *seek = zmalloc(sizeof *seek);
     seek->core = self;
     seek->stream = id;
@@ -333,7 +350,7 @@ seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
         else
             seek->phase = PHASE_PARKED;  //  Answered when it is there
     } else if (!extent)
-        fail(seek, STATUS_GONE, nearest);
+        fail(seek, STATUS_MISS, 0);
     else {
         seek->epoch = extent->epoch;
         uint64_t index = guess(stream, extent, offset);

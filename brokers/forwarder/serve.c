@@ -7,7 +7,12 @@
 #include "invariant.h"
 #include "origin.h"
 
-enum { LIST_MOST = 100, ASK_BUDGET_MS = 5000, HOLES_MOST = 200 };
+enum {
+    LIST_MOST = 100,
+    ASK_BUDGET_MS = 5000,
+    ASK_BUDGET_MOST_MS = 60000,
+    HOLES_MOST = 200,
+};
 
 //  ---- what is under-protected: computed, never tracked (R12)
 
@@ -240,6 +245,7 @@ serve_ask(core_t *self, const peer_t *peer, const message_t *message,
         return;
     }
     millis_t budget = ask->budget_ms ? ask->budget_ms : ASK_BUDGET_MS;
+    budget = millis_least(budget, ASK_BUDGET_MOST_MS);
     relay_ask(self->relay, peer, message, ask->stream, ask->offset,
               now + budget, now);
 }
