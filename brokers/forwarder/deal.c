@@ -761,6 +761,7 @@ settle(stream_t *stream)
     stream->ring_count--;
     stream->ring_stored--;
     block_free(block);
+    ingest_reckon(stream);
     return end;
 }
 
@@ -961,6 +962,7 @@ deal_stop(stream_t *stream)
         self->memory -= buffer_size(stream->final->payload);
     piece_free(&stream->final);
     chunker_destroy(&stream->chunker);
+    ingest_reckon(stream);
     recovery_forget(stream);
     void *at = zlistx_find(self->open, stream);
     if (at)

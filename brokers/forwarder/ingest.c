@@ -9,6 +9,7 @@
 enum {
     SOURCE_LEASE_MS = 10000,
     BUFFER_MS_MOST = 60000,
+    LIVE_LEAST_BYTES = 64 * 1024,  //  Of credit; it grows with the rate
 };
 
 //  ---- credit and progress
@@ -20,31 +21,76 @@ chunk_size(const stream_t *stream)
                            : stream->core->settings.chunk_bytes;
 }
 
-//  Bytes a source may be ahead of what is settled: its share of the memory,
-//  parity counted, at most C, never less than two blocks.
+//  Payload that open chunks may hold in all, so that parity and headers beside
+//  it stay in the budget: m <= k but for codes that were asked for.
 static uint64_t
-window(const stream_t *stream)
+payload_budget(const core_t *self, code_t code)
 {
-    const core_t *self = stream->core;
-    code_t code = stream->code;
-    uint64_t sources = zhashx_size(self->by_session) + 1;
-    uint64_t share = self->settings.memory_bytes / sources * code.k /
-                     (code.k + code.m);
-    uint64_t least = 2ull * code.k * chunk_size(stream);
-    if (share > LIMIT_CREDIT_BYTES)
-        share = LIMIT_CREDIT_BYTES;
-    return share < least ? least : share;
+    uint64_t half = self->settings.memory_bytes / 5 * 2;
+    return code.m > code.k ? half * 2 * code.k / (code.k + code.m) : half;
 }
 
+//  What a source must be granted to get on: for recorded data two blocks, as
+//  only full ones are dealt; live chunks are cut by time, however short.
+static uint64_t
+least_window(kind_t kind, code_t code, uint32_t chunk_bytes)
+{
+    return kind == KIND_LIVE ? LIVE_LEAST_BYTES : 2ull * code.k * chunk_bytes;
+}
+
+static uint64_t
+unsettled_from(const stream_t *stream)
+{
+    return stream->settled > stream->record.writer_begin
+               ? stream->settled
+               : stream->record.writer_begin;
+}
+
+void
+ingest_reckon(stream_t *stream)
+{
+    core_t *self = stream->core;
+    uint64_t from = unsettled_from(stream), upto = from;
+    if (stream->state != STREAM_SEALED && stream->chunker)
+        upto = stream->attached ? stream->credit
+                                : chunker_next(stream->chunker);
+    self->owed -= stream->owed;
+    stream->owed = upto > from ? upto - from : 0;
+    self->owed += stream->owed;
+}
+
+//  Let the source be ahead of what is settled: a little at first, twice as much
+//  whenever it used half of it, up to its share of the memory and to C. A
+//  quarter of the budget is kept for those who only begin.
 static void
 grant(stream_t *stream)
 {
-    uint64_t from = stream->settled > stream->record.writer_begin
-                        ? stream->settled
-                        : stream->record.writer_begin;
-    uint64_t credit = from + window(stream);
-    if (credit > stream->credit)
-        stream->credit = credit;
+    core_t *self = stream->core;
+    uint64_t budget = payload_budget(self, stream->code);
+    uint64_t share = budget / (zhashx_size(self->by_session) + 1);
+    uint64_t least = least_window(stream->record.kind, stream->code,
+                                  chunk_size(stream));
+    uint64_t from = unsettled_from(stream);
+    if (share > LIMIT_CREDIT_BYTES)
+        share = LIMIT_CREDIT_BYTES;
+    if (2 * (chunker_next(stream->chunker) - from) >= stream->window)
+        stream->window *= 2;
+    if (stream->window > share)
+        stream->window = share;
+    if (stream->window < least)
+        stream->window = least;
+
+    ingest_reckon(stream);
+    uint64_t others = self->owed - stream->owed;
+    uint64_t room = budget > others ? budget - others : 0;
+    uint64_t grown = budget / 4 * 3 > others ? budget / 4 * 3 - others : 0;
+    uint64_t window = grown < stream->window ? grown : stream->window;
+    if (window < least)
+        window = room < least ? room : least;
+    stream->starved = window < least;
+    if (from + window > stream->credit)
+        stream->credit = from + window;
+    ingest_reckon(stream);
 }
 
 void
@@ -76,9 +122,12 @@ ingest_progress(stream_t *stream)
 void
 ingest_tell(core_t *self)
 {
+    bool room = self->owed < self->owed_told;
+    self->owed_told = self->owed;
     for (stream_t *stream = zhashx_first(self->by_session); stream;
          stream = zhashx_next(self->by_session))
-        if (!stream->told && stream->state != STREAM_RECOVERING)
+        if ((!stream->told || (stream->starved && room)) &&
+            stream->state != STREAM_RECOVERING)
             ingest_progress(stream);
 }
 
@@ -334,6 +383,20 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
             core_refuse(self, peer, message, status, text, 0);
             return;
         }
+        uint64_t least = least_window(
+            (kind_t)open->kind, code,
+            open->chunk_bytes ? open->chunk_bytes : self->settings.chunk_bytes);
+        uint64_t sources = zhashx_size(self->by_session) + 1;
+        if (!(stream && stream->attached) &&
+            least * sources > payload_budget(self, code)) {
+            snprintf(text, sizeof text,
+                     "%" PRIu64 " sources write; the forwarder's memory "
+                     "carries no more of this chunk size (`memory` in the "
+                     "cluster file).",
+                     sources - 1);
+            core_refuse(self, peer, message, STATUS_BUSY, text, 0);
+            return;
+        }
     }
     if (!stream && zlistx_size(self->open) >= LIMIT_OPEN_STREAMS)
         status = STATUS_BUSY;
@@ -480,6 +543,8 @@ ingest_detach(stream_t *stream, millis_t now)
     zhashx_delete(self->by_session, &stream->session);
     stream->attached = false;
     stream->session = 0;
+    stream->window = 0;
+    ingest_reckon(stream);
     if (stream->state != STREAM_OPEN || stream->ending)
         return;
     //  What it left is stored: nobody may come back for it.

@@ -117,6 +117,9 @@ typedef struct stream {
     uint64_t session;
     millis_t lease;
     uint64_t credit;  //  Offset
+    uint64_t window;  //  Bytes it may be ahead of what is settled
+    uint64_t owed;    //  Of the budget: granted, or held when it is gone
+    bool starved;     //  The budget had not even the least for it
     bool told;        //  False: a Progress is owed
     uint64_t asked;   //  Request of the last question it answers
     bool recovered;   //  In this term: bytes behind the watermark may be known
@@ -168,6 +171,8 @@ struct forwarder_core {
     struct layouts *layouts;
     uint32_t epochs;         //  Made in this term
     size_t memory;           //  Bytes of chunks and parity held
+    uint64_t owed;           //  Of all streams
+    uint64_t owed_told;      //  When sources were last told
     uint64_t request;        //  Last request id given to a worker
     uint64_t dealt_version;  //  Queue version that `waiting` was tried at
     millis_t now;            //  Of the event being handled, for callbacks
@@ -227,6 +232,8 @@ void piece_free(piece_t **piece_p);
 void ingest_message(core_t *self, const peer_t *peer, const message_t *message,
                     buffer_t *payload, millis_t now);
 void ingest_tell(core_t *self);
+//  Count anew what a stream takes of the budget.
+void ingest_reckon(stream_t *stream);
 void ingest_progress(stream_t *stream);
 void ingest_detach(stream_t *stream, millis_t now);
 void ingest_start(stream_t *stream, uint64_t next);

@@ -234,6 +234,7 @@ come_up(stream_t *stream, struct recovery *recovery, millis_t now)
                         ? end
                         : stream->record.writer_begin;
     ingest_start(stream, next);
+    ingest_reckon(stream);
     self->recovering--;
     if (recovery->end_only) {
         stream->ended = recovery->end;
