@@ -9,7 +9,8 @@
 enum {
     SOURCE_LEASE_MS = 10000,
     BUFFER_MS_MOST = 60000,
-    LIVE_LEAST_BYTES = 64 * 1024,  //  Of credit; it grows with the rate
+    LIVE_LEAST_BYTES = 64 * 1024,  //  Of credit, so that it gets on
+    FIRST_WINDOW_BYTES = 1024 * 1024,
 };
 
 //  ---- credit and progress
@@ -26,7 +27,7 @@ chunk_size(const stream_t *stream)
 static uint64_t
 payload_budget(const core_t *self, code_t code)
 {
-    uint64_t half = self->settings.memory_bytes / 5 * 2;
+    uint64_t half = self->settings.memory_bytes / 32 * 15;
     return code.m > code.k ? half * 2 * code.k / (code.k + code.m) : half;
 }
 
@@ -60,8 +61,8 @@ ingest_reckon(stream_t *stream)
 }
 
 //  Let the source be ahead of what is settled: a little at first, twice as much
-//  whenever it used half of it, up to its share of the memory and to C. A
-//  quarter of the budget is kept for those who only begin.
+//  whenever it used half of it, up to its share of the memory and to C; and
+//  never more than what the others left of the budget.
 static void
 grant(stream_t *stream)
 {
@@ -73,7 +74,9 @@ grant(stream_t *stream)
     uint64_t from = unsettled_from(stream);
     if (share > LIMIT_CREDIT_BYTES)
         share = LIMIT_CREDIT_BYTES;
-    if (2 * (chunker_next(stream->chunker) - from) >= stream->window)
+    if (stream->window == 0)
+        stream->window = FIRST_WINDOW_BYTES;
+    else if (2 * (chunker_next(stream->chunker) - from) >= stream->window)
         stream->window *= 2;
     if (stream->window > share)
         stream->window = share;
@@ -83,10 +86,7 @@ grant(stream_t *stream)
     ingest_reckon(stream);
     uint64_t others = self->owed - stream->owed;
     uint64_t room = budget > others ? budget - others : 0;
-    uint64_t grown = budget / 4 * 3 > others ? budget / 4 * 3 - others : 0;
-    uint64_t window = grown < stream->window ? grown : stream->window;
-    if (window < least)
-        window = room < least ? room : least;
+    uint64_t window = room < stream->window ? room : stream->window;
     stream->starved = window < least;
     if (from + window > stream->credit)
         stream->credit = from + window;
