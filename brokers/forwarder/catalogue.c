@@ -265,17 +265,23 @@ read_term(kv_t *kv, uint64_t *cluster_r, uint64_t *term_r)
                                : STATUS_OK;
 }
 
-//  One synced batch, if the term is still ours (invariant 2).
-static status_t
-write_batch(catalogue_t *self, const kv_change_t *changes, size_t count)
+status_t
+catalogue_check(const catalogue_t *self)
 {
     uint64_t cluster, term;
     status_t status = read_term(self->kv, &cluster, &term);
     if (status != STATUS_OK)
         return status;
-    if (term != self->term)
-        return STATUS_FENCED;
-    return self->kv->write(self->kv, changes, count, true);
+    return term == self->term ? STATUS_OK : STATUS_FENCED;
+}
+
+//  One synced batch, if the term is still ours (invariant 2).
+static status_t
+write_batch(catalogue_t *self, const kv_change_t *changes, size_t count)
+{
+    status_t status = catalogue_check(self);
+    return status == STATUS_OK ? self->kv->write(self->kv, changes, count, true)
+                               : status;
 }
 
 status_t

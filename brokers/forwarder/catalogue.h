@@ -53,6 +53,10 @@ uint64_t catalogue_cluster(const catalogue_t *self);
 uint64_t catalogue_term(const catalogue_t *self);
 size_t catalogue_bytes(const catalogue_t *self);
 
+//  Whether the term is still ours: STATUS_OK, STATUS_FENCED, or what the table
+//  answers.
+status_t catalogue_check(const catalogue_t *self);
+
 //  Called for each stream in the order of ids, its chain in the order of
 //  epochs; takes over `chain` (free each with extent_free, then free()).
 typedef void catalogue_stream_fn(void *arg, const stream_record_t *record,

@@ -346,6 +346,12 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
         core_refuse(self, peer, message, status, NULL, 0);
         return;
     }
+    //  A source must not be sent back by a forwarder that is over.
+    status = catalogue_check(self->catalogue);
+    if (status != STATUS_OK) {
+        core_fail(self, status, "another forwarder took the catalogue over");
+        return;
+    }
     stream_t *stream = core_named(self, open->name);
     bool same = stream && stream->record.writer == open->token;
     char text[256];
