@@ -160,6 +160,19 @@ queues_are_bounded(void)
     rig_destroy(&rig);
 }
 
+//  The table of what waits grows without end when keys have one hash.
+static void
+keys_of_many_streams_wait_side_by_side(void)
+{
+    rig_t *rig = opened(20);
+    for (uint64_t stream = 0; stream < 16; stream++)
+        for (uint64_t block = 0; block < 32; block++)
+            CHECK(rig_append(rig, (chunk_key_t){ stream, 1, block, 0 }, 10) ==
+                  STATUS_OK);
+    CHECK(rig_settle(rig) && rig->durable_count == 512);
+    rig_destroy(&rig);
+}
+
 //  ---------------------------------------------------------------------------
 //  Events that call back
 
@@ -574,6 +587,8 @@ main(void)
     CASE(what_cannot_be_is_refused, "what cannot be a chunk is refused");
     CASE(queues_are_bounded,
          "invariant 18: chunks and reads that wait are bounded");
+    CASE(keys_of_many_streams_wait_side_by_side,
+         "keys of many streams wait side by side");
     CASE(events_may_call_the_store,
          "store 2: events may append, read and drop");
     CASE(a_close_waits_for_what_is_in_flight,
