@@ -349,7 +349,10 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
     //  A source must not be sent back by a forwarder that is over.
     status = catalogue_check(self->catalogue);
     if (status != STATUS_OK) {
-        core_fail(self, status, "another forwarder took the catalogue over");
+        core_fail(self, status, "the catalogue is not this forwarder's: %s",
+                  status_text(status));
+        if (status != STATUS_FENCED)
+            core_refuse(self, peer, message, status, NULL, 0);
         return;
     }
     stream_t *stream = core_named(self, open->name);
