@@ -156,9 +156,9 @@ int
 source_end(source_t *self, const publisher_state_t *state, int code)
 {
     talk_progress_end(&self->progress);
-    const char *verb = self->words->verb->name;
-    if (code != EX_OK)
+    if (code != EX_OK)  //  It may never have begun
         return code;
+    const char *verb = self->words->verb->name;
     if (state->failed != STATUS_OK)
         return ask_fail_saying(self->words, state->failed, self->name,
                                state->text);

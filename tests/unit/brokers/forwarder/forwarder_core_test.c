@@ -429,7 +429,8 @@ join(int number)
         fake->parts[i].receipted = true;
     uint64_t *streams = calloc(welcome->n_streams + 1, sizeof *streams);
     size_t count = welcome->n_streams;
-    memcpy(streams, welcome->streams, count * sizeof *streams);
+    for (size_t i = 0; i < count; i++)
+        streams[i] = welcome->streams[i];
     for (size_t i = 0; i < count; i++)
         inventory_of(fake, streams[i]);
     free(streams);
