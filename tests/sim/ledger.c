@@ -703,13 +703,15 @@ said_opened(ledger_t *self, unsigned life, const Rill__V1__Opened *opened,
                      stream->name, (unsigned long long)open->token,
                      (unsigned long long)writer->begin,
                      (unsigned long long)opened->begin);
-    if (opened->offset < writer->stored)
-        story_breach(3,
-                     "%s: source %llx is to go on at %llu, and was told "
-                     "that %llu is stored",
-                     stream->name, (unsigned long long)open->token,
-                     (unsigned long long)opened->offset,
-                     (unsigned long long)writer->stored);
+    //  One that was replaced may not know what its successor said.
+    for (unsigned i = 0; i <= life; i++)
+        if (stream->told[i] > opened->offset)
+            story_breach(3,
+                         "%s: source %llx is to go on at %llu, and %llu "
+                         "was told stored",
+                         stream->name, (unsigned long long)open->token,
+                         (unsigned long long)opened->offset,
+                         (unsigned long long)stream->told[i]);
     if (opened->offset > opened->begin && opened->offset > writer->given)
         story_breach(2, "%s: source %llx is to go on at %llu, and gave %llu",
                      stream->name, (unsigned long long)open->token,

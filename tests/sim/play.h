@@ -69,12 +69,13 @@ typedef struct {
     kind_t kind;
     code_t asked;
     uint64_t token;
-    uint64_t total;        //  Bytes of this token's life, if it is left to live
-    uint32_t piece;        //  At most
-    uint32_t rate;         //  Bytes per 10 ms at most
-    bool feeding;          //  A feed is on the agenda
-    bool finished;         //  publisher_finish was called
-    bool done;             //  Sealed
+    uint64_t total;  //  Bytes of this token's life, if it is left to live
+    uint32_t piece;  //  At most
+    uint32_t rate;   //  Bytes per 10 ms at most
+    bool feeding;    //  A feed is on the agenda
+    bool finished;   //  publisher_finish was called
+    bool ends;       //  It said where it ends: no process of it goes beyond
+    bool done;       //  Sealed
     uint64_t calm_stored;  //  What was stored when calm began
 } source_part_t;
 

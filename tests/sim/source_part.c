@@ -92,8 +92,8 @@ feed(node_t *node, void *arg, bool happens)
            state->failed == STATUS_OK && !state->sealed) {
         uint64_t end = state->base + self->total;
         if (state->next >= end ||
-            (node->stage->calm && self->kind == KIND_LIVE)) {
-            self->finished = true;
+            (node->stage->calm && self->kind == KIND_LIVE && !self->ends)) {
+            self->finished = self->ends = true;
             self->total = state->next - state->base;
             ledger_finished(node->stage->ledger, self->name, self->token,
                             state->next);
@@ -200,6 +200,7 @@ new_token(source_part_t *self)
 {
     dice_t *dice = &self->play->stage->dice;
     self->token = dice_next(dice) | 1;
+    self->ends = false;
     self->total = dice_chance(dice, 100)
                       ? dice_below(dice, 3)
                       : dice_below(dice,
