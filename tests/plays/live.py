@@ -18,7 +18,7 @@ def clip(stage, seconds, pace=''):
 def push(stage, name, source, keep):
     """Push what `source` prints under `name`, and keep a copy."""
     process = stage.begin('push', name, '-')
-    with open(keep, 'wb') as copy:
+    with open(keep, 'wb', buffering=0) as copy:
         while piece := source.stdout.read1(65536):
             process.stdin.write(piece)
             process.stdin.flush()

@@ -21,7 +21,9 @@ enum {
     PIPE_BYTES = 1024 * 1024,  //  So much the pipe may hold, if it lets us
     TAKEN_MS = 15000,  //  Longer than the lease of a source that is gone (R11)
     TAKEN_PAUSE_MS = 500,
-    LEAVE_MS = 5000,  //  For what was sent to be stored, after a signal
+    SMALL_BYTES = 16 * 1024,  //  After less than this others are waited for,
+    SMALL_PAUSE_MS = 10,      //  so long: a piece costs more than its bytes
+    LEAVE_MS = 5000,          //  For what was sent to be stored, after a signal
 };
 
 typedef struct {
@@ -30,6 +32,7 @@ typedef struct {
     int fd;
     bool is_file;  //  Its end is known and it is always readable
     bool ended;
+    millis_t read_at;  //  Not to be read before
     millis_t leaving;  //  When a signal came; 0: none has
     source_t source;
     int code;
@@ -63,6 +66,8 @@ read_some(push_t *self, publisher_t *publisher, millis_t now)
     ssize_t got = read(self->fd, buffer_fill(piece), buffer_size(piece));
     if (got > 0) {
         buffer_trim(piece, (size_t)got);
+        if (got < SMALL_BYTES)
+            self->read_at = now + SMALL_PAUSE_MS;
         publisher_offer(publisher, piece, NULL, 0, now);
     } else if (got == 0) {
         self->ended = true;
@@ -99,13 +104,17 @@ offer(void *with, publisher_t *publisher, client_turn_t *turn, millis_t now)
         return;
     }
     //  A few at a time: what comes back must be heard between.
-    for (int i = 0; i < 16 && !self->ended; i++)
+    for (int i = 0; i < 16 && !self->ended && now >= self->read_at; i++)
         if (!read_some(self, publisher, now))
             break;
     if (self->code != EX_OK)
         turn->stop = true;
-    if (!self->ended && publisher_room(publisher) > 0)
+    if (self->ended || publisher_room(publisher) == 0)
+        return;
+    if (now >= self->read_at)
         turn->fd = self->fd;
+    else
+        turn->at = millis_least(turn->at, self->read_at);
 }
 
 //  Open the input; "-" is standard input.
