@@ -4,6 +4,7 @@
   run.py [--build] KIND[:VARIANT][/WORD]...
 
   unit     every *_test program of the build
+  sim      a short turn of the simulator
   plays    whole clusters of real processes: tests/plays/*.py
   fuzz     every fuzz target for a few seconds, in its own build
   shape    the tree's own rules: tests/shape/shape.py
@@ -27,6 +28,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 300       # No test program takes as long; one that hangs is failed.
+SEEDS, SLOW_SEEDS = '1-300', '1-40'    # Of a turn of the simulator.
 FUZZ_SECONDS = 4    # For each target.
 TOPS = ('protocols', 'brokers', 'workers', 'tests')
 ENV = {'ASAN_OPTIONS': 'detect_leaks=1', 'UBSAN_OPTIONS': 'print_stacktrace=1',
@@ -108,6 +110,23 @@ def unit(tally, variant, word):
     for program in sorted(p for p in root.rglob('*_test')
                           if word in str(p) and os.access(p, os.X_OK)):
         run(tally, [*before, program], f'{variant} {program.relative_to(root)}')
+
+
+def sim(tally, variant, word):
+    """A short turn of the simulator, and of its checker against every lie."""
+    program = ROOT / 'build' / variant / 'bin/rill-sim'
+    seeds = SEEDS if variant == 'release' else SLOW_SEEDS
+    run(tally, [program, '--seeds', seeds], f'{variant} sim, seeds {seeds}')
+    listed = subprocess.run([program, '--list'], stdout=subprocess.PIPE,
+                            text=True).stdout
+    for line in listed.splitlines():
+        lie, says = line.split(None, 1)
+        done = subprocess.run([program, '--lie', lie, '--seeds', SLOW_SEEDS],
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True,
+                              timeout=SECONDS)
+        tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
+                   f'the simulator\'s checker finds that {says}')
 
 
 def plays(tally, variant, word):
@@ -197,7 +216,7 @@ def build(variants):
     return True
 
 
-KINDS = {'unit': unit, 'plays': plays, 'fuzz': fuzz, 'shape': shape,
+KINDS = {'unit': unit, 'sim': sim, 'plays': plays, 'fuzz': fuzz, 'shape': shape,
          'format': form, 'gate': gate}
 UNBUILT = ('shape', 'format', 'gate')
 
