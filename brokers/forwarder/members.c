@@ -167,6 +167,7 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     worker = membership_join(self->members, hello->store, hello->name,
                              hello->boot, session, now);
     worker->shunned = now;
+    worker->parts = 0;
     snprintf(worker->reach, sizeof worker->reach, "%s", hello->ask_at);
     take_space(worker, hello->space);
     worker->full = hello->space && hello->space->full;
@@ -186,14 +187,29 @@ session_worker(core_t *self, const peer_t *peer, const message_t *message,
     return worker;
 }
 
+//  A part of what it said of its chunks was lost with a connection: what is
+//  not named would be taken for absent (R8). It joins anew.
+static void
+say_again(core_t *self, const peer_t *peer, const message_t *message,
+          worker_t *worker, millis_t now)
+{
+    members_leave(self, worker, false, "its inventory is lost", now);
+    core_refuse(self, peer, message, STATUS_SESSION, NULL, 0);
+}
+
 static void
 on_inventory(core_t *self, const peer_t *peer, const message_t *message,
              millis_t now)
 {
     const Rill__V1__Inventory *inventory = message->inventory;
     worker_t *worker = session_worker(self, peer, message, inventory->session);
-    if (!worker)
+    if (!worker || inventory->part < worker->parts)
         return;
+    if (inventory->part > worker->parts) {
+        say_again(self, peer, message, worker, now);
+        return;
+    }
+    worker->parts++;
     for (size_t i = 0; i < inventory->n_held; i++) {
         stream_t *stream = core_stream(self, inventory->held[i]->stream);
         if (stream && stream->state == STREAM_RECOVERING)
@@ -218,6 +234,10 @@ on_keep(core_t *self, const peer_t *peer, const message_t *message,
     worker_t *worker = session_worker(self, peer, message, keep->session);
     if (!worker)
         return;
+    if (keep->told && worker->state == WORKER_JOINING) {
+        say_again(self, peer, message, worker, now);
+        return;
+    }
     membership_renew(self->members, worker, now);
     take_space(worker, keep->space);
     if (keep->space && keep->space->full != worker->full) {

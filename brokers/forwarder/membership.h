@@ -50,6 +50,7 @@ typedef struct {
     uint64_t free_bytes;
     uint64_t space_bytes;
     uint64_t outstanding;  //  Pushed and not receipted
+    uint32_t parts;        //  Of its inventory that are in; the owner's
     millis_t shunned;      //  Not asked for reads before: it let one wait
 } worker_t;
 

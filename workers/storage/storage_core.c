@@ -78,6 +78,7 @@ struct storage_core {
     uint64_t *streams;  //  Of the last Welcome
     size_t streams_count;
     survey_t *survey;
+    uint32_t part;  //  Of the inventory, said next
     holdings_t *holdings;
 
     uint64_t tally[TALLY_COUNT];
@@ -174,6 +175,7 @@ say_keep(storage_core_t *self, millis_t now)
     Rill__V1__WorkerKeep keep = RILL__V1__WORKER_KEEP__INIT;
     keep.session = self->session;
     keep.space = &space;
+    keep.told = self->state == SERVING;
     message_t message = MESSAGE(WORKER_KEEP, worker_keep, &keep, 0, 0);
     status_t status = tell_forwarder(self, &message);
     count(self, status == STATUS_OK ? TALLY_keep_said : TALLY_keep_unsaid);
@@ -421,11 +423,13 @@ say_inventory(storage_core_t *self, millis_t now)
             return status;
         Rill__V1__Inventory inventory = *holdings_say(self->holdings,
                                                       self->session, last);
+        inventory.part = self->part;
         message_t message = MESSAGE(INVENTORY, inventory, &inventory, 0, 0);
         if (tell_forwarder(self, &message) != STATUS_OK) {
             retry(self, now);
             return STATUS_OK;
         }
+        self->part++;
         survey_sent(self->survey);
         if (last)
             self->state = SERVING;
@@ -440,6 +444,7 @@ join(storage_core_t *self, millis_t now)
     if (self->state == FLUSHING) {
         self->effects->open_receipts(self->with, self->receipts_at);
         self->state = INVENTORY;
+        self->part = 0;
         status = survey_begin(self->survey, self->streams, self->streams_count);
     }
     if (status == STATUS_OK)

@@ -40,7 +40,8 @@ typedef struct {
     bool deaf;   //  Answers no questions
     bool stuck;  //  Its socket takes nothing
     bool full;
-    bool silent;  //  Sends no WorkerKeep
+    bool silent;    //  Sends no WorkerKeep
+    uint32_t told;  //  Messages of its inventory
     part_t *parts;
     size_t count;
     size_t pushes;  //  In this core's life
@@ -395,6 +396,7 @@ inventory_of(fake_t *fake, uint64_t stream)
         held.runs = &runs;
         Rill__V1__Inventory body = RILL__V1__INVENTORY__INIT;
         body.session = fake->session;
+        body.part = fake->told++;
         body.n_held = 1;
         body.held = &helds;
         SAY((int)(fake - world.fakes), INVENTORY, inventory, &body);
@@ -431,11 +433,13 @@ join(int number)
     size_t count = welcome->n_streams;
     for (size_t i = 0; i < count; i++)
         streams[i] = welcome->streams[i];
+    fake->told = 0;
     for (size_t i = 0; i < count; i++)
         inventory_of(fake, streams[i]);
     free(streams);
     Rill__V1__Inventory body = RILL__V1__INVENTORY__INIT;
     body.session = fake->session;
+    body.part = fake->told;
     body.done = true;
     SAY(number, INVENTORY, inventory, &body);
 }
@@ -1633,6 +1637,44 @@ a_source_that_left_is_stored(void)
     end();
 }
 
+//  Say a part of an inventory, the last one.
+static void
+say_part(uint32_t part)
+{
+    Rill__V1__Inventory body = RILL__V1__INVENTORY__INIT;
+    body.session = world.fakes[0].session;
+    body.part = part;
+    body.done = true;
+    SAY(0, INVENTORY, inventory, &body);
+}
+
+static void
+an_inventory_with_a_lost_part_is_said_again(void)
+{
+    begin_with(0);
+    hello(0);
+    say_part(1);
+    CHECK(refusal() == STATUS_SESSION);
+    CHECK(forwarder_core_workers(world.core) == 0);
+
+    hello(0);
+    Rill__V1__WorkerKeep keep = RILL__V1__WORKER_KEEP__INIT;
+    keep.session = world.fakes[0].session;
+    SAY(0, WORKER_KEEP, worker_keep, &keep);
+    CHECK(!last_said(0, RILL__V1__MESSAGE__BODY_REFUSED) ||
+          last_said(0, RILL__V1__MESSAGE__BODY_REFUSED)->request !=
+              world.request);
+    keep.told = true;
+    SAY(0, WORKER_KEEP, worker_keep, &keep);
+    CHECK(refusal() == STATUS_SESSION);
+    CHECK(forwarder_core_workers(world.core) == 0);
+
+    hello(0);
+    say_part(0);
+    CHECK(forwarder_core_workers(world.core) == 1);
+    end();
+}
+
 int
 main(void)
 {
@@ -1687,6 +1729,8 @@ main(void)
          "invariant 1: what was said stored survives any store and a restart");
     CASE(two_departures_before_the_first_is_mended,
          "forwarder_core 3: two departures are dealt again from memory");
+    CASE(an_inventory_with_a_lost_part_is_said_again,
+         "invariant 1: what a lost part of an inventory named is not absent");
     CASE(a_hanging_worker_is_left_behind,
          "invariant 19: a worker that gives no receipt leaves the queue");
     CASE(a_full_socket_waits_in_the_outbox,
