@@ -331,6 +331,10 @@ on_opened(publisher_t *self, const message_t *message, millis_t now)
         return;
     publisher_state_t *state = &self->state;
     bool first = !state->opened;
+    if (opened->begin > opened->offset || opened->chunk_bytes == 0) {
+        fail(self, STATUS_MALFORMED, NULL);
+        return;
+    }
     if (!place(self, opened))
         return;
     state->opened = true;

@@ -61,7 +61,7 @@ typedef struct {
     uint64_t sent;    //  Below: said in this session
     uint64_t stored;  //  Below: safe from the loss of any one store
     uint64_t settled;
-    uint32_t chunk_bytes;
+    uint32_t chunk_bytes;  //  Not 0 once opened
     code_t code;
     bool narrower;
 } publisher_state_t;

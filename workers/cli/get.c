@@ -87,7 +87,7 @@ choose(get_t *self, const Rill__V1__Described *stream)
 {
     uint64_t end = stream->sealed ? stream->size : stream->stored;
     const char *range = words_value(self->words, "--range");
-    self->from = stream->first;
+    self->from = stream->first < end ? stream->first : end;
     self->to = end;
     uint64_t to = UINT64_MAX;
     if (range && !read_range(range, &self->from, &to))
@@ -102,7 +102,7 @@ choose(get_t *self, const Rill__V1__Described *stream)
                          "the range %s lies outside %s, which has %llu bytes%s",
                          range, self->name, (unsigned long long)end,
                          stream->sealed ? "" : " so far");
-    if (self->from < stream->first)
+    if (range && self->from < stream->first)
         return talk_fail("get", EX_DATAERR,
                          "bytes of %s below %llu are older than its retention "
                          "and gone",

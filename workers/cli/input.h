@@ -33,8 +33,8 @@ uint64_t input_size(const input_t *self);
 //  change, never 0.
 uint64_t input_token(const input_t *self);
 
-//  Read from `from` on; pieces end at `from` + a multiple of what is left to
-//  the next multiple of `piece_bytes` behind `base`. Once.
+//  Begin to read, once, at `from`. A piece ends where the distance from `base`
+//  (at most `from`) is a multiple of `piece_bytes`, the last one with the file.
 void input_begin(input_t *self, uint64_t base, uint64_t from,
                  uint32_t piece_bytes);
 

@@ -463,11 +463,26 @@ a_stream_that_was_complete_needs_nothing(void)
     begin();
     Rill__V1__Opened body = RILL__V1__OPENED__INIT;
     body.offset = 400;
+    body.chunk_bytes = CHUNK;
     body.sealed = true;
     message_t message = MESSAGE(OPENED, opened, &body, last()->request, 0);
     publisher_on_message(world.publisher, &message, 1);
     CHECK(state()->was_sealed && state()->sealed && state()->next == 400);
     CHECK(publisher_room(world.publisher) == 0);
+}
+
+static void
+an_answer_that_cannot_be_is_final(void)
+{
+    for (int i = 0; i < 2; i++) {
+        begin();
+        Rill__V1__Opened body = RILL__V1__OPENED__INIT;
+        body.begin = (uint64_t)i;
+        body.chunk_bytes = i ? CHUNK : 0;
+        message_t message = MESSAGE(OPENED, opened, &body, last()->request, 0);
+        publisher_on_message(world.publisher, &message, 1);
+        CHECK(state()->failed == STATUS_MALFORMED);
+    }
 }
 
 static void
@@ -542,6 +557,8 @@ main(void)
          "publisher 1: it is done when sealed and settled, not before");
     CASE(a_stream_that_was_complete_needs_nothing,
          "a stream that was complete needs nothing");
+    CASE(an_answer_that_cannot_be_is_final,
+         "publisher 4: an answer that cannot be is final");
     CASE(one_that_leaves_says_so_and_no_more,
          "a source that leaves says so, and no more");
     publisher_destroy(&world.publisher);
