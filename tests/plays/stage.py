@@ -33,7 +33,7 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / os.environ.get('RILL_BUILD', 'build/release')
 BIN = BUILD / 'bin'
-SLOW = BUILD.name != 'release'
+SLOW = BUILD.name in ('address', 'thread')
 PATIENCE = 10 if SLOW else 1
 SECONDS = 20 * (4 if SLOW else 1)    # Within which everything must come true.
 CHUNK = 256 * 1024                   # Of recorded data, by default.
