@@ -380,7 +380,8 @@ begin_block(stream_t *stream, const piece_t *first, millis_t now)
     block->opened = now;
     block->block_us = first->created_us;
     block->settled_mark = stream->settled_index;
-    block->watermark = stream->stored;
+    block->watermark = stream->state == STREAM_RECOVERING ? stream->settled
+                                                          : stream->stored;
     ring_append(stream, block);
     return block;
 }

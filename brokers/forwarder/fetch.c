@@ -150,9 +150,13 @@ fetches_destroy(struct fetches **self_p)
     for (part_t *part = zhashx_first(self->by_request); part;
          part = zhashx_next(self->by_request)) {
         job_t *job;
-        while ((job = zlistx_detach(part->jobs, NULL)) != NULL)
+        while ((job = zlistx_detach(part->jobs, NULL)) != NULL) {
+            if (!job->done)
+                job->answer(job->arg, STATUS_STOPPING, NULL, NULL, false, 0);
+            job->done = true;
             if (--job->asked == 0)
                 free_job(job);
+        }
         free_part(part);
     }
     zlistx_destroy(&self->kept);

@@ -248,13 +248,13 @@ forwarder_core_destroy(forwarder_core_t **self_p)
     core_t *self = *self_p;
     if (!self)
         return;
+    for (stream_t *stream = zhashx_first(self->by_id); stream;
+         stream = zhashx_next(self->by_id))
+        free_stream(stream);
     fetches_destroy(&self->fetches);
     seeks_destroy(&self->seeks);
     layouts_destroy(&self->layouts);
     relay_destroy(&self->relay);
-    for (stream_t *stream = zhashx_first(self->by_id); stream;
-         stream = zhashx_next(self->by_id))
-        free_stream(stream);
     zhashx_destroy(&self->by_session);
     zhashx_destroy(&self->by_name);
     zhashx_destroy(&self->by_id);
@@ -417,6 +417,8 @@ millis_t
 forwarder_core_due(const forwarder_core_t *lent)
 {
     core_t *self = (core_t *)(uintptr_t)lent;
+    if (self->fault != STATUS_OK)
+        return MILLIS_NEVER;
     millis_t due = membership_due(self->members);
     due = millis_least(due, deal_due(self));
     due = millis_least(due, ingest_due(self));

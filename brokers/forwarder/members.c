@@ -94,7 +94,7 @@ welcome(core_t *self, const peer_t *peer, const message_t *message,
     uint64_t *ids = zmalloc((zlistx_size(self->open) + 1) * sizeof *ids);
     for (stream_t *stream = zlistx_first(self->open); stream;
          stream = zlistx_next(self->open))
-        if (stream->state == STREAM_RECOVERING)
+        if (stream->state == STREAM_RECOVERING && !stream->redealing)
             ids[body.n_streams++] = stream->record.id;
     body.cluster = catalogue_cluster(self->catalogue);
     body.term = catalogue_term(self->catalogue);
@@ -128,6 +128,11 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
                  hello->name, hello->cluster,
                  catalogue_cluster(self->catalogue));
         core_refuse(self, peer, message, STATUS_CLUSTER, text, 0);
+        return;
+    }
+    if (!hello->cluster && hello->term) {
+        core_refuse(self, peer, message, STATUS_ARGUMENT,
+                    "A data directory of no cluster has no term.", 0);
         return;
     }
     if (hello->term > term) {
@@ -168,6 +173,7 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
                              hello->boot, session, now);
     worker->shunned = now;
     worker->parts = 0;
+    recovery_unheld(self, worker->store);
     snprintf(worker->reach, sizeof worker->reach, "%s", hello->ask_at);
     take_space(worker, hello->space);
     worker->full = hello->space && hello->space->full;
@@ -210,10 +216,16 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
         return;
     }
     worker->parts++;
-    for (size_t i = 0; i < inventory->n_held; i++) {
+    bool fits = true;
+    for (size_t i = 0; i < inventory->n_held && fits; i++) {
         stream_t *stream = core_stream(self, inventory->held[i]->stream);
-        if (stream && stream->state == STREAM_RECOVERING)
-            recovery_held(stream, worker->store, inventory->held[i]);
+        if (stream && stream->state == STREAM_RECOVERING &&
+            !stream->redealing && worker->state == WORKER_JOINING)
+            fits = recovery_held(stream, worker->store, inventory->held[i]);
+    }
+    if (!fits) {
+        members_leave(self, worker, true, "its inventory is too long", now);
+        return;
     }
     membership_renew(self->members, worker, now);
     if (inventory->done && worker->state == WORKER_JOINING) {

@@ -70,7 +70,7 @@ typedef struct {
     uint64_t epoch;
     uint64_t first;
     size_t count;
-    uint8_t *slots;  //  255: none
+    uint8_t slots[];  //  255: none
 } held_t;
 
 //  A chunk's place, as its header told.
@@ -180,6 +180,7 @@ struct forwarder_core {
     millis_t retry_at;    //  When the outbox is tried again
     millis_t recover_at;  //  When undecided streams are looked at again
     size_t recovering;    //  Streams in that state
+    size_t held_bytes;    //  What inventories of them take
     bool draining;
     status_t fault;
     char fault_text[256];
@@ -253,14 +254,18 @@ void members_add_removed(core_t *self, uint64_t stream, const uint64_t *stores,
                          size_t count);
 
 //  recovery.c
-void recovery_held(stream_t *stream, uint64_t store,
+//  False: the inventories take too much memory (house 18).
+bool recovery_held(stream_t *stream, uint64_t store,
                    const Rill__V1__Held *held);
+//  `store` begins to tell anew.
+void recovery_unheld(core_t *self, uint64_t store);
 void recovery_try(core_t *self, millis_t now);
 void recovery_forget(stream_t *stream);
 
 //  fetch.c: one data chunk of a block, from its worker or decoded. Answers
 //  once, maybe before fetch_chunk returns. STATUS_MISS: fewer than k parts are
-//  to be had now; STATUS_CORRUPT: too many parts are wrong. The extent is
+//  to be had now; STATUS_CORRUPT: too many parts are wrong; STATUS_STOPPING:
+//  the core is being destroyed and only `arg` is given back. The extent is
 //  copied.
 typedef void fetch_fn(void *arg, status_t status, const chunk_header_t *header,
                       buffer_t *payload, bool decoded, millis_t now);

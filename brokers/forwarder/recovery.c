@@ -15,6 +15,7 @@ enum {
     AGAIN_MS = 250,   //  Undecided streams are looked at so often
     GRACE_MS = 1000,  //  Whole but for silent stores: these may still come
     READS_MOST = 32,  //  Chunks read back at once
+    HELD_BYTES = 64 * 1024 * 1024,  //  What all inventories may take
 };
 
 //  Blocks of one stream being read back, or the one chunk that tells its end.
@@ -40,15 +41,20 @@ typedef struct {
 } read_t;
 
 static void
+drop_held(stream_t *stream, void *at)
+{
+    held_t *held = zlistx_detach(stream->held_list, at);
+    stream->core->held_bytes -= sizeof *held + held->count;
+    free(held);
+}
+
+static void
 free_held(stream_t *stream)
 {
     if (!stream->held_list)
         return;
-    held_t *held;
-    while ((held = zlistx_detach(stream->held_list, NULL)) != NULL) {
-        free(held->slots);
-        free(held);
-    }
+    while (zlistx_size(stream->held_list))
+        drop_held(stream, NULL);
     zlistx_destroy(&stream->held_list);
 }
 
@@ -73,23 +79,47 @@ recovery_forget(stream_t *stream)
     }
 }
 
-void
+bool
 recovery_held(stream_t *stream, uint64_t store, const Rill__V1__Held *held)
 {
+    core_t *self = stream->core;
     if (held->settled > stream->recover_mark)
         stream->recover_mark = held->settled;
     if (!stream->held_list)
         stream->held_list = zlistx_new();
     for (size_t i = 0; i < held->n_runs; i++) {
         const Rill__V1__Run *run = held->runs[i];
-        held_t *entry = zmalloc(sizeof *entry);
+        size_t bytes = sizeof(held_t) + run->slots.len;
+        if (self->held_bytes + bytes > HELD_BYTES)
+            return false;
+        if (run->slots.len == 0)
+            continue;
+        held_t *entry = zmalloc(bytes);
         entry->store = store;
         entry->epoch = held->epoch;
         entry->first = run->first;
         entry->count = run->slots.len;
-        entry->slots = zmalloc(entry->count + 1);
         memcpy(entry->slots, run->slots.data, entry->count);
         zlistx_add_end(stream->held_list, entry);
+        self->held_bytes += bytes;
+    }
+    return true;
+}
+
+void
+recovery_unheld(core_t *self, uint64_t store)
+{
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open)) {
+        held_t *held = stream->held_list ? zlistx_first(stream->held_list)
+                                         : NULL;
+        while (held) {
+            void *at = zlistx_cursor(stream->held_list);
+            bool of_store = held->store == store;
+            held = zlistx_next(stream->held_list);
+            if (of_store)
+                drop_held(stream, at);
+        }
     }
 }
 
@@ -208,7 +238,7 @@ come_up(stream_t *stream, struct recovery *recovery, millis_t now)
     if (recovery->end_only)
         end = recovery->count ? recovery->pieces[0]->offset +
                                     buffer_size(recovery->pieces[0]->payload)
-              : at ? at->base_offset - (at->base_index ? at->gap : 0)
+              : at ? at->base_offset - at->gap
                    : 0;
     else
         end = recovery->pieces[recovery->count - 1]->offset +
@@ -225,7 +255,6 @@ come_up(stream_t *stream, struct recovery *recovery, millis_t now)
                                                      : recovery->first;
     stream->stored = end;  //  What must be reached before anyone is answered
     stream->recovered = true;
-    stream->recovered_to = end;
     stream->ending = recovery->end;
     for (size_t i = 0; i < recovery->count; i++)
         if (recovery->pieces[i]->created_us > stream->last_us)
@@ -233,6 +262,8 @@ come_up(stream_t *stream, struct recovery *recovery, millis_t now)
     uint64_t next = end > stream->record.writer_begin
                         ? end
                         : stream->record.writer_begin;
+    //  What the source before sent, seen by caches, began there (R11).
+    stream->recovered_to = next;
     ingest_start(stream, next);
     ingest_reckon(stream);
     self->recovering--;
@@ -267,6 +298,11 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
     struct recovery *recovery = read.recovery;
     free(arg);
     recovery->in_air--;
+    if (status == STATUS_STOPPING) {
+        if (recovery->in_air == 0)
+            free_recovery(recovery);
+        return;
+    }
     if (status == STATUS_OK && !recovery->dead) {
         piece_t *piece = piece_new(header->offset, buffer_ref(payload),
                                    header->created_us);
@@ -285,6 +321,19 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
     } else
         recovery->failed = true;
     read_on(recovery, now);
+}
+
+//  Offsets only grow, whatever workers have answered.
+static bool
+in_order(const struct recovery *recovery)
+{
+    for (size_t i = 1; i < recovery->count; i++) {
+        const piece_t *before = recovery->pieces[i - 1];
+        if (recovery->pieces[i]->offset <
+            before->offset + buffer_size(before->payload))
+            return false;
+    }
+    return true;
 }
 
 //  Ask for what can be asked; come up when all is here.
@@ -314,6 +363,12 @@ read_on(struct recovery *recovery, millis_t now)
         stream = NULL;
     if (recovery->in_air)
         return;
+    if (recovery->done == recovery->count && stream && !in_order(recovery)) {
+        core_note(self, 0, "recovered-out-of-order stream=%s",
+                  stream->record.name);
+        recovery->failed = true;
+        recovery->done = 0;
+    }
     if (recovery->done == recovery->count && stream) {
         stream->recovery = NULL;
         come_up(stream, recovery, now);

@@ -203,6 +203,8 @@ static void
 on_fetched(void *arg, status_t status, const chunk_header_t *header,
            buffer_t *payload, bool decoded, millis_t now)
 {
+    if (status == STATUS_STOPPING)
+        return;  //  seeks_destroy is next
     seek_t *seek = arg;
     core_t *self = seek->core;
     stream_t *stream = core_stream(self, seek->stream);

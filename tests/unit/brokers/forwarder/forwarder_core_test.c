@@ -34,6 +34,7 @@ typedef struct {
     char name[NAME_SIZE];
     uint64_t store;
     uint64_t boot;
+    uint64_t cluster;
     uint64_t term;
     uint64_t session;
     bool mute;   //  Gives no receipts
@@ -356,6 +357,7 @@ hello(int number)
     Rill__V1__Space space = RILL__V1__SPACE__INIT;
     space.full = fake->full;
     Rill__V1__Hello body = RILL__V1__HELLO__INIT;
+    body.cluster = fake->cluster;
     body.store = fake->store;
     body.name = fake->name;
     body.boot = ++fake->boot;
@@ -425,6 +427,7 @@ join(int number)
     said_t *said = answer_to(world.request);
     CHECK(said && said->message->body_case == RILL__V1__MESSAGE__BODY_WELCOME);
     const Rill__V1__Welcome *welcome = said->message->welcome;
+    fake->cluster = welcome->cluster;
     fake->term = welcome->term;
     CHECK(fake->session == welcome->session);
     for (size_t i = 0; i < fake->count; i++)
@@ -752,7 +755,8 @@ open_source(source_t *source, int peer, plan_t plan)
     }
     SAY(peer, OPEN, open, &body);
     said_t *said = answer_to(world.request);
-    CHECK(said);
+    if (!said)
+        return STATUS_UNREACHABLE;  //  It is over
     if (said->message->body_case == RILL__V1__MESSAGE__BODY_REFUSED)
         return (status_t)said->message->refused->status;
     const Rill__V1__Opened *opened = said->message->opened;
@@ -1621,7 +1625,479 @@ what_a_worker_located_is_checked(void)
     }
 }
 
+/*----------------------------------------------------------------- recovery */
+
+//  The forwarder and all workers die: only disks are left.
+static void
+power_cut(void)
+{
+    for (int i = 0; i < FAKES; i++)
+        for (size_t p = 0; p < world.fakes[i].count; p++)
+            world.fakes[i].parts[p].lost |= !world.fakes[i].parts[p].receipted;
+    restart();
+}
+
+//  Every part of the block is where it was pushed, receipted or not.
+static void
+keep_parts(uint64_t block, unsigned count)
+{
+    for (int i = 0; i < FAKES; i++)
+        for (size_t p = 0; p < world.fakes[i].count; p++) {
+            part_t *part = &world.fakes[i].parts[p];
+            if (part->header.key.block != block)
+                continue;
+            part->receipted = count > 0;
+            count -= count > 0;
+        }
+}
+
+static void
+a_source_goes_on_in_the_next_term(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 10 * CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 8 * CHUNK);
+    uint64_t stream = source.stream;
+    power_cut();
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD);
+    join_all(6);
+    pump();
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+    CHECK(source.stream == stream && source.begin == 0);
+    CHECK(source.next == 8 * CHUNK);
+    give(&source, 5 * CHUNK);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    CHECK(describe("film")->size == 13 * CHUNK);
+    read_all(stream, 0, 13 * CHUNK);
+    end();
+}
+
+static void
+a_recovery_waits_for_who_must_speak(void)
+{
+    //  Block 1 has k of its parts on disks; two of six stores are away, so it
+    //  may have been acknowledged: nobody is answered.
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    receipt_some(6);
+    keep_parts(1, 3);
+    power_cut();
+    for (int i = 0; i < 4; i++)
+        join(i);
+    live(3000);
+    if (open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD) {
+        CHECK(describe("film") == NULL && refusal() == STATUS_HELD);
+        join(4);
+        join(5);
+        live(3000);
+        CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+    }
+    CHECK(source.next == 4 * CHUNK);
+    read_all(source.stream, 0, 4 * CHUNK);
+    end();
+}
+
+static void
+what_parts_are_left_decides(void)
+{
+    //  p parts of the last block are on disks, all stores speak: below k the
+    //  stream ends before it, from k on it is read back and dealt again.
+    for (unsigned parts = 0; parts <= 6; parts++) {
+        begin_with(6);
+        source_t source = opened(FILE_PLAN);
+        give(&source, 8 * CHUNK);
+        keep_parts(0, 6);
+        keep_parts(1, parts);
+        for (int i = 0; i < 6; i++)
+            for (size_t p = 0; p < world.fakes[i].count; p++)
+                if (world.fakes[i].parts[p].receipted)
+                    receipt(&world.fakes[i], &world.fakes[i].parts[p]);
+        power_cut();
+        join_all(6);
+        live(2000);
+        uint64_t end_at = parts < 4 ? 4 * CHUNK : 8 * CHUNK;
+        const Rill__V1__Described *told = describe("film");
+        CHECK(told && told->stored == end_at && told->settled == end_at);
+        CHECK(told->under_protected == 0);
+        read_all(told->stream, 0, end_at);
+        CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+        CHECK(source.next == end_at);
+        give(&source, 3 * CHUNK);
+        CHECK(finish(&source) == STATUS_OK);
+        pump();
+        CHECK(progress(&source)->sealed);
+        read_all(source.stream, 0, source.next);
+        end();
+    }
+}
+
+static void
+an_end_found_is_sealed(void)
+{
+    //  The END is stored or settled, and the forwarder dies before the seal.
+    static const size_t SIZES[] = { 0, 1, 4 * CHUNK, 5 * CHUNK };
+    for (size_t s = 0; s < 4; s++)
+        for (int stores = 5; stores <= 6; stores++) {
+            begin_with(6);
+            source_t source = opened(FILE_PLAN);
+            give(&source, SIZES[s]);
+            CHECK(finish(&source) == STATUS_OK);
+            world.fakes[0].mute = stores == 5;
+            kv_memory_fail_after(world.kv, 2, STATUS_IO);
+            pump();
+            world.fakes[0].mute = false;
+            power_cut();
+            join_all(6);
+            live(2000);
+            const Rill__V1__Described *told = describe("film");
+            CHECK(told && told->sealed && told->size == SIZES[s]);
+            CHECK(told->settled == SIZES[s]);
+            read_all(told->stream, 0, SIZES[s]);
+            end();
+        }
+}
+
+static void
+a_recovery_reads_back_many_chunks(void)
+{
+    //  More than are read at once, with a store away for good.
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    world.fakes[5].mute = true;
+    give(&source, 160 * CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 160 * CHUNK);
+    CHECK(progress(&source)->settled < 8 * CHUNK);
+    power_cut();
+    for (int i = 0; i < 5; i++)
+        join(i);
+    live(3000);
+    const Rill__V1__Described *told = describe("film");
+    CHECK(told && told->settled == 160 * CHUNK);
+    read_all(told->stream, 0, 160 * CHUNK);
+    end();
+}
+
+static void
+a_forwarder_may_die_at_any_point_of_a_recovery(void)
+{
+    //  Terms follow each other; each ends some steps further in the recovery
+    //  of what the first left, in which every store but one takes part.
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    world.fakes[5].mute = true;
+    give(&source, 40 * CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 40 * CHUNK);
+    for (int steps = 0; steps < 60; steps++) {
+        power_cut();
+        for (int i = 0; i < 5; i++)
+            join(i);
+        pass(1200);
+        for (int i = 0; i < steps; i++) {
+            if (answer_one())
+                continue;
+            bool given = false;
+            for (int w = 0; w < 5 && !given; w++)
+                for (size_t p = 0; p < world.fakes[w].count && !given; p++)
+                    if (!world.fakes[w].parts[p].receipted) {
+                        receipt(&world.fakes[w], &world.fakes[w].parts[p]);
+                        given = true;
+                    }
+        }
+    }
+    live(3000);
+    const Rill__V1__Described *told = describe("film");
+    CHECK(told && told->settled == 40 * CHUNK);
+    read_all(told->stream, 0, 40 * CHUNK);
+    end();
+}
+
+static void
+an_inventory_has_a_bound(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    pump();
+    power_cut();
+    hello(0);
+    fake_t *fake = &world.fakes[0];
+    static uint8_t slots[60000];
+    for (int i = 0; i < 3000 && fake->session; i++) {
+        Rill__V1__Run run = RILL__V1__RUN__INIT;
+        Rill__V1__Run *runs = &run;
+        run.first = UINT64_MAX - 1;
+        run.slots = (ProtobufCBinaryData){ .len = i ? sizeof slots : 0,
+                                           .data = i ? slots : NULL };
+        Rill__V1__Held held = RILL__V1__HELD__INIT;
+        Rill__V1__Held *helds = &held;
+        held.stream = source.stream;
+        held.n_runs = 1;
+        held.runs = &runs;
+        Rill__V1__Inventory body = RILL__V1__INVENTORY__INIT;
+        body.session = fake->session;
+        body.part = (uint32_t)i;
+        body.n_held = 1;
+        body.held = &helds;
+        SAY(0, INVENTORY, inventory, &body);
+        forget_said();
+    }
+    CHECK(!fake->session);
+    world.now += 11000;  //  It is kept out for a while
+    join_all(6);
+    live(11000);
+    CHECK(describe("film"));
+    end();
+}
+
+static void
+an_absurd_mark_holds_nobody_up_for_ever(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    pump();
+    power_cut();
+    hello(0);
+    Rill__V1__Held held = RILL__V1__HELD__INIT;
+    Rill__V1__Held *helds = &held;
+    held.stream = source.stream;
+    held.settled = UINT64_MAX - 2;
+    Rill__V1__Inventory body = RILL__V1__INVENTORY__INIT;
+    body.session = world.fakes[0].session;
+    body.n_held = 1;
+    body.held = &helds;
+    body.done = true;
+    world.fakes[0].term++;
+    SAY(0, INVENTORY, inventory, &body);
+    for (int i = 1; i < 6; i++)
+        join(i);
+    live(2000);
+    CHECK(fault() == STATUS_OK);
+    end();
+}
+
+/*------------------------------------------------------------------ fencing */
+
+static void
+a_hello_of_a_higher_term_ends_it(void)
+{
+    begin_with(2);
+    world.fakes[2].term = 9;
+    hello(2);
+    //  A directory of no cluster was never granted a term.
+    CHECK(fault() == STATUS_OK && refusal() == STATUS_ARGUMENT);
+    Rill__V1__Hello body = RILL__V1__HELLO__INIT;
+    char name[] = "w2", push_at[] = "tcp://w2:1", ask_at[] = "tcp://w2:2";
+    body.cluster = report()->cluster;
+    body.store = 5;
+    body.name = name;
+    body.push_at = push_at;
+    body.ask_at = ask_at;
+    body.term = 9;
+    source_t source = opened(FILE_PLAN);
+    forget_said();
+    SAY(2, HELLO, hello, &body);
+    CHECK(fault() == STATUS_FENCED);
+    CHECK(world.said_count == 0);
+    keep_source(&source);
+    CHECK(world.said_count == 0);
+    CHECK(forwarder_core_due(world.core) == MILLIS_NEVER);
+    end();
+}
+
+static void
+a_catalogue_of_another_term_ends_it(void)
+{
+    //  Another forwarder has taken the catalogue: what needs it is not said.
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    forwarder_core_t *older = world.core;
+    CHECK(start() == STATUS_OK);
+    forwarder_core_t *newer = world.core;
+    world.core = older;
+    forget_said();
+    for (int i = 0; i < 6; i++)
+        (void)give_receipts(i);
+    CHECK(fault() == STATUS_FENCED);
+    CHECK(!SAID_TO(SOURCE, PROGRESS));
+    forwarder_core_destroy(&older);
+    world.core = newer;
+    end();
+}
+
 /*------------------------------------------------------------------ sources */
+
+static void
+one_source_at_a_time(void)
+{
+    begin_with(6);
+    source_t first = opened(LIVE_PLAN), second;
+    plan_t other = LIVE_PLAN;
+    other.token = 8;
+    give(&first, 1000);
+    CHECK(open_source(&second, SOURCE + 1, other) == STATUS_TAKEN);
+    for (int i = 0; i < 9; i++) {
+        live(2000);
+        keep_source(&first);
+    }
+    CHECK(open_source(&second, SOURCE + 1, other) == STATUS_TAKEN);
+    live(10050);
+    CHECK(open_source(&second, SOURCE + 1, other) == STATUS_OK);
+    //  Nothing was lost in this term: there is no hole.
+    CHECK(second.begin == 1000 && second.next == 1000);
+    CHECK(give_at(&first, 1000, 10) == STATUS_SESSION);
+    give(&second, 500);
+    CHECK(finish(&second) == STATUS_OK);
+    pump();
+    CHECK(progress(&second)->sealed);
+    CHECK(describe("cam")->n_holes == 0);
+    read_all(second.stream, 0, 1500);
+    //  Sealed: the same source hears so, another is refused.
+    CHECK(open_source(&second, SOURCE + 1, other) == STATUS_OK);
+    CHECK(open_source(&first, SOURCE, LIVE_PLAN) == STATUS_SEALED);
+    end();
+}
+
+static void
+the_same_source_goes_on(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN), again;
+    give(&source, 5 * CHUNK);
+    receipt_some(5);
+    CHECK(open_source(&again, SOURCE + 1, FILE_PLAN) == STATUS_OK);
+    CHECK(again.session != source.session && again.stream == source.stream);
+    CHECK(again.begin == 0 && again.next == 4 * CHUNK);
+    CHECK(give_at(&source, 5 * CHUNK, 10) == STATUS_SESSION);
+    give(&again, 3 * CHUNK);
+    CHECK(finish(&again) == STATUS_OK);
+    pump();
+    CHECK(progress(&again)->sealed);
+    read_all(again.stream, 0, 7 * CHUNK);
+    end();
+}
+
+static void
+another_source_after_a_restart_leaves_a_hole(void)
+{
+    enum { C = LIMIT_CREDIT_BYTES };
+    begin_with(6);
+    source_t source = opened(LIVE_PLAN);
+    give(&source, 900);
+    leave(&source);
+    pump();
+    plan_t other = LIVE_PLAN;
+    uint64_t begins[3];
+    //  One after the other comes, sends what nobody stores, and is lost with
+    //  the forwarder: no offset is given to two of them.
+    for (int i = 0; i < 3; i++) {
+        power_cut();
+        join_all(6);
+        live(1500);
+        other.token++;
+        CHECK(open_source(&source, SOURCE, other) == STATUS_OK);
+        begins[i] = source.begin;
+        CHECK(source.next == source.begin);
+        CHECK(source.begin >= (i ? begins[i - 1] : 900) + C);
+        CHECK(source.credit <= source.begin + C);
+        if (i < 2)
+            give(&source, 500);
+    }
+    give(&source, 700);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    const Rill__V1__Described *told = describe("cam");
+    CHECK(told->sealed && told->size == begins[2] + 700);
+    CHECK(told->n_holes == 1);
+    CHECK(told->holes[0]->from == 900 && told->holes[0]->to == begins[2]);
+    uint64_t stream = told->stream;
+    read_all(stream, 0, 900);
+    read_all(stream, begins[2], begins[2] + 700);
+    for (uint64_t at = 900; at < begins[2]; at += C / 3) {
+        uint64_t request = send_ask(stream, at, false);
+        pump();
+        const Rill__V1__Refused *refused = answer_to(request)->message->refused;
+        CHECK((status_t)refused->status == STATUS_RANGE);
+        CHECK(refused->offset == begins[2]);
+    }
+    end();
+}
+
+static void
+a_hole_from_the_start_is_told(void)
+{
+    //  The first source stored nothing; the second begins behind a hole, and
+    //  what is recovered of it still knows the hole.
+    begin_with(6);
+    source_t source = opened(LIVE_PLAN);
+    give(&source, 10);
+    power_cut();
+    join_all(6);
+    live(1500);
+    plan_t other = LIVE_PLAN;
+    other.token = 8;
+    CHECK(open_source(&source, SOURCE, other) == STATUS_OK);
+    uint64_t begin = source.begin;
+    CHECK(begin == LIMIT_CREDIT_BYTES);
+    //  An ask in the hole is not left waiting when all above it is unsettled.
+    give(&source, 300);
+    leave(&source);
+    world.fakes[0].mute = true;
+    pump();
+    uint64_t request = send_ask(source.stream, 77, false);
+    pump();
+    CHECK(answer_to(request));
+    world.fakes[0].mute = false;
+    pump();
+    for (int term = 0; term < 2; term++) {
+        const Rill__V1__Described *told = describe("cam");
+        CHECK(told && told->n_holes == 1);
+        CHECK(told->holes[0]->from == 0 && told->holes[0]->to == begin);
+        read_all(source.stream, begin, begin + 300);
+        power_cut();
+        join_all(6);
+        live(1500);
+    }
+    end();
+}
+
+static void
+too_few_workers_hold_a_source(void)
+{
+    begin_with(1);
+    source_t source;
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD);
+    plan_t plain = FILE_PLAN;
+    plain.k = 1;
+    CHECK(open_source(&source, SOURCE, plain) == STATUS_OK);
+    give(&source, 2500);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    read_all(source.stream, 0, 2500);
+    //  More than these can carry.
+    join(1);
+    join(2);
+    plan_t wide = LIVE_PLAN;
+    wide.k = 4;
+    wide.m = 2;
+    wide.strict = true;
+    CHECK(open_source(&source, SOURCE, wide) == STATUS_PROTECTION);
+    wide.strict = false;
+    CHECK(open_source(&source, SOURCE, wide) == STATUS_OK);
+    const Rill__V1__Opened *told = SAID_TO(SOURCE, OPENED)->opened;
+    CHECK(told->narrower);
+    CHECK(told->protection->k == 2 && told->protection->m == 1);
+    end();
+}
 
 static void
 a_source_that_left_is_stored(void)
@@ -1704,6 +2180,38 @@ main(void)
          "invariant 18: no ask is held for longer than a minute");
     CASE(what_a_worker_located_is_checked,
          "invariant 18: a place that a worker tells is within its extent");
+    CASE(a_source_goes_on_in_the_next_term,
+         "invariant 1: a source goes on at the watermark in the next term");
+    CASE(a_recovery_waits_for_who_must_speak,
+         "invariant 3: a recovery waits while what was said cannot be known");
+    CASE(what_parts_are_left_decides,
+         "invariant 1: a block with k parts is dealt again, one with fewer "
+         "was never acknowledged");
+    CASE(an_end_found_is_sealed,
+         "invariant 3: an END found in the next term is sealed");
+    CASE(a_recovery_reads_back_many_chunks,
+         "invariant 1: what a store's loss left thin is settled again");
+    CASE(a_forwarder_may_die_at_any_point_of_a_recovery,
+         "invariants 1 and 7: forwarders that die in recovery lose nothing");
+    CASE(an_inventory_has_a_bound,
+         "invariant 18: an inventory without end takes a bounded memory");
+    CASE(an_absurd_mark_holds_nobody_up_for_ever,
+         "invariant 18: an absurd settled mark ends nothing");
+    CASE(a_hello_of_a_higher_term_ends_it,
+         "forwarder_core 4: a worker of a higher term ends this forwarder");
+    CASE(a_catalogue_of_another_term_ends_it,
+         "forwarder_core 4: a catalogue of another term ends this forwarder");
+    CASE(one_source_at_a_time,
+         "invariant 2: one source writes until its lease is over");
+    CASE(the_same_source_goes_on,
+         "invariant 4: the same source goes on at the watermark");
+    CASE(another_source_after_a_restart_leaves_a_hole,
+         "invariants 2 and 4: an offset is never given to two sources; the "
+         "hole is recorded");
+    CASE(a_hole_from_the_start_is_told,
+         "invariant 4: a hole from offset 0 stays recorded");
+    CASE(too_few_workers_hold_a_source,
+         "invariant 5: what workers cannot carry is held, refused or narrower");
     CASE(a_source_that_left_is_stored,
          "invariant 4: what a source left is stored");
     CASE(stored_needs_the_quorum,
