@@ -138,7 +138,7 @@ take_done(bare_t *bare)
 static cost_t
 write_bare(const char *folder)
 {
-    char path[4096];
+    char path[4200];
     snprintf(path, sizeof(path), "%s/bare", folder);
     files_t *files = files_system_new(64, false);
     bare_t bare = { .files = files };
@@ -237,7 +237,7 @@ write_store(const char *folder, told_t *told)
 {
     static const chunkstore_events_t events = { on_durable, on_failed,
                                                 on_read };
-    char path[4096], why[512] = "";
+    char path[4200], why[512] = "";
     snprintf(path, sizeof(path), "%s/store", folder);
     chunkstore_settings_t settings = { .path = path };
     chunkstore_t *store;
@@ -258,7 +258,7 @@ write_store(const char *folder, told_t *told)
     }
     cost_t cost = cost_since(begun);
     chunkstore_close(&store);
-    char command[4200];
+    char command[4300];
     snprintf(command, sizeof(command), "rm -r '%s'", path);
     INVARIANT(system(command) == 0);
     return cost;

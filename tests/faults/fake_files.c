@@ -31,13 +31,13 @@ typedef struct {
 } names_t;
 
 typedef struct {
-    enum { WRITE, READ, SYNC } what;
+    enum { WRITE, READ, SYNC, SYNC_NAMES } what;
     body_t *body;
     uint8_t *bytes;
     size_t size;
     uint64_t offset;
     uint64_t token;
-    uint64_t upto;  //  Of a sync: what had been reaped
+    uint64_t upto;  //  Of a sync: what had been reaped, or named
     int error;      //  That it ends with
 } flying_t;
 
@@ -56,6 +56,8 @@ struct fake_files {
     size_t bodies_count;
     change_t *changes;
     size_t changes_count;
+    uint64_t settled;  //  Changes before them
+    body_t *folder;    //  What directories' handles point at
     body_t *handles[MOST_FILES];
     flying_t flying[MOST_FLYING];
     size_t flying_count;
@@ -208,20 +210,34 @@ change_name(fake_files_t *self, const char *from, const char *to, body_t *body)
     apply(&self->now, change);
 }
 
-//  The first `count` of the changes are durable, the others forgotten.
+static void
+end_change(change_t *change)
+{
+    release(change->body);
+    free(change->from);
+    free(change->to);
+}
+
+//  The first `count` of the changes are durable.
 static void
 settle_names(fake_files_t *self, size_t count)
 {
-    for (size_t i = 0; i < self->changes_count; i++) {
-        change_t *change = &self->changes[i];
-        if (i < count)
-            apply(&self->durable, change);
-        release(change->body);
-        free(change->from);
-        free(change->to);
+    for (size_t i = 0; i < count; i++) {
+        apply(&self->durable, &self->changes[i]);
+        end_change(&self->changes[i]);
     }
-    self->changes_count = 0;
+    self->settled += count;
+    self->changes_count -= count;
+    memmove(self->changes, self->changes + count,
+            self->changes_count * sizeof(*self->changes));
     free_bodies(self);
+}
+
+static void
+forget_changes(fake_files_t *self)
+{
+    while (self->changes_count > 0)
+        end_change(&self->changes[--self->changes_count]);
 }
 
 uint64_t
@@ -240,6 +256,19 @@ fake_files_taken(const fake_files_t *self)
 //  Files
 
 static int
+take_handle(fake_files_t *self, body_t *body)
+{
+    for (int handle = 0; handle < MOST_FILES; handle++) {
+        if (self->handles[handle])
+            continue;
+        self->handles[handle] = body;
+        body->names++;
+        return handle;
+    }
+    return -EMFILE;
+}
+
+static int
 fake_open(const files_t *files, const char *path, bool create, uint64_t size)
 {
     fake_files_t *self = of(files);
@@ -256,14 +285,22 @@ fake_open(const files_t *files, const char *path, bool create, uint64_t size)
         body = new_body(self, size);
         change_name(self, NULL, path, body);
     }
-    for (int handle = 0; handle < MOST_FILES; handle++) {
-        if (self->handles[handle])
-            continue;
-        self->handles[handle] = body;
-        body->names++;
-        return handle;
+    return take_handle(self, body);
+}
+
+static int
+fake_open_directory(const files_t *files, const char *path)
+{
+    (void)path;
+    fake_files_t *self = of(files);
+    int rc = fails(self);
+    if (rc < 0)
+        return rc;
+    if (!self->folder) {
+        self->folder = new_body(self, 0);
+        self->folder->names++;
     }
-    return -EMFILE;
+    return take_handle(self, self->folder);
 }
 
 static void
@@ -328,6 +365,17 @@ fake_sync(const files_t *files, int handle, uint64_t token)
                                     .error = change_fails(self) });
 }
 
+static int
+fake_sync_names(const files_t *files, int handle, uint64_t token)
+{
+    fake_files_t *self = of(files);
+    return submit(self, (flying_t){ .what = SYNC_NAMES,
+                                    .body = self->handles[handle],
+                                    .token = token,
+                                    .upto = self->settled + self->changes_count,
+                                    .error = change_fails(self) });
+}
+
 //  ---------------------------------------------------------------------------
 //  Ends of operations
 
@@ -381,8 +429,10 @@ end(fake_files_t *self, const flying_t *op)
             put_bytes(op, from, PAGE, self->stamp);
     else if (op->what == READ)
         memcpy(op->bytes, op->body->now + op->offset, op->size);
-    else
+    else if (op->what == SYNC)
         make_durable(op->body, op->upto);
+    else if (op->upto > self->settled)
+        settle_names(self, op->upto - self->settled);
     return (int64_t)op->size;
 }
 
@@ -560,10 +610,12 @@ fake_random(const files_t *files)
 
 static const files_t TABLE = {
     .open = fake_open,
+    .open_directory = fake_open_directory,
     .close = fake_close,
     .write = fake_write,
     .read = fake_read,
     .sync = fake_sync,
+    .sync_names = fake_sync_names,
     .reap = fake_reap,
     .fd = fake_fd,
     .read_small = fake_read_small,
@@ -678,6 +730,7 @@ fake_files_cut(fake_files_t *self, uint64_t seed)
     self->random = random_seeded(seed);
     stop_all(self);
     settle_names(self, random_below(&self->random, self->changes_count + 1));
+    forget_changes(self);
     while (self->now.count > 0)
         drop_name(&self->now, self->now.entries[0].name);
     for (size_t i = 0; i < self->durable.count; i++) {
@@ -697,6 +750,7 @@ fake_files_destroy(fake_files_t **self_p)
     if (!self)
         return;
     fake_files_cut(self, 1);
+    release(self->folder);
     while (self->now.count > 0)
         drop_name(&self->now, self->now.entries[0].name);
     while (self->durable.count > 0)

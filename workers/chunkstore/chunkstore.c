@@ -299,6 +299,7 @@ new_store(const chunkstore_settings_t *settings,
     self->unlogged.end = &self->unlogged.first;
     self->reads_end = &self->reads_first;
     self->staging_count = STORE_GROUPS;
+    self->folder_handle = -1;
     return self;
 }
 
@@ -310,6 +311,8 @@ destroy(chunkstore_t *self)
     intake_destroy(self);
     forget_destroy(self);
     shelf_destroy(self);
+    if (self->folder_handle >= 0)
+        self->files->close(self->files, self->folder_handle);
     index_destroy(&self->index);
     files_system_destroy(&self->own_files);
     claim_release(&self->claim);
@@ -358,7 +361,11 @@ make_folder(chunkstore_t *self, char *why_r, size_t why_size)
     if (rc == 0)
         rc = self->files->sync_directory(self->files, self->path);
     if (rc == 0)
+        rc = self->files->open_directory(self->files, self->folder);
+    if (rc >= 0) {
+        self->folder_handle = rc;
         return STATUS_OK;
+    }
     snprintf(why_r, why_size, "%s cannot be made: %s", self->folder,
              strerror(-rc));
     return store_status(rc);

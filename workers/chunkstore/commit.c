@@ -1,9 +1,12 @@
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "checksum.h"
 #include "entry.h"
 #include "invariant.h"
 #include "store.h"
+
+#define LARGE_PAGE (2 * 1024 * 1024)
 
 //  ---------------------------------------------------------------------------
 //  Making a segment ready
@@ -76,15 +79,13 @@ begin_segment(chunkstore_t *self, chain_t *chain)
     return STATUS_OK;
 }
 
-//  Give it its own name, durably.
+//  Give it its own name.
 static status_t
 name_segment(chunkstore_t *self, const writer_t *writer)
 {
     char *fresh = shelf_path(self, writer->head.id, SHELF_FRESH);
     char *named = shelf_path(self, writer->head.id, SHELF_NAMED);
     int rc = self->files->rename(self->files, fresh, named);
-    if (rc == 0)
-        rc = self->files->sync_directory(self->files, self->folder);
     free(fresh);
     free(named);
     return rc == 0 ? STATUS_OK : store_status(rc);
@@ -120,6 +121,13 @@ submit_sync(chunkstore_t *self, writer_t *writer)
 }
 
 static void
+submit_names(chunkstore_t *self, writer_t *writer)
+{
+    submitted(writer, self->files->sync_names(self->files, self->folder_handle,
+                                              (uintptr_t)&writer->op));
+}
+
+static void
 take_page(writer_t *writer, uint64_t bytes)
 {
     free(writer->page);
@@ -143,8 +151,11 @@ take_staging(chunkstore_t *self)
     //  A group is begun with up to a full one in it already.
     size_t most = self->settings.group_bytes +
                   segment_page_up(record_bytes(LIMIT_PAYLOAD_BYTES));
-    bytes = aligned_alloc(FILES_ALIGNMENT, most);
+    //  In large pages a write pins few of them.
+    most = (most + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    bytes = aligned_alloc(LARGE_PAGE, most);
     INVARIANT(bytes);
+    (void)madvise(bytes, most, MADV_HUGEPAGE);
     return bytes;
 }
 
@@ -488,12 +499,16 @@ end_segment(chunkstore_t *self, writer_t *writer)
     segment->is.closed = true;
     segment->is.end = writer->synced_to;
     uint64_t footer = writer->page ? writer->page_bytes : 0;
-    shelf_punch(self, segment, writer->tail, segment->is.size - footer);
+    //  A hole for the little that is left is not worth its journal entry.
+    uint64_t limit = segment->is.size - footer;
+    if (limit - writer->tail > segment->is.size / 64)
+        shelf_punch(self, segment, writer->tail, limit);
     for (size_t i = 0; i < writer->holes_count; i++)
         shelf_punch(self, segment, writer->holes[i].from, writer->holes[i].to);
     index_put_segment(self->index, &segment->is);
-    //  Synced, so that a start replays no more than the open segments.
-    (void)store_commit(self, true);
+    //  Not synced: a start that does not find this reads the footer. Of a
+    //  broken segment nothing that was told failed may come back.
+    (void)store_commit(self, writer->broken);
     forget_if_empty(self, segment);
 }
 
@@ -558,6 +573,10 @@ move_head(chunkstore_t *self, writer_t *writer)
         submit_sync(self, writer);
         return;
     }
+    if (writer->state == WRITER_NAME) {
+        submit_names(self, writer);
+        return;
+    }
     if (!writer->page)
         take_page(writer, SEGMENT_PAGE);
     segment_pack_head(&writer->head, writer->page);
@@ -606,7 +625,7 @@ static bool
 move_writer(chunkstore_t *self, writer_t *writer)
 {
     if (!writer->broken) {
-        if (writer->state <= WRITER_HEAD_SYNC)
+        if (writer->state < WRITER_READY)
             move_head(self, writer);
         else if (writer->state == WRITER_OPEN || writer->state == WRITER_FULL)
             move_records(self, writer);
@@ -649,10 +668,12 @@ writer_done(chunkstore_t *self, writer_t *writer)
         break;
     case WRITER_HEAD_SYNC:
         writer->broken = name_segment(self, writer);
-        if (!writer->broken)
-            writer->state = WRITER_READY;
+        writer->state = WRITER_NAME;
         free(writer->page);
         writer->page = NULL;
+        break;
+    case WRITER_NAME:
+        writer->state = WRITER_READY;
         break;
     case WRITER_OPEN:
     case WRITER_FULL:

@@ -8,7 +8,8 @@
  *  Invariants
  *    1. Operations complete in any order; a sync vouches only for writes whose
  *       completion was reaped before it was submitted.
- *    2. Directory changes are durable after sync_directory returned.
+ *    2. Changes of names are durable after sync_directory returned, or
+ *       sync_names that was submitted after them ended.
  */
 #ifndef FILES_H
 #define FILES_H
@@ -36,6 +37,8 @@ struct files {
     //  bytes (-ENOSPC when it cannot). A handle >= 0, or -errno.
     int (*open)(const files_t *self, const char *path, bool create,
                 uint64_t size);
+    //  A handle for sync_names and close, or -errno.
+    int (*open_directory)(const files_t *self, const char *path);
     void (*close)(const files_t *self, int handle);
     //  Submit; -EAGAIN when too many are in flight, else 0 or -errno. Memory,
     //  size and offset keep FILES_ALIGNMENT and the memory stays until the
@@ -46,6 +49,8 @@ struct files {
     int (*read)(const files_t *self, int handle, void *bytes, size_t size,
                 uint64_t offset, uint64_t token);
     int (*sync)(const files_t *self, int handle, uint64_t token);
+    //  The same for the names in a directory of open_directory.
+    int (*sync_names)(const files_t *self, int handle, uint64_t token);
     //  Take up to `most` completions without waiting, or, with `wait`, waiting
     //  for at least one when any is in flight. How many.
     size_t (*reap)(const files_t *self, files_done_t *done, size_t most,

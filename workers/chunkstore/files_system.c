@@ -18,7 +18,7 @@
 //  One operation between submit and reap.
 typedef struct operation {
     struct operation *next;  //  In `idle` or `ended`
-    enum { DO_WRITE, DO_READ, DO_SYNC } what;
+    enum { DO_WRITE, DO_READ, DO_SYNC, DO_SYNC_NAMES } what;
     int handle;
     uint8_t *bytes;
     size_t size;
@@ -81,6 +81,14 @@ system_open(const files_t *files, const char *path, bool create, uint64_t size)
     return handle;
 }
 
+static int
+system_open_directory(const files_t *files, const char *path)
+{
+    (void)files;
+    int handle = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return handle < 0 ? -errno : handle;
+}
+
 static void
 system_close(const files_t *files, int handle)
 {
@@ -113,8 +121,10 @@ hand_over(system_t *self, operation_t *operation)
         io_uring_prep_write(sqe, operation->handle, bytes, size, offset);
     else if (operation->what == DO_READ)
         io_uring_prep_read(sqe, operation->handle, bytes, size, offset);
-    else
+    else if (operation->what == DO_SYNC)
         io_uring_prep_fsync(sqe, operation->handle, IORING_FSYNC_DATASYNC);
+    else
+        io_uring_prep_fsync(sqe, operation->handle, 0);
     io_uring_sqe_set_data(sqe, operation);
     while (io_uring_submit(&self->ring) == -EINTR)
         continue;
@@ -132,8 +142,10 @@ do_plainly(system_t *self, operation_t *operation)
             rc = pwrite(operation->handle, bytes, size, offset);
         else if (operation->what == DO_READ)
             rc = pread(operation->handle, bytes, size, offset);
-        else
+        else if (operation->what == DO_SYNC)
             rc = fdatasync(operation->handle);
+        else
+            rc = fsync(operation->handle);
         if (rc > 0)
             operation->done += (size_t)rc;
     } while ((rc > 0 && operation->done < operation->size) ||
@@ -191,6 +203,16 @@ system_sync(const files_t *files, int handle, uint64_t token)
 {
     return start(of(files), (operation_t){
                                 .what = DO_SYNC,
+                                .handle = handle,
+                                .token = token,
+                            });
+}
+
+static int
+system_sync_names(const files_t *files, int handle, uint64_t token)
+{
+    return start(of(files), (operation_t){
+                                .what = DO_SYNC_NAMES,
                                 .handle = handle,
                                 .token = token,
                             });
@@ -424,10 +446,12 @@ system_random(const files_t *files)
 
 static const files_t TABLE = {
     .open = system_open,
+    .open_directory = system_open_directory,
     .close = system_close,
     .write = system_write,
     .read = system_read,
     .sync = system_sync,
+    .sync_names = system_sync_names,
     .reap = system_reap,
     .fd = system_fd,
     .read_small = system_read_small,

@@ -113,6 +113,7 @@ struct writer {
     enum {
         WRITER_HEAD,
         WRITER_HEAD_SYNC,
+        WRITER_NAME,    //  Its own name becomes durable
         WRITER_READY,   //  Under its own name, durable
         WRITER_OPEN,    //  Its chain's
         WRITER_FULL,    //  Takes no more records
@@ -164,7 +165,8 @@ typedef struct {
 struct chunkstore {
     chunkstore_settings_t settings;
     char *path;
-    char *folder;  //  Of the segments
+    char *folder;       //  Of the segments
+    int folder_handle;  //  -1: not open
     const files_t *files;
     files_t *own_files;
     claim_t *claim;
