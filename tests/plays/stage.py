@@ -276,6 +276,13 @@ class Stage:
                              f'{seconds} s: {err[-2000:]!r}') from None
         return Done(('rill', *args), process.returncode, out, err)
 
+    def run(self, *args):
+        """Run any other command to its end."""
+        done = subprocess.run(list(map(str, args)), cwd=self.home,
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=SECONDS * 6)
+        return Done(args, done.returncode, done.stdout, done.stderr)
+
     def begin(self, *args, stdin=subprocess.PIPE, at=None, cwd=None):
         """Start one `rill`; it is taken away with the stage."""
         process = subprocess.Popen(
