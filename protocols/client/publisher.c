@@ -10,8 +10,8 @@ enum {
     KEEP_MS = 1000,
     PATIENCE_MS = 2000,
     PAUSE_LEAST_MS = 50,  //  Before the second try to open; doubles
-    PAUSE_MOST_MS = 2000,
-    BLOCKED_MS = 2,  //  The bus took nothing: look again after it
+    PAUSE_MOST_MS = 400,  //  Whoever refuses is there and may soon not
+    BLOCKED_MS = 2,       //  The bus took nothing: look again after it
 };
 
 typedef enum {
