@@ -60,6 +60,24 @@ ingest_reckon(stream_t *stream)
     self->owed += stream->owed;
 }
 
+//  A source's share of the memory, at most C.
+static uint64_t
+widest_window(const stream_t *stream)
+{
+    const core_t *self = stream->core;
+    uint64_t share = payload_budget(self, stream->code) /
+                     (zhashx_size(self->by_session) + 1);
+    return share < LIMIT_CREDIT_BYTES ? share : LIMIT_CREDIT_BYTES;
+}
+
+//  Whether the source used half of what it may be ahead.
+static bool
+used_half(const stream_t *stream)
+{
+    return 2 * (chunker_next(stream->chunker) - unsettled_from(stream)) >=
+           stream->window;
+}
+
 //  Let the source be ahead of what is settled: a little at first, twice as much
 //  whenever it used half of it, up to its share of the memory and to C; and
 //  never more than what the others left of the budget.
@@ -68,15 +86,13 @@ grant(stream_t *stream)
 {
     core_t *self = stream->core;
     uint64_t budget = payload_budget(self, stream->code);
-    uint64_t share = budget / (zhashx_size(self->by_session) + 1);
+    uint64_t share = widest_window(stream);
     uint64_t least = least_window(stream->record.kind, stream->code,
                                   chunk_size(stream));
     uint64_t from = unsettled_from(stream);
-    if (share > LIMIT_CREDIT_BYTES)
-        share = LIMIT_CREDIT_BYTES;
     if (stream->window == 0)
         stream->window = FIRST_WINDOW_BYTES;
-    else if (2 * (chunker_next(stream->chunker) - from) >= stream->window)
+    else if (used_half(stream))
         stream->window *= 2;
     if (stream->window > share)
         stream->window = share;
@@ -487,6 +503,9 @@ take_piece(stream_t *stream, const Rill__V1__Piece *piece, buffer_t *payload,
     chunker_take(stream->chunker, fresh, marks, count, now,
                  self->effects.wall_us(self->with));
     buffer_unref(&fresh);
+    //  A wider window is granted now: a live block is not full before its time.
+    if (stream->window < widest_window(stream) && used_half(stream))
+        stream->told = false;
 }
 
 static void
