@@ -151,6 +151,21 @@ begin(play_t *self)
     reader_start(&self->reader);
 }
 
+static void
+read_all(play_t *self)
+{
+    agenda_t *agenda = self->stage->agenda;
+    reader_read_all(&self->reader);
+    int64_t last = agenda_now(agenda) + 60 * SECOND_US;
+    while (!self->reader.done && agenda_now(agenda) < last)
+        run_until(self, agenda_now(agenda) + SECOND_US / 2);
+    if (!self->reader.done)
+        story_breach(19, "%s cannot be read whole: at %llu of %llu",
+                     self->source[self->reader.stream].name,
+                     (unsigned long long)self->reader.at,
+                     (unsigned long long)self->reader.size);
+}
+
 //  After the heal: everything moves, ends, is sealed, and is read whole.
 static void
 finish(play_t *self)
@@ -178,15 +193,12 @@ finish(play_t *self)
                          (unsigned long long)state->next, state->text);
     }
     ledger_check(self->stage->ledger);
-    reader_read_all(&self->reader);
-    last = agenda_now(agenda) + 60 * SECOND_US;
-    while (!self->reader.done && agenda_now(agenda) < last)
-        run_until(self, agenda_now(agenda) + SECOND_US / 2);
-    if (!self->reader.done)
-        story_breach(19, "%s cannot be read whole: at %llu of %llu",
-                     self->source[self->reader.stream].name,
-                     (unsigned long long)self->reader.at,
-                     (unsigned long long)self->reader.size);
+    read_all(self);
+    //  Invariant 1b: all is settled, and m stores may go.
+    weather_lose_store(self);
+    weather_lose_store(self);
+    ledger_check(self->stage->ledger);
+    read_all(self);
 }
 
 void

@@ -58,6 +58,7 @@ typedef struct {
     int64_t sync_us;  //  Longest usual commit
     int64_t slow_until_us;
     int64_t fail_until_us;  //  Syncs fail until then
+    bool gone;              //  For good, with its disk
 } worker_part_t;
 
 typedef struct {
@@ -125,7 +126,7 @@ void source_free(source_part_t *self);
 
 void reader_make(reader_part_t *self, play_t *play);
 void reader_start(reader_part_t *self);
-//  The last act begins.
+//  The last act begins, again when it was played.
 void reader_read_all(reader_part_t *self);
 void reader_free(reader_part_t *self);
 
@@ -139,6 +140,8 @@ void play_run(uint64_t seed, unsigned seconds, lie_t lie);
 //  weather.c: faults until calm, then everything is healed.
 void weather_begin(play_t *play);
 void weather_heal(play_t *play);
+//  The last loss: a store that every block can do without goes for good.
+void weather_lose_store(play_t *play);
 weather_t weather_of(dice_t *dice);
 
 #endif

@@ -395,6 +395,9 @@ void
 reader_read_all(reader_part_t *self)
 {
     self->reading = true;
+    self->described = self->done = false;
+    self->stream = 0;
+    self->at = 0;
 }
 
 void

@@ -25,7 +25,7 @@ static void
 start_worker(void *arg, bool happens)
 {
     worker_part_t *worker = arg;
-    if (!happens || worker->node.up)
+    if (!happens || worker->node.up || worker->gone)
         return;
     story_time(agenda_now(worker->play->stage->agenda));
     worker_start(worker);
@@ -137,9 +137,10 @@ fill_worker(play_t *play)
                unfill, worker);
 }
 
-//  May a store be lost? Only one at a time, only when every block that was
-//  acknowledged can do without it, and no stopped forwarder sits on receipts
-//  that count it (invariant 1 speaks of one loss).
+//  May a store be lost? Only when every block that was acknowledged can do
+//  without it, and no stopped forwarder sits on receipts that count it
+//  (invariant 1 speaks of one loss). While streams are open one in a play: of
+//  two, recovery cannot know whether they had what is missing (R8).
 typedef struct {
     const ledger_t *ledger;
     bool may;
@@ -166,12 +167,10 @@ can_spare(play_t *play, const worker_part_t *worker)
 static void
 wipe_worker(play_t *play)
 {
-    stage_t *stage = play->stage;
     worker_part_t *worker = any_worker(play);
-    if (agenda_now(stage->agenda) < play->lost_until_us ||
-        !can_spare(play, worker))
+    if (play->lost_until_us || !can_spare(play, worker))
         return;
-    play->lost_until_us = agenda_now(stage->agenda) + 15 * SECOND_US;
+    play->lost_until_us = INT64_MAX;
     story_count("disk wiped", 1);
     story_tell("%s is wiped", worker->node.name);
     node_kill(&worker->node);
@@ -190,6 +189,19 @@ rot_worker(play_t *play)
     play->lost_until_us = agenda_now(stage->agenda) + 15 * SECOND_US;
     story_count("record rotten", 1);
     story_tell("a record of %s rots", worker->node.name);
+}
+
+void
+weather_lose_store(play_t *play)
+{
+    worker_part_t *worker = any_worker(play);
+    if (!worker->node.up || !can_spare(play, worker))
+        return;
+    story_count("store lost for good at the end", 1);
+    story_tell("%s is lost for good", worker->node.name);
+    node_kill(&worker->node);
+    disk_wipe(worker->disk);
+    worker->gone = true;
 }
 
 //  ---- to forwarders
