@@ -92,7 +92,8 @@ typedef struct {
 //  False ends the walk.
 typedef bool chunkstore_each_fn(void *arg, const chunkstore_entry_t *entry);
 
-//  Open or make the store, find what a crash left. `files` is lent until
+//  Open or make the store, find what a crash left. An index on LevelDB that is
+//  damaged is set aside and made again from the segments. `files` is lent until
 //  close; NULL: the real ones. Errors: STATUS_TAKEN (another process has the
 //  directory; `why_r` names its pid), STATUS_VERSION, STATUS_CORRUPT,
 //  STATUS_IO, STATUS_FULL, each with a sentence in `why_r`.
@@ -157,5 +158,11 @@ status_t chunkstore_set_cluster(chunkstore_t *self, uint64_t cluster);
 status_t chunkstore_set_term(chunkstore_t *self, uint64_t term);
 
 chunkstore_space_t chunkstore_space(const chunkstore_t *self);
+
+//  How it reads and writes and what the open found, as one event for the log
+//  (log_told): io (io_uring or plain), direct (yes or no), segments, chunks, replayed
+//  (segments that a crash had left open), index (kept, or remade from the
+//  segments because it was damaged), rot. Lives as long as the store.
+const char *chunkstore_story(const chunkstore_t *self);
 
 #endif

@@ -57,7 +57,8 @@ look_up(chunkstore_t *self, const chunk_key_t *key, index_place_t *place_r)
 {
     if (store_dropped(self, key->stream))
         return STATUS_GONE;
-    status_t status = index_find(self->index, key, place_r);
+    status_t status = store_judge_index(self,
+                                        index_find(self->index, key, place_r));
     return status == STATUS_OK || status == STATUS_MISS ? status : STATUS_IO;
 }
 

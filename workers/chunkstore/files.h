@@ -66,6 +66,7 @@ struct files {
                        size_t size);
     //  Blocking, of files and directories: 0 or -errno.
     int (*rename)(const files_t *self, const char *from, const char *to);
+    //  Also an empty directory.
     int (*unlink)(const files_t *self, const char *path);
     int (*make_directory)(const files_t *self, const char *path);
     int (*sync_directory)(const files_t *self, const char *path);

@@ -380,7 +380,7 @@ static int
 system_unlink(const files_t *files, const char *path)
 {
     (void)files;
-    return unlink(path) < 0 ? -errno : 0;
+    return remove(path) < 0 ? -errno : 0;
 }
 
 static int

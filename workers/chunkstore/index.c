@@ -399,6 +399,25 @@ index_drops(index_t *self, void (*each)(void *arg, const index_drop_t *drop),
     return list_kind(self, 'd', list_drop, &list);
 }
 
+static void
+ignore_segment(void *arg, const index_segment_t *segment)
+{
+    (void)arg, (void)segment;
+}
+
+static void
+ignore_drop(void *arg, const index_drop_t *drop)
+{
+    (void)arg, (void)drop;
+}
+
+status_t
+index_check(index_t *self)
+{
+    status_t status = index_segments(self, ignore_segment, NULL);
+    return status == STATUS_OK ? index_drops(self, ignore_drop, NULL) : status;
+}
+
 uint64_t
 index_bytes(index_t *self)
 {

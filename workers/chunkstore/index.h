@@ -84,6 +84,9 @@ status_t index_drops(index_t *self,
                      void (*each)(void *arg, const index_drop_t *drop),
                      void *arg);
 
+//  Whether what a start needs of it can be read.
+status_t index_check(index_t *self);
+
 //  About how many bytes it takes on disk.
 uint64_t index_bytes(index_t *self);
 

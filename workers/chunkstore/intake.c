@@ -137,7 +137,8 @@ take_repeat(chunkstore_t *self, const chunk_header_t *header, bool *known_r,
                    : STATUS_CORRUPT;
     }
     index_place_t held;
-    status_t status = index_find(self->index, &header->key, &held);
+    status_t status = store_judge_index(
+        self, index_find(self->index, &header->key, &held));
     if (status == STATUS_MISS)
         return STATUS_OK;
     if (status != STATUS_OK)

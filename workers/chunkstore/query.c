@@ -22,7 +22,8 @@ chunkstore_walk(chunkstore_t *self, uint64_t stream, uint64_t epoch,
         return STATUS_OK;
     chunk_key_t from = { .stream = stream, .epoch = epoch, .block = block };
     walk_t walk = { each, arg };
-    return index_walk(self->index, &from, false, pass, &walk);
+    return store_judge_index(
+        self, index_walk(self->index, &from, false, pass, &walk));
 }
 
 status_t
@@ -32,7 +33,8 @@ chunkstore_walk_back(chunkstore_t *self, uint64_t stream, uint64_t epoch,
     if (store_dropped(self, stream))
         return STATUS_OK;
     walk_t walk = { each, arg };
-    return index_walk_back(self->index, stream, epoch, UINT64_MAX, pass, &walk);
+    return store_judge_index(self, index_walk_back(self->index, stream, epoch,
+                                                   UINT64_MAX, pass, &walk));
 }
 
 static bool

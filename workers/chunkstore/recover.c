@@ -305,6 +305,7 @@ replay(chunkstore_t *self, segment_t *segment, bool known)
     int rc = shelf_use(self, segment);
     if (rc < 0)
         return store_status(rc);
+    self->replayed++;
     view_t from = { .self = self, .segment = segment };
     from.bytes = aligned_alloc(FILES_ALIGNMENT, VIEW_BYTES);
     INVARIANT(from.bytes);

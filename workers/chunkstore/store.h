@@ -215,6 +215,10 @@ struct chunkstore {
     size_t answers_count, answers_most;
 
     uint64_t rot;
+    unsigned replayed;  //  Segments that the open had to read
+    bool index_remade;
+    bool index_damaged;  //  Found while running: remade at the next open
+    char story[160];
     bool ready;  //  A turn has something to do now
     millis_t now;
 };
@@ -248,6 +252,9 @@ status_t store_commit(chunkstore_t *self, bool sync);
 
 //  The drop of a stream, or NULL.
 index_drop_t *store_dropped(const chunkstore_t *self, uint64_t stream);
+
+//  What the index answered; damage is noted for the next open.
+status_t store_judge_index(chunkstore_t *self, status_t status);
 
 //  Do one operation and wait for it; only while none is in flight. Bytes done,
 //  or -errno.

@@ -447,6 +447,8 @@ storage_open(storage_t *self, const storage_place_t *place, millis_t now,
     char ask_at[ENDPOINT_BYTES], push_at[ENDPOINT_BYTES];
     status_t status = open_store(self, place, why);
     if (status == STATUS_OK)
+        log_told(LOG_AT_NOTICE, chunkstore_story(self->store));
+    if (status == STATUS_OK)
         status = open_sockets(self, place, ask_at, push_at, why);
     if (status != STATUS_OK)
         return status;
