@@ -379,6 +379,11 @@ on_progress(publisher_t *self, const message_t *message, millis_t now)
         self->credit = progress->credit;
     while (self->count > 0 && kept_end(kept_at(self, 0)) <= state->stored)
         let_go_oldest(self);
+    //  What was to be sent again had come, and is stored by now.
+    if (state->sent < state->stored) {
+        state->sent = state->stored;
+        find_cursor(self);
+    }
     take_code(self, progress->protection);
     status_t held = message_status(progress->held);
     if (held == STATUS_OK)

@@ -187,6 +187,25 @@ bytes_are_kept_until_they_are_stored(void)
 }
 
 static void
+what_is_stored_meanwhile_is_not_sent_again(void)
+{
+    begin();
+    opened(0, 1);
+    for (int i = 0; i < 5; i++)
+        offer(CHUNK, 2);
+    refused(STATUS_SESSION, last()->request, 3);
+    publisher_sweep(world.publisher, 3);
+    world.credit = 150;
+    opened(0, 4);
+    CHECK(last()->offset == 100 && state()->sent == 150);
+    //  What had come before the new session gets stored behind our back.
+    world.credit = 1000;
+    progress(0, 450, 450, 0, false, 5);
+    CHECK(last()->offset == 450 && last()->size == 50);
+    CHECK(last()->first == (uint8_t)450 && state()->sent == 500);
+}
+
+static void
 an_offset_that_is_no_longer_kept_is_final(void)
 {
     begin();
@@ -521,6 +540,8 @@ main(void)
 {
     CASE(bytes_are_kept_until_they_are_stored,
          "publisher 1: bytes are kept until they are stored");
+    CASE(what_is_stored_meanwhile_is_not_sent_again,
+         "publisher 2: what is stored meanwhile is not sent again");
     CASE(an_offset_that_is_no_longer_kept_is_final,
          "publisher 1: an offset that is no longer kept is final, and said");
     CASE(an_offset_beyond_what_was_given_is_final,
