@@ -240,7 +240,8 @@ on_front(zloop_t *loop, zsock_t *front, void *arg)
         if (status == STATUS_LATE)
             break;
         if (status != STATUS_OK) {
-            forwarder_core_on_bad(self->core, &received.peer, status, now);
+            forwarder_core_on_bad(self->core, &received.peer, received.request,
+                                  status, now);
             continue;
         }
         forwarder_core_on_front(self->core, &received.peer, received.message,
@@ -262,7 +263,7 @@ on_receipts(zloop_t *loop, zsock_t *receipts, void *arg)
         if (status == STATUS_LATE)
             break;
         if (status != STATUS_OK) {
-            forwarder_core_on_bad(self->core, NULL, status, now);
+            forwarder_core_on_bad(self->core, NULL, 0, status, now);
             continue;
         }
         forwarder_core_on_receipt(self->core, received.message, now);
@@ -286,7 +287,7 @@ on_ask(zloop_t *loop, zsock_t *socket, void *arg)
         if (status == STATUS_LATE)
             break;
         if (status != STATUS_OK) {
-            forwarder_core_on_bad(self->core, NULL, status, now);
+            forwarder_core_on_bad(self->core, NULL, 0, status, now);
             continue;
         }
         forwarder_core_on_worker(self->core, session, received.message,

@@ -39,9 +39,8 @@ core_refuse(core_t *self, const peer_t *peer, const message_t *question,
             status_t status, const char *text, uint64_t offset)
 {
     Rill__V1__Refused refused = message_refusal(status, text, offset);
-    message_t answer = MESSAGE(REFUSED, refused, &refused,
-                               question ? question->request : 0,
-                               question ? question->trace : 0);
+    message_t answer = MESSAGE(REFUSED, refused, &refused, question->request,
+                               question->trace);
     self->counters.refused++;
     self->effects.send(self->with, peer, &answer, NULL);
 }
@@ -379,12 +378,13 @@ forwarder_core_on_disconnect(forwarder_core_t *self, uint64_t worker,
 
 void
 forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
-                      status_t status, millis_t now)
+                      uint64_t request, status_t status, millis_t now)
 {
     self->now = now;
     self->counters.front_bad++;
-    if (peer && peer->size)
-        core_refuse(self, peer, NULL, status, NULL, 0);
+    message_t question = { .request = request };
+    if (peer && peer->size && self->fault == STATUS_OK)
+        core_refuse(self, peer, &question, status, NULL, 0);
 }
 
 bool

@@ -84,9 +84,10 @@ void forwarder_core_on_receipt(forwarder_core_t *self, const message_t *message,
 //  The connection to a worker broke.
 void forwarder_core_on_disconnect(forwarder_core_t *self, uint64_t worker,
                                   millis_t now);
-//  A message could not be read; answered when a peer is known, counted anyway.
+//  A message could not be read; answered when a peer is known, under its
+//  `request` (0: that could not be read either), counted anyway.
 void forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
-                           status_t status, millis_t now);
+                           uint64_t request, status_t status, millis_t now);
 
 //  Stop in good order: refuse new bytes, cut and settle what is held. True
 //  once nothing accepted is unsettled (or nothing more can be done).

@@ -244,7 +244,7 @@ on_message(node_t *node, wire_t *wire, status_t status,
     millis_t now = node_now(node);
     peer_t peer = wire_peer(wire);
     if (status != STATUS_OK) {
-        forwarder_core_on_bad(self->core, &peer, status, now);
+        forwarder_core_on_bad(self->core, &peer, 0, status, now);
     } else if (wire->kind == WIRE_FRONT) {
         if (message->body_case == RILL__V1__MESSAGE__BODY_OPEN)
             hear_open(self, wire, message);

@@ -318,7 +318,7 @@ on_message(node_t *node, wire_t *wire, status_t status,
     millis_t now = node_now(node);
     peer_t peer = wire_peer(wire);
     if (status != STATUS_OK)
-        storage_core_on_bad(self->core, &peer, status, now);
+        storage_core_on_bad(self->core, &peer, 0, status, now);
     else if (wire->kind == WIRE_PUSH)
         storage_core_on_store(self->core, message, payload, now);
     else if (wire->kind == WIRE_ASK)

@@ -94,9 +94,10 @@ send_refusal(questions_t *self, const peer_t *peer, uint64_t request,
 }
 
 void
-questions_refuse(questions_t *self, const peer_t *peer, status_t status)
+questions_refuse(questions_t *self, const peer_t *peer, uint64_t request,
+                 status_t status)
 {
-    (void)send_refusal(self, peer, 0, 0, status);
+    (void)send_refusal(self, peer, request, 0, status);
 }
 
 //  Refuse a question that came.

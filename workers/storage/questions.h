@@ -41,8 +41,9 @@ void questions_on_ask(questions_t *self, const peer_t *peer,
 void questions_on_read(questions_t *self, uint64_t token, status_t status,
                        const chunk_header_t *header, buffer_t *payload);
 
-//  Say no to what could not be read: it has no request.
-void questions_refuse(questions_t *self, const peer_t *peer, status_t status);
+//  Say no to what could not be read but for its request, 0 if not even that.
+void questions_refuse(questions_t *self, const peer_t *peer, uint64_t request,
+                      status_t status);
 
 //  How many reads are open.
 size_t questions_open(const questions_t *self);

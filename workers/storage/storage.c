@@ -300,7 +300,8 @@ on_front(zloop_t *loop, zsock_t *front, void *arg)
         if (status == STATUS_LATE)
             break;
         if (status != STATUS_OK) {
-            storage_core_on_bad(self->core, &received.peer, status, now);
+            storage_core_on_bad(self->core, &received.peer, received.request,
+                                status, now);
             continue;
         }
         storage_core_on_ask(self->core, &received.peer, received.message, now);
@@ -321,7 +322,7 @@ on_forwarder(zloop_t *loop, zsock_t *forwarder, void *arg)
         if (status == STATUS_LATE)
             break;
         if (status != STATUS_OK) {
-            storage_core_on_bad(self->core, NULL, status, now);
+            storage_core_on_bad(self->core, NULL, 0, status, now);
             continue;
         }
         storage_core_on_forwarder(self->core, received.message, now);
@@ -342,7 +343,7 @@ on_pull(zloop_t *loop, zsock_t *pull, void *arg)
         if (status == STATUS_LATE)
             break;
         if (status != STATUS_OK) {
-            storage_core_on_bad(self->core, NULL, status, now);
+            storage_core_on_bad(self->core, NULL, 0, status, now);
             continue;
         }
         storage_core_on_store(self->core, received.message, received.payload,

@@ -698,13 +698,13 @@ storage_core_on_ask(storage_core_t *self, const peer_t *peer,
 }
 
 void
-storage_core_on_bad(storage_core_t *self, const peer_t *peer, status_t status,
-                    millis_t now)
+storage_core_on_bad(storage_core_t *self, const peer_t *peer, uint64_t request,
+                    status_t status, millis_t now)
 {
     (void)now;
     count(self, TALLY_bad_in);
     if (peer && peer->size > 0)
-        questions_refuse(self->questions, peer, status);
+        questions_refuse(self->questions, peer, request, status);
 }
 
 void

@@ -94,9 +94,10 @@ void storage_core_on_store(storage_core_t *self, const message_t *message,
 void storage_core_on_ask(storage_core_t *self, const peer_t *peer,
                          const message_t *message, millis_t now);
 //  A message could not be read on one of our sockets; answered when a peer is
-//  known, counted in any case.
+//  known, under its `request` (0: that could not be read either), counted in
+//  any case.
 void storage_core_on_bad(storage_core_t *self, const peer_t *peer,
-                         status_t status, millis_t now);
+                         uint64_t request, status_t status, millis_t now);
 //  What the chunk store told.
 void storage_core_on_durable(storage_core_t *self, const chunk_key_t *keys,
                              size_t count, millis_t now);

@@ -2151,9 +2151,34 @@ an_inventory_with_a_lost_part_is_said_again(void)
     end();
 }
 
+/*------------------------------------------------------------- bad messages */
+
+static void
+what_cannot_be_read_is_refused(void)
+{
+    begin_with(2);
+    peer_t peer = peer_of(READER), nobody = { .size = 0 };
+    forwarder_core_on_bad(world.core, &peer, 55, STATUS_VERSION, world.now);
+    said_t *said = answer_to(55);
+    CHECK(said && said->peer.bytes[0] == READER);
+    CHECK((status_t)said->message->refused->status == STATUS_VERSION);
+    size_t count = world.said_count;
+    forwarder_core_on_bad(world.core, &nobody, 0, STATUS_MALFORMED, world.now);
+    forwarder_core_on_bad(world.core, NULL, 0, STATUS_MALFORMED, world.now);
+    CHECK(world.said_count == count);
+    Rill__V1__Welcome body = RILL__V1__WELCOME__INIT;
+    SAY(READER, WELCOME, welcome, &body);
+    CHECK(refusal() == STATUS_KIND);
+    CHECK(counter("messages_unreadable") == 4);
+    end();
+}
+
 int
 main(void)
 {
+    CASE(what_cannot_be_read_is_refused,
+         "forwarder_core 6, invariant 21: what cannot be read is counted, and "
+         "refused under its request");
     CASE(a_chunk_is_read_from_memory_then_from_workers,
          "invariant 1: an unsettled chunk is read from memory, a settled one "
          "from its worker");

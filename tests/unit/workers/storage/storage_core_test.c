@@ -1328,10 +1328,11 @@ other_questions_are_refused(void)
     ask((message_t)MESSAGE(LIST, list, &body, 77, 0));
     CHECK(refusal() == STATUS_KIND);
     peer_t peer = { .size = 1, .bytes = { 'p' } }, nobody = { 0 };
-    storage_core_on_bad(world.core, &peer, STATUS_MALFORMED, 0);
+    storage_core_on_bad(world.core, &peer, 78, STATUS_VERSION, 0);
     CHECK(world.answers_count == 2);
-    storage_core_on_bad(world.core, &nobody, STATUS_MALFORMED, 0);
-    storage_core_on_bad(world.core, NULL, STATUS_MALFORMED, 0);
+    CHECK(world.answers[1].message->request == 78);
+    storage_core_on_bad(world.core, &nobody, 0, STATUS_MALFORMED, 0);
+    storage_core_on_bad(world.core, NULL, 0, STATUS_MALFORMED, 0);
     CHECK(world.answers_count == 2 && counter("bad_in") == 3);
     end();
 }
