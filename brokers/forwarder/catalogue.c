@@ -180,7 +180,8 @@ unpack_record(uint64_t id, kv_bytes_t value, stream_record_t *record)
     if (in.bad || name > LIMIT_NAME_BYTES || in.size != name)
         return STATUS_CORRUPT;
     memcpy(record->name, in.bytes, name);
-    return chunk_name_legal(record->name) ? STATUS_OK : STATUS_CORRUPT;
+    bool kind = record->kind == KIND_RECORDED || record->kind == KIND_LIVE;
+    return kind && chunk_name_legal(record->name) ? STATUS_OK : STATUS_CORRUPT;
 }
 
 static status_t
@@ -203,7 +204,8 @@ unpack_extent(catalogue_t *self, uint64_t epoch, kv_bytes_t value,
     out_t key = key_of('E', take(&in, 8));
     unsigned slots = plain.code.k + plain.code.m;
     if (in.bad || in.size || plain.code.k == 0 || slots > LIMIT_SLOTS ||
-        plain.width < slots || plain.width > LIMIT_WORKERS)
+        plain.width < slots || plain.width > LIMIT_WORKERS ||
+        plain.gap > plain.base_offset)
         return STATUS_CORRUPT;
 
     void *bytes;
@@ -386,6 +388,21 @@ free_chain(walk_t *walk)
     walk->count = walk->size = 0;
 }
 
+//  A chain begins with the first chunk, and its bases grow.
+static bool
+chain_possible(const walk_t *walk)
+{
+    if (walk->count && walk->chain[0]->base_index)
+        return false;
+    for (size_t i = 1; i < walk->count; i++) {
+        const extent_t *before = walk->chain[i - 1], *extent = walk->chain[i];
+        if (extent->base_index <= before->base_index ||
+            extent->base_offset - extent->gap < before->base_offset)
+            return false;
+    }
+    return true;
+}
+
 static bool
 on_record(void *arg, kv_bytes_t key, kv_bytes_t value)
 {
@@ -404,6 +421,8 @@ on_record(void *arg, kv_bytes_t key, kv_bytes_t value)
     status_t status = kv->walk(kv, lent(&from), lent(&to), on_extent, walk);
     if (walk->status == STATUS_OK)
         walk->status = status;
+    if (walk->status == STATUS_OK && !chain_possible(walk))
+        walk->status = STATUS_CORRUPT;
     if (walk->status != STATUS_OK) {
         free_chain(walk);
         return false;
