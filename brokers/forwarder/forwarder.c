@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "alarm.h"
+#include "breaker.h"
 #include "claim.h"
 #include "daemon.h"
 #include "forwarder_core.h"
@@ -15,6 +17,7 @@
 enum {
     BURST = 64,  //  Messages taken from a socket before others' turn
     WHY_BYTES = 1024,
+    STRAY_BYTES = 128 * 1024 * 1024,  //  Of all that is no chunk
     DRAIN_MS = 5000,  //  What is not settled by then stays with its sources
 };
 
@@ -38,8 +41,8 @@ typedef struct forwarder {
     zhashx_t *links;  //  link_t by session
     bool leaving;     //  $TERM came
     millis_t leave_by;
-    int timer;        //  Of the loop; -1: none
-    millis_t set_to;  //  When it fires
+    alarm_t *alarm;  //  Set to the least due
+    breaker_t *breaker;
 } forwarder_t;
 
 /*---------------------------------------------------------------- effects */
@@ -58,7 +61,9 @@ send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     forwarder_t *self = with;
-    status_t status = frames_send(self->front, peer, message, payload);
+    status_t status = STATUS_UNREACHABLE;  //  While it is bound again
+    if (self->front)
+        status = frames_send(self->front, peer, message, payload);
     if (status != STATUS_OK)
         log_event(LOG_AT_DETAIL, "unsent", "kind=%s status=%s",
                   message_kind(message), status_name(status));
@@ -165,26 +170,13 @@ static const forwarder_effects_t EFFECTS = {
 
 /*--------------------------------------------------------------- the loop */
 
-static int on_timer(zloop_t *loop, int timer, void *arg);
-
-//  One timer sleeps until the least due; one that fires too early is harmless,
-//  so it is set anew only when something is due before it.
 static void
-set_timer(forwarder_t *self, millis_t now)
+set_alarm(forwarder_t *self)
 {
     millis_t due = forwarder_core_due(self->core);
     if (self->leaving)
         due = millis_least(due, self->leave_by);
-    if (self->timer != -1 && self->set_to <= due)
-        return;
-    if (self->timer != -1)
-        zloop_timer_end(self->loop, self->timer);
-    self->timer = -1;
-    self->set_to = due;
-    if (due == MILLIS_NEVER)
-        return;
-    size_t delay = due > now ? (size_t)(due - now) : 0;
-    self->timer = zloop_timer(self->loop, delay, 1, on_timer, self);
+    alarm_set(self->alarm, due);
 }
 
 //  After every event. Ends the loop (-1) when the forwarder is drained or can
@@ -200,17 +192,14 @@ after(forwarder_t *self, millis_t now)
     const char *text;
     if (forwarder_core_fault(self->core, &text) != STATUS_OK)
         return -1;
-    set_timer(self, now);
+    set_alarm(self);
     return 0;
 }
 
 static int
-on_timer(zloop_t *loop, int timer, void *arg)
+on_alarm(void *arg)
 {
-    (void)loop, (void)timer;
-    forwarder_t *self = arg;
-    self->timer = -1;
-    return after(self, zclock_mono());
+    return after(arg, zclock_mono());
 }
 
 static int
@@ -309,6 +298,27 @@ on_watch(zloop_t *loop, zsock_t *watch, void *arg)
     return after(self, now);
 }
 
+static void
+on_closing(void *with, zsock_t *socket)
+{
+    forwarder_t *self = with;
+    log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
+              socket == self->front ? "front" : "receipts", breaker_stray());
+    zloop_reader_end(self->loop, socket);
+    forwarder_core_on_flood(self->core);
+}
+
+static void
+on_bound(void *with, zsock_t *socket)
+{
+    forwarder_t *self = with;
+    zloop_reader(self->loop, socket,
+                 socket == self->front ? on_front : on_receipts, self);
+}
+
+static const breaker_events_t BREAKS = { .closing = on_closing,
+                                         .bound = on_bound };
+
 /*--------------------------------------------------------- start and end */
 
 static size_t
@@ -329,7 +339,9 @@ forwarder_new(zsock_t *pipe)
     forwarder_t *self = zmalloc(sizeof *self);
     self->pipe = pipe;
     self->loop = zloop_new();
-    self->timer = -1;
+    INVARIANT(self->loop);
+    self->alarm = alarm_new(self->loop, on_alarm, self);
+    INVARIANT(self->alarm);
     self->links = zhashx_new();
     zhashx_set_key_hasher(self->links, hash_session);
     zhashx_set_key_comparator(self->links, compare_session);
@@ -346,6 +358,8 @@ forwarder_destroy(forwarder_t **self_p)
          link = zhashx_next(self->links))
         close_link(link);
     zhashx_destroy(&self->links);
+    breaker_destroy(&self->breaker);
+    alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
     forwarder_core_destroy(&self->core);
     kv_close(&self->catalogue);
@@ -415,7 +429,12 @@ forwarder_open(forwarder_t *self, const forwarder_place_t *place, char *why)
     zloop_reader(self->loop, self->pipe, on_pipe, self);
     zloop_reader(self->loop, self->front, on_front, self);
     zloop_reader(self->loop, self->receipts, on_receipts, self);
-    set_timer(self, zclock_mono());
+    //  A source may fill a queue with all that its credit allows.
+    size_t stray = forwarder_core_memory(self->core) + STRAY_BYTES;
+    self->breaker = breaker_new(self->loop, stray, &BREAKS, self);
+    breaker_add(self->breaker, &self->front, SOCKET_FRONT);
+    breaker_add(self->breaker, &self->receipts, SOCKET_PULL);
+    set_alarm(self);
     return STATUS_OK;
 }
 

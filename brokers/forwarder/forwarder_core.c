@@ -387,6 +387,18 @@ forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
         core_refuse(self, peer, &question, status, NULL, 0);
 }
 
+void
+forwarder_core_on_flood(forwarder_core_t *self)
+{
+    self->counters.flooded++;
+}
+
+size_t
+forwarder_core_memory(const forwarder_core_t *self)
+{
+    return self->settings.memory_bytes;
+}
+
 bool
 forwarder_core_drain(forwarder_core_t *self, millis_t now)
 {

@@ -88,6 +88,8 @@ void forwarder_core_on_disconnect(forwarder_core_t *self, uint64_t worker,
 //  `request` (0: that could not be read either), counted anyway.
 void forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
                            uint64_t request, status_t status, millis_t now);
+//  A bound socket was closed, to be bound again: peers had filled the memory.
+void forwarder_core_on_flood(forwarder_core_t *self);
 
 //  Stop in good order: refuse new bytes, cut and settle what is held. True
 //  once nothing accepted is unsettled (or nothing more can be done).
@@ -100,6 +102,9 @@ status_t forwarder_core_fault(const forwarder_core_t *self,
 
 //  Workers in the queue now.
 size_t forwarder_core_workers(const forwarder_core_t *self);
+
+//  The budget of open chunks in force.
+size_t forwarder_core_memory(const forwarder_core_t *self);
 
 millis_t forwarder_core_due(const forwarder_core_t *self);
 void forwarder_core_sweep(forwarder_core_t *self, millis_t now);

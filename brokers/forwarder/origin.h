@@ -148,7 +148,8 @@ typedef struct {
 typedef struct {
     uint64_t front_bad, unknown_session, out_of_order, foreign_receipts,
         stale_receipts, refused, redealt_blocks, decoded_reads, corrupt_reads,
-        late_fetches, departures, cached_reads, store_reads, memory_reads;
+        late_fetches, departures, cached_reads, store_reads, memory_reads,
+        flooded;
 } counters_t;
 
 struct forwarder_core {

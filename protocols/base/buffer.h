@@ -51,4 +51,8 @@ uint8_t *buffer_fill(buffer_t *self);
 //  Make it shorter: only while the caller is the one holder.
 void buffer_trim(buffer_t *self, size_t size);
 
+//  Bytes that all buffers of this process hold now; what is shared or a part
+//  of another counts once.
+size_t buffer_total(void);
+
 #endif

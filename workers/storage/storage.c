@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "alarm.h"
+#include "breaker.h"
 #include "chunkstore.h"
 #include "daemon.h"
 #include "frames.h"
@@ -14,6 +16,8 @@
 enum {
     BURST = 32,  //  Messages taken from a socket before others get a turn
     WHY_BYTES = 1024,
+    //  Of all that is no chunk: queues, the index, a segment's staging
+    STRAY_BYTES = 256 * 1024 * 1024,
 };
 
 typedef struct {
@@ -25,10 +29,10 @@ typedef struct {
     zloop_t *loop;       //  Runs in this thread only
     chunkstore_t *store;
     storage_core_t *core;
-    bool pulling;     //  The loop reads `pull`
-    bool leaving;     //  $TERM came
-    int timer;        //  Of the loop; -1: none
-    millis_t set_to;  //  When it fires
+    bool pulling;    //  The loop reads `pull`
+    bool leaving;    //  $TERM came
+    alarm_t *alarm;  //  Set to the least due
+    breaker_t *breaker;
 } storage_t;
 
 /*---------------------------------------------------------------- effects */
@@ -65,6 +69,8 @@ answer(void *with, const peer_t *peer, const message_t *message,
        buffer_t *payload)
 {
     storage_t *self = with;
+    if (!self->front)  //  It is bound again at the moment
+        return STATUS_UNREACHABLE;
     return frames_send(self->front, peer, message, payload);
 }
 
@@ -217,37 +223,19 @@ static const chunkstore_events_t EVENTS = {
 /*--------------------------------------------------------------- the loop */
 
 static int on_pull(zloop_t *loop, zsock_t *pull, void *arg);
-static int on_timer(zloop_t *loop, int timer, void *arg);
 
 //  While the core is choked nothing is read, so that the forwarder's socket
 //  fills and it feels the disk.
 static void
 read_or_rest(storage_t *self)
 {
-    bool read = !self->leaving && !storage_core_choked(self->core);
+    bool read = self->pull && !self->leaving &&
+                !storage_core_choked(self->core);
     if (read && !self->pulling)
         zloop_reader(self->loop, self->pull, on_pull, self);
     else if (!read && self->pulling)
         zloop_reader_end(self->loop, self->pull);
     self->pulling = read;
-}
-
-//  One timer sleeps until the least due.
-static void
-set_timer(storage_t *self, millis_t now)
-{
-    millis_t due = millis_least(storage_core_due(self->core),
-                                chunkstore_due(self->store));
-    if (due == self->set_to && self->timer != -1)
-        return;
-    if (self->timer != -1)
-        zloop_timer_end(self->loop, self->timer);
-    self->timer = -1;
-    self->set_to = due;
-    if (due == MILLIS_NEVER)
-        return;
-    size_t delay = due > now ? (size_t)(due - now) : 0;
-    self->timer = zloop_timer(self->loop, delay, 1, on_timer, self);
 }
 
 //  After every event: do what is due and can be done. Ends the loop (-1) when
@@ -263,17 +251,15 @@ after(storage_t *self, millis_t now)
     if (storage_core_fault(self->core, NULL) != STATUS_OK)
         return -1;
     read_or_rest(self);
-    set_timer(self, now);
+    alarm_set(self->alarm, millis_least(storage_core_due(self->core),
+                                        chunkstore_due(self->store)));
     return 0;
 }
 
 static int
-on_timer(zloop_t *loop, int timer, void *arg)
+on_alarm(void *arg)
 {
-    (void)loop, (void)timer;
-    storage_t *self = arg;
-    self->timer = -1;
-    return after(self, zclock_mono());
+    return after(arg, zclock_mono());
 }
 
 static int
@@ -359,6 +345,32 @@ on_store(zloop_t *loop, zmq_pollitem_t *item, void *arg)
     (void)loop, (void)item;
     return after(arg, zclock_mono());
 }
+
+static void
+on_closing(void *with, zsock_t *socket)
+{
+    storage_t *self = with;
+    log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
+              socket == self->front ? "front" : "pull", breaker_stray());
+    if (socket == self->front || self->pulling)
+        zloop_reader_end(self->loop, socket);
+    if (socket == self->pull)
+        self->pulling = false;
+    storage_core_on_flood(self->core);
+}
+
+static void
+on_bound(void *with, zsock_t *socket)
+{
+    storage_t *self = with;
+    if (socket == self->front)
+        zloop_reader(self->loop, socket, on_front, self);
+    else
+        read_or_rest(self);
+}
+
+static const breaker_events_t BREAKS = { .closing = on_closing,
+                                         .bound = on_bound };
 
 /*------------------------------------------------------------------- life */
 
@@ -471,12 +483,19 @@ storage_run(storage_t *self)
                              .events = ZMQ_POLLIN };
     self->loop = zloop_new();
     INVARIANT(self->loop);
+    self->alarm = alarm_new(self->loop, on_alarm, self);
+    INVARIANT(self->alarm);
+    self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
+    breaker_add(self->breaker, &self->front, SOCKET_FRONT);
+    breaker_add(self->breaker, &self->pull, SOCKET_PULL);
     zloop_reader(self->loop, self->pipe, on_pipe, self);
     zloop_reader(self->loop, self->front, on_front, self);
     zloop_reader(self->loop, self->forwarder, on_forwarder, self);
     zloop_poller(self->loop, &store, on_store, self);
     if (after(self, zclock_mono()) == 0)
         zloop_start(self->loop);
+    breaker_destroy(&self->breaker);
+    alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
 }
 
@@ -495,7 +514,7 @@ storage_close(storage_t *self)
 void
 storage_actor(zsock_t *pipe, void *args)
 {
-    storage_t self = { .pipe = pipe, .timer = -1 };
+    storage_t self = { .pipe = pipe };
     char why[WHY_BYTES] = "";
     status_t status = storage_open(&self, args, zclock_mono(), why);
     zsock_signal(pipe, 0);

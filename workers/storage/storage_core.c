@@ -708,6 +708,12 @@ storage_core_on_bad(storage_core_t *self, const peer_t *peer, uint64_t request,
 }
 
 void
+storage_core_on_flood(storage_core_t *self)
+{
+    count(self, TALLY_flooded);
+}
+
+void
 storage_core_on_read(storage_core_t *self, uint64_t token, status_t status,
                      const chunk_header_t *header, buffer_t *payload,
                      millis_t now)

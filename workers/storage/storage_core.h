@@ -98,6 +98,8 @@ void storage_core_on_ask(storage_core_t *self, const peer_t *peer,
 //  any case.
 void storage_core_on_bad(storage_core_t *self, const peer_t *peer,
                          uint64_t request, status_t status, millis_t now);
+//  A bound socket was closed, to be bound again: peers had filled the memory.
+void storage_core_on_flood(storage_core_t *self);
 //  What the chunk store told.
 void storage_core_on_durable(storage_core_t *self, const chunk_key_t *keys,
                              size_t count, millis_t now);

@@ -51,7 +51,8 @@
     COUNT(refused_io)                                                          \
     COUNT(refused_corrupt)                                                     \
     COUNT(refused_other)                                                       \
-    COUNT(bad_in) /* Could not be read as a message */                         \
+    COUNT(bad_in)  /* Could not be read as a message */                        \
+    COUNT(flooded) /* Sockets closed and bound again, for their memory */      \
     COUNT(hello_said)                                                          \
     COUNT(hello_unsaid) /* Nobody took it */                                   \
     COUNT(keep_said)                                                           \

@@ -1,0 +1,165 @@
+#include "breaker.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include "buffer.h"
+#include "invariant.h"
+
+enum {
+    LOOK_MS = 100,   //  Z14 fills 100 MB meanwhile
+    BIND_MS = 10,    //  Until a dropped socket's port is tried again
+    PAUSE_MS = 300,  //  Closed for so long, its memory would be back
+};
+
+typedef struct {
+    zsock_t **socket_p;
+    socket_kind_t kind;
+    char at[ENDPOINT_BYTES];
+} watched_t;
+
+struct breaker {
+    breaker_rule_t rule;
+    const breaker_events_t *events;
+    void *with;
+    alarm_t *alarm;
+    int statm;  //  /proc/self/statm
+    bool trim;  //  Something was closed: give its pages back, too
+    watched_t watched[BREAKER_SOCKETS];
+    unsigned count;
+};
+
+int
+breaker_judge(breaker_rule_t *rule, size_t stray, unsigned sockets,
+              millis_t now)
+{
+    if (stray <= rule->base + rule->allowed) {
+        rule->tried = 0;
+        if (stray < rule->base)
+            rule->base = stray;
+        return BREAKER_NONE;
+    }
+    if (rule->tried && now < rule->again)
+        return BREAKER_NONE;
+    if (rule->tried == sockets) {
+        rule->base = stray;
+        rule->tried = 0;
+        return BREAKER_NONE;
+    }
+    rule->again = now + PAUSE_MS;
+    return (int)rule->tried++;
+}
+
+static size_t
+less(size_t all, size_t known)
+{
+    return all > known ? all - known : 0;
+}
+
+size_t
+breaker_stray(void)
+{
+    struct mallinfo2 all = mallinfo2();
+    return less(all.uordblks + all.hblkhd, buffer_total());
+}
+
+//  The same and more: with what the allocator keeps. It costs less to know.
+static size_t
+resident_stray(const breaker_t *self)
+{
+    char text[128];
+    ssize_t size = pread(self->statm, text, sizeof(text) - 1, 0);
+    unsigned long pages, resident;
+    text[size > 0 ? size : 0] = '\0';
+    if (sscanf(text, "%lu %lu", &pages, &resident) != 2)
+        return SIZE_MAX;
+    return less(resident * (size_t)getpagesize(), buffer_total());
+}
+
+static void
+judge(breaker_t *self, millis_t now)
+{
+    size_t stray = resident_stray(self);
+    if (stray > self->rule.base + self->rule.allowed)
+        stray = breaker_stray();
+    int chosen = breaker_judge(&self->rule, stray, self->count, now);
+    if (chosen != BREAKER_NONE) {
+        zsock_t **socket_p = self->watched[chosen].socket_p;
+        self->trim = true;
+        if (*socket_p) {
+            self->events->closing(self->with, *socket_p);
+            sockets_drop(socket_p);
+        }
+    } else if (self->trim && self->rule.tried == 0) {
+        self->trim = false;
+        malloc_trim(0);
+    }
+}
+
+//  Bind again what is closed. False: libzmq has not let go of a port yet.
+static bool
+bind_again(breaker_t *self)
+{
+    bool all = true;
+    for (unsigned i = 0; i < self->count; i++) {
+        watched_t *watched = &self->watched[i];
+        if (*watched->socket_p)
+            continue;
+        if (sockets_open(watched->kind, watched->at, watched->socket_p) ==
+            STATUS_OK)
+            self->events->bound(self->with, *watched->socket_p);
+        else
+            all = false;
+    }
+    return all;
+}
+
+static int
+look(void *arg)
+{
+    breaker_t *self = arg;
+    millis_t now = zclock_mono();
+    bool all = bind_again(self);
+    judge(self, now);
+    alarm_set(self->alarm, now + (all ? LOOK_MS : BIND_MS));
+    return 0;
+}
+
+breaker_t *
+breaker_new(zloop_t *loop, size_t allowed, const breaker_events_t *events,
+            void *with)
+{
+    breaker_t *self = zmalloc(sizeof(*self));
+    self->rule.allowed = allowed;
+    self->events = events;
+    self->with = with;
+    self->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    self->alarm = alarm_new(loop, look, self);
+    INVARIANT(self->alarm);
+    alarm_set(self->alarm, zclock_mono() + LOOK_MS);
+    return self;
+}
+
+void
+breaker_destroy(breaker_t **self_p)
+{
+    breaker_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    alarm_destroy(&self->alarm);
+    if (self->statm != -1)
+        close(self->statm);
+    free(self);
+}
+
+void
+breaker_add(breaker_t *self, zsock_t **socket_p, socket_kind_t kind)
+{
+    INVARIANT(self->count < BREAKER_SOCKETS);
+    watched_t *watched = &self->watched[self->count++];
+    watched->socket_p = socket_p;
+    watched->kind = kind;
+    sockets_bound(*socket_p, watched->at);
+}

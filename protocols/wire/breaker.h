@@ -1,0 +1,60 @@
+/*  breaker - bound sockets that fill the memory are closed and bound again
+ *
+ *  Invariants
+ *    1. (house 18) While the process holds more memory than the allowance that
+ *       no counted buffer accounts for, one bound socket after the other is
+ *       closed, until it is given back. Each is bound again where it was.
+ *    2. What closing all of them does not give back is the program's own and
+ *       is allowed from then on: nothing is closed for ever and ever.
+ *
+ *  Nothing of an unfinished multipart comes out of a socket (Z15), so a peer
+ *  that never ends one fills the memory unseen and unbounded by any mark (Z14).
+ *  So do peers that send faster than anything can be read and refused. Which
+ *  socket it was shows when it is closed. Its peers connect again by
+ *  themselves and say again what was lost; everybody must be ready for that.
+ */
+#ifndef BREAKER_H
+#define BREAKER_H
+
+#include "alarm.h"
+#include "sockets.h"
+
+#define BREAKER_SOCKETS 4
+
+//  What closing has led to so far. A plain value.
+typedef struct {
+    size_t allowed;  //  Bytes
+    size_t base;     //  Found to be the program's own, beside these
+    unsigned tried;  //  Sockets closed since all was well
+    millis_t again;  //  Not before: memory is given back in its own time
+} breaker_rule_t;
+
+#define BREAKER_NONE (-1)
+
+//  The rule: `stray` bytes are unaccounted for. Which of `sockets` sockets is
+//  to be closed now, or BREAKER_NONE.
+int breaker_judge(breaker_rule_t *rule, size_t stray, unsigned sockets,
+                  millis_t now);
+
+//  Bytes this process holds that no counted buffer accounts for.
+size_t breaker_stray(void);
+
+typedef struct breaker breaker_t;
+
+typedef struct {
+    //  It is about to be closed: end its reader.
+    void (*closing)(void *with, zsock_t *socket);
+    //  It is bound again: read it.
+    void (*bound)(void *with, zsock_t *socket);
+} breaker_events_t;
+
+//  A breaker that looks while `loop` runs; everything is lent until destroy.
+breaker_t *breaker_new(zloop_t *loop, size_t allowed,
+                       const breaker_events_t *events, void *with);
+void breaker_destroy(breaker_t **self_p);
+
+//  Watch a bound socket, at most BREAKER_SOCKETS; those to be suspected first
+//  are added first. `*socket_p`, the owner's, is NULL while it is closed.
+void breaker_add(breaker_t *self, zsock_t **socket_p, socket_kind_t kind);
+
+#endif
