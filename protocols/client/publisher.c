@@ -270,11 +270,30 @@ say_keep(publisher_t *self, millis_t now)
     note_question(self, now);
 }
 
+//  Let go of what is stored. It may reach beyond what this process has given:
+//  another one with our token gave it before.
+static void
+let_go_stored(publisher_t *self)
+{
+    publisher_state_t *state = &self->state;
+    while (self->count > 0 && kept_end(kept_at(self, 0)) <= state->stored)
+        let_go_oldest(self);
+    if (state->sent < state->stored)
+        state->sent = state->stored;
+    find_cursor(self);
+}
+
 static void
 pump(publisher_t *self, millis_t now)
 {
     if (self->phase != OPEN)
         return;
+    if (self->finishing && self->state.sent > self->state.next) {
+        fail(self, STATUS_OFFSET,
+             "the forwarder has bytes behind our end: another source with our "
+             "token has written them");
+        return;
+    }
     self->blocked_at = MILLIS_NEVER;
     while (self->cursor < self->count && self->state.sent < self->credit)
         if (!say_piece(self, now))
@@ -309,12 +328,12 @@ place(publisher_t *self, const Rill__V1__Opened *opened)
                  (unsigned long long)self->kept_from);
         fail(self, STATUS_OFFSET, text);
         return false;
-    } else if (opened->offset > state->next || opened->begin != state->base) {
+    } else if (opened->begin != state->base) {
         snprintf(text, sizeof text,
-                 "the forwarder goes on at %llu, but we have given bytes up to "
-                 "%llu: another source has written since",
-                 (unsigned long long)opened->offset,
-                 (unsigned long long)state->next);
+                 "our bytes began at %llu, and are to begin at %llu: another "
+                 "source has written since",
+                 (unsigned long long)state->base,
+                 (unsigned long long)opened->begin);
         fail(self, STATUS_OFFSET, text);
         return false;
     }
@@ -364,8 +383,7 @@ on_progress(publisher_t *self, const message_t *message, millis_t now)
 {
     const Rill__V1__Progress *progress = message->progress;
     publisher_state_t *state = &self->state;
-    if (self->phase != OPEN || progress->session != self->session ||
-        progress->stored > state->next || progress->settled > state->next)
+    if (self->phase != OPEN || progress->session != self->session)
         return;
     self->heard_at = now;
     self->asked_at = MILLIS_NEVER;
@@ -377,13 +395,7 @@ on_progress(publisher_t *self, const message_t *message, millis_t now)
         state->settled = progress->settled;
     if (progress->credit > self->credit)
         self->credit = progress->credit;
-    while (self->count > 0 && kept_end(kept_at(self, 0)) <= state->stored)
-        let_go_oldest(self);
-    //  What was to be sent again had come, and is stored by now.
-    if (state->sent < state->stored) {
-        state->sent = state->stored;
-        find_cursor(self);
-    }
+    let_go_stored(self);
     take_code(self, progress->protection);
     status_t held = message_status(progress->held);
     if (held == STATUS_OK)
@@ -523,6 +535,7 @@ publisher_offer(publisher_t *self, buffer_t *piece, const mark_t *marks,
     }
     keep(self, kept);
     state->next += size;
+    let_go_stored(self);
     pump(self, now);
     return STATUS_OK;
 }

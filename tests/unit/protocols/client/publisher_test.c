@@ -222,14 +222,32 @@ an_offset_that_is_no_longer_kept_is_final(void)
 }
 
 static void
-an_offset_beyond_what_was_given_is_final(void)
+what_another_process_gave_is_passed_over(void)
 {
     begin();
     opened(0, 1);
     offer(CHUNK, 2);
     refused(STATUS_SESSION, last()->request, 4);
     publisher_sweep(world.publisher, 4);
-    opened(101, 5);
+    opened(150, 5);
+    CHECK(state()->failed == STATUS_OK && state()->next == CHUNK);
+    size_t before = pieces();
+    CHECK(offer(40, 6) == STATUS_OK && pieces() == before);
+    CHECK(offer(20, 7) == STATUS_OK && pieces() == before + 1);
+    CHECK(last()->offset == 150 && last()->size == 10);
+    CHECK(state()->next == 160);
+}
+
+static void
+an_end_before_what_is_known_is_final(void)
+{
+    begin();
+    opened(0, 1);
+    offer(CHUNK, 2);
+    refused(STATUS_SESSION, last()->request, 4);
+    publisher_sweep(world.publisher, 4);
+    opened(150, 5);
+    publisher_finish(world.publisher, 6);
     CHECK(state()->failed == STATUS_OFFSET);
 }
 
@@ -544,8 +562,10 @@ main(void)
          "publisher 2: what is stored meanwhile is not sent again");
     CASE(an_offset_that_is_no_longer_kept_is_final,
          "publisher 1: an offset that is no longer kept is final, and said");
-    CASE(an_offset_beyond_what_was_given_is_final,
-         "publisher 2: an offset beyond what was given is final");
+    CASE(what_another_process_gave_is_passed_over,
+         "publisher 2: what an earlier process gave is not said again");
+    CASE(an_end_before_what_is_known_is_final,
+         "publisher 2: an end before what the forwarder has is final");
     CASE(bytes_go_in_order_once_per_session,
          "publisher 2: bytes go in order, once per session");
     CASE(never_more_than_the_credit_is_in_the_air,
