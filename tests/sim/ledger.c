@@ -71,6 +71,13 @@ typedef struct {
     unsigned life;
 } session_t;
 
+//  Where a data chunk was cut, by one forwarder.
+typedef struct {
+    uint64_t stream, offset;
+    unsigned life;
+    uint32_t length;  //  0: the place is free
+} cut_t;
+
 struct ledger {
     const image_t *catalogue;
     uint64_t version;  //  Of the catalogue that the chains come from
@@ -81,6 +88,8 @@ struct ledger {
     size_t slots, blocks;
     block_t **block;
     uint64_t acknowledged;
+    size_t cuts, cuts_room;  //  A power of two
+    cut_t *cut;
 };
 
 static stream_t *
@@ -199,6 +208,7 @@ ledger_destroy(ledger_t **self_p)
         forget_chain(&self->stream[i]);
     free(self->block);
     free(self->session);
+    free(self->cut);
     free(self);
     *self_p = NULL;
 }
@@ -279,6 +289,44 @@ check_bytes(ledger_t *self, const chunk_header_t *header, const uint8_t *bytes,
     story_held(2);
 }
 
+static cut_t *
+cut_at(const ledger_t *self, uint64_t stream, uint64_t offset, unsigned life)
+{
+    size_t at = hash(stream, offset, life) & (self->cuts_room - 1);
+    while (self->cut[at].length &&
+           (self->cut[at].stream != stream || self->cut[at].life != life ||
+            self->cut[at].offset != offset))
+        at = (at + 1) & (self->cuts_room - 1);
+    return &self->cut[at];
+}
+
+//  A chunk once cut is not cut again while its forwarder lives (R5).
+static void
+check_cut(ledger_t *self, const chunk_header_t *header, unsigned life)
+{
+    if (!header->length)
+        return;
+    if (2 * self->cuts >= self->cuts_room) {
+        cut_t *old = self->cut;
+        size_t room = self->cuts_room;
+        self->cuts_room = room ? 2 * room : 1024;
+        self->cut = calloc(self->cuts_room, sizeof(cut_t));
+        INVARIANT(self->cut);
+        for (size_t i = 0; i < room; i++)
+            if (old[i].length)
+                *cut_at(self, old[i].stream, old[i].offset,
+                        old[i].life) = old[i];
+        free(old);
+    }
+    cut_t *cut = cut_at(self, header->key.stream, header->offset, life);
+    if (cut->length && cut->length != header->length)
+        story_breach(7, "%s at %llu is cut again: %u bytes, then %u",
+                     header->name, (unsigned long long)header->offset,
+                     cut->length, header->length);
+    self->cuts += cut->length == 0;
+    *cut = (cut_t){ header->key.stream, header->offset, life, header->length };
+}
+
 void
 ledger_pushed(ledger_t *self, unsigned life, uint64_t store,
               const chunk_header_t *header, buffer_t *payload)
@@ -309,9 +357,11 @@ ledger_pushed(ledger_t *self, unsigned life, uint64_t store,
                          key->slot);
     story_held(5);
     story_held(7);
-    if (!chunk_is_parity(header))
+    if (!chunk_is_parity(header)) {
+        check_cut(self, header, life);
         check_bytes(self, header, buffer_bytes(payload), buffer_size(payload),
                     "push");
+    }
     uint8_t fixed[CHUNK_HEADER_BYTES];
     member->header_crc = chunk_header_pack(header, fixed);
     member->pushed = true;

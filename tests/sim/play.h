@@ -77,6 +77,7 @@ typedef struct {
     bool finished;   //  publisher_finish was called
     bool ends;       //  It said where it ends: no process of it goes beyond
     bool done;       //  Sealed
+    uint64_t given;  //  By all processes of this token
     uint64_t calm_stored;  //  What was stored when calm began
 } source_part_t;
 

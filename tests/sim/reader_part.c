@@ -171,13 +171,17 @@ on_described(reader_part_t *self, const question_t *question,
         return;
     }
     dice_t *dice = &play->stage->dice;
-    uint64_t span = described->stored - described->first;
+    //  Also above the watermark, as caches will.
+    uint64_t end = described->stored;
+    if (!described->sealed && described->size > end)
+        end = described->size;
+    uint64_t span = end - described->first;
     for (unsigned i = 0; span && i < 3; i++) {
         uint64_t offset = described->first + dice_below(dice, span);
         bool hole = in_hole(described, offset);
         //  Holes are as wide as the credit: most throws would end there.
-        if (hole && dice_chance(dice, 900) && described->stored > 400000)
-            offset = described->stored - 1 - dice_below(dice, 400000);
+        if (hole && dice_chance(dice, 900) && span > 400000)
+            offset = end - 1 - dice_below(dice, 400000);
         ask_chunk(self, described->stream, question->stream, offset, false);
     }
 }

@@ -74,6 +74,8 @@ offer(source_part_t *self, size_t size)
         story_breach(0, "%s: an offer within the room is %s", self->name,
                      status_name(status));
     buffer_unref(&piece);
+    if (state->next > self->given)
+        self->given = state->next;
 }
 
 static void
@@ -92,7 +94,8 @@ feed(node_t *node, void *arg, bool happens)
            state->failed == STATUS_OK && !state->sealed) {
         uint64_t end = state->base + self->total;
         if (state->next >= end ||
-            (node->stage->calm && self->kind == KIND_LIVE && !self->ends)) {
+            (node->stage->calm && self->kind == KIND_LIVE && !self->ends &&
+             state->next >= self->given)) {
             self->finished = self->ends = true;
             self->total = state->next - state->base;
             ledger_finished(node->stage->ledger, self->name, self->token,
@@ -201,6 +204,7 @@ new_token(source_part_t *self)
     dice_t *dice = &self->play->stage->dice;
     self->token = dice_next(dice) | 1;
     self->ends = false;
+    self->given = 0;
     self->total = dice_chance(dice, 100)
                       ? dice_below(dice, 3)
                       : dice_below(dice,
