@@ -415,6 +415,27 @@ rig_check(rig_t *self)
 }
 
 typedef struct {
+    const char *suffix;
+    size_t count;
+} count_t;
+
+static void
+count_name(void *arg, const char *name)
+{
+    count_t *self = arg;
+    self->count += strstr(name, self->suffix) != NULL;
+}
+
+size_t
+rig_names(rig_t *self, const char *suffix)
+{
+    count_t counted = { suffix, 0 };
+    const files_t *files = fake_files_table(self->disk);
+    files->list(files, RIG_PATH "/segments", count_name, &counted);
+    return counted.count;
+}
+
+typedef struct {
     size_t nth;
     char path[128];
 } pick_t;

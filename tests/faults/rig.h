@@ -97,5 +97,7 @@ const char *rig_check(rig_t *self);
 //  Where a segment file's name stands among the disk's, for damage: the path
 //  of the `nth` segment there is; NULL: there are not so many.
 const char *rig_segment(rig_t *self, size_t nth);
+//  How many names in the segments' folder end so.
+size_t rig_names(rig_t *self, const char *suffix);
 
 #endif

@@ -171,6 +171,8 @@ reap(chunkstore_t *self, bool wait)
             op_t *op = (op_t *)(uintptr_t)done[i].token;
             if (op->kind == OP_READ)
                 fetch_done(self, (fetch_t *)op, done[i].result);
+            else if (op->kind == OP_BURIAL)
+                forget_done(self, done[i].result);
             else
                 commit_done(self, op, done[i].result);
         }
@@ -542,7 +544,7 @@ chunkstore_close(chunkstore_t **self_p)
     if (!self)
         return;
     bool wait = false;
-    while (!commit_close(self) || self->reads_count) {
+    while (!commit_close(self) || self->reads_count || !forget_idle(self)) {
         turn(self, wait);
         wait = true;
     }
@@ -590,6 +592,7 @@ chunkstore_space(const chunkstore_t *self)
     uint64_t taken = self->allocated + index_bytes(self->index);
     int64_t on_disk = self->files->free_bytes(self->files, self->folder);
     uint64_t is_free = on_disk > 0 ? (uint64_t)on_disk : 0;
+    is_free += self->spares_count * self->settings.segment_bytes;
     uint64_t space = self->settings.space_bytes;
     if (space == 0)
         space = taken + is_free;

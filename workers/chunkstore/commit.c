@@ -51,6 +51,28 @@ remove_writer(chunkstore_t *self, writer_t *writer)
     free(writer);
 }
 
+//  A file for segment `id`, under its fresh name: a spare one, or a new one. A
+//  handle, or -errno.
+static int
+make_file(chunkstore_t *self, uint64_t id)
+{
+    char *path = shelf_path(self, id, SHELF_FRESH);
+    int rc = -ENOENT;
+    if (self->spares_count) {
+        uint64_t was = self->spares[--self->spares_count];
+        char *spare = shelf_path(self, was, SHELF_SPARE);
+        rc = self->files->rename(self->files, spare, path);
+        if (rc == 0)
+            rc = self->files->open(self->files, path, false, 0);
+        free(spare);
+    }
+    if (rc < 0)
+        rc = self->files->open(self->files, path, true,
+                               self->settings.segment_bytes);
+    free(path);
+    return rc;
+}
+
 //  Begin the chain's next segment under a fresh name.
 static status_t
 begin_segment(chunkstore_t *self, chain_t *chain)
@@ -65,9 +87,7 @@ begin_segment(chunkstore_t *self, chain_t *chain)
         .end = SEGMENT_FIRST,
         .retention = chain->retention,
     };
-    char *path = shelf_path(self, is.id, SHELF_FRESH);
-    int rc = self->files->open(self->files, path, true, is.size);
-    free(path);
+    int rc = make_file(self, is.id);
     if (rc < 0)
         return store_status(rc);
     segment_t *segment = shelf_add(self, &is);

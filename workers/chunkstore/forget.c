@@ -3,7 +3,9 @@
 #include "invariant.h"
 #include "store.h"
 
-#define SWEEP_ENTRIES 128  //  Forgotten in one turn
+#define SWEEP_LOOK 2048  //  Entries looked at in one turn
+#define SWEEP_COST 128   //  Entries forgotten in one turn, when each is a hole
+#define WHOLE_COST 8     //  As many cost as one when their segment goes whole
 
 index_drop_t *
 forget_add(chunkstore_t *self, const index_drop_t *drop)
@@ -79,7 +81,7 @@ chunkstore_drop(chunkstore_t *self, uint64_t stream)
 //  Sweeping: entries and space of dropped streams, a part each turn
 
 typedef struct {
-    index_place_t places[SWEEP_ENTRIES];
+    index_place_t places[SWEEP_LOOK];
     size_t count;
 } sweep_t;
 
@@ -88,7 +90,7 @@ collect(void *arg, const index_place_t *place)
 {
     sweep_t *sweep = arg;
     sweep->places[sweep->count++] = *place;
-    return sweep->count < SWEEP_ENTRIES;
+    return sweep->count < SWEEP_LOOK;
 }
 
 static int
@@ -186,27 +188,48 @@ end_sweep(chunkstore_t *self, index_drop_t *drop)
     index_delete_settled(self->index, drop->stream);
 }
 
+//  Forget what the turn allows of the entries, which are in the order of their
+//  places. How many.
+static size_t
+forget_part(chunkstore_t *self, const sweep_t *part)
+{
+    size_t done = 0, cost = 0;
+    while (done < part->count && cost < SWEEP_COST) {
+        const index_place_t *first = &part->places[done];
+        segment_t *segment = shelf_find(self, first->segment);
+        size_t count = 1;
+        while (done + count < part->count &&
+               first[count].segment == first->segment)
+            count++;
+        bool whole = segment && segment->is.closed && segment->is.live == count;
+        if (!whole && count > SWEEP_COST - cost)
+            count = SWEEP_COST - cost;
+        forget_records(self, first, count);
+        done += count;
+        cost += whole ? 1 + count / WHOLE_COST : count;
+    }
+    return done;
+}
+
 static void
 sweep(chunkstore_t *self, index_drop_t *drop)
 {
-    sweep_t part = { .count = 0 };
+    sweep_t *part = malloc(sizeof(*part));
+    INVARIANT(part);
+    part->count = 0;
     chunk_key_t from = { .stream = drop->stream };
-    status_t status = index_walk(self->index, &from, true, collect, &part);
-    if (status != STATUS_OK) {
+    status_t status = store_judge_index(
+        self, index_walk(self->index, &from, true, collect, part));
+    if (status == STATUS_OK) {
+        qsort(part->places, part->count, sizeof(part->places[0]), by_place);
+        if (forget_part(self, part) == part->count && part->count < SWEEP_LOOK)
+            end_sweep(self, drop);
+        //  Not synced: what a power cut takes back is swept again.
+        (void)store_commit(self, false);
+    } else {
         self->sweeping = false;  //  Until the next start
-        return;
     }
-    qsort(part.places, part.count, sizeof(part.places[0]), by_place);
-    for (size_t i = 0, j; i < part.count; i = j) {
-        for (j = i + 1; j < part.count; j++)
-            if (part.places[j].segment != part.places[i].segment)
-                break;
-        forget_records(self, &part.places[i], j - i);
-    }
-    if (part.count < SWEEP_ENTRIES)
-        end_sweep(self, drop);
-    //  Not synced: what a power cut takes back is swept again.
-    (void)store_commit(self, false);
+    free(part);
 }
 
 static index_drop_t *
@@ -243,40 +266,86 @@ forget_drops(chunkstore_t *self)
     zlistx_destroy(&streams);
 }
 
+//  Keep the file of a dead segment, when it is whole and few are kept.
 static bool
-unlink_segment(chunkstore_t *self, segment_t *segment)
+keep_spare(chunkstore_t *self, const segment_t *segment, const char *path)
 {
-    char *path = shelf_path(self, segment->is.id, SHELF_NAMED);
-    int rc = self->files->unlink(self->files, path);
-    free(path);
-    return rc == 0 || rc == -ENOENT;
+    if (self->spares_count == STORE_SPARES || segment->absent ||
+        segment->is.size != self->settings.segment_bytes ||
+        segment->is.holes > segment->is.size / 8)
+        return false;
+    char *spare = shelf_path(self, segment->is.id, SHELF_SPARE);
+    int rc = self->files->rename(self->files, path, spare);
+    free(spare);
+    if (rc == 0)
+        self->spares[self->spares_count++] = segment->is.id;
+    return rc == 0;
 }
 
-//  Unlink dead segments, first the files and then what the index knows: a
-//  start finds at worst a segment without a file, of which nothing is live.
+static bool
+unname(chunkstore_t *self, const segment_t *segment)
+{
+    char *path = shelf_path(self, segment->is.id, SHELF_NAMED);
+    bool gone = keep_spare(self, segment, path);
+    if (!gone) {
+        int rc = self->files->unlink(self->files, path);
+        gone = rc == 0 || rc == -ENOENT;
+    }
+    free(path);
+    return gone;
+}
+
+//  Take dead segments' names away. What the index knows of them goes when that
+//  is durable: a start finds at worst a segment without a file, of which
+//  nothing is live.
 static void
-bury_dead(chunkstore_t *self)
+begin_burial(chunkstore_t *self)
 {
     self->dying = false;
-    segment_t *buried[16];
     size_t count = 0;
-    for (size_t i = 0; i < self->segments_count && count < 16; i++) {
+    for (size_t i = 0; i < self->segments_count; i++) {
         segment_t *segment = self->segments[i];
-        if (segment->dead && segment->users == 0 && !segment->writer &&
-            unlink_segment(self, segment))
-            buried[count++] = segment;
+        if (!segment->dead || segment->users > 0 || segment->writer)
+            continue;
+        if (count == STORE_BURIALS) {
+            self->dying = true;
+            break;
+        }
+        if (unname(self, segment))
+            self->burial.segments[count++] = segment;
     }
-    if (count == 0 ||
-        self->files->sync_directory(self->files, self->folder) < 0)
+    if (count == 0)
         return;
-    self->dying = count == 16;
+    self->burial.op.kind = OP_BURIAL;
+    int rc = self->files->sync_names(self->files, self->folder_handle,
+                                     (uintptr_t)&self->burial.op);
+    if (rc == 0)
+        self->burial.count = count;
+    //  Their names are gone already: an unlink will find nothing.
+    self->dying |= rc == -EAGAIN;
+}
+
+void
+forget_done(chunkstore_t *self, int64_t result)
+{
+    size_t count = self->burial.count;
+    self->burial.count = 0;
+    if (result < 0 || self->unusable != STATUS_OK)
+        return;  //  The next start finds them dead
     for (size_t i = 0; i < count; i++) {
-        self->allocated -= shelf_bytes(buried[i]);
-        index_delete_segment(self->index, buried[i]->is.id);
-        shelf_remove(self, buried[i]);
+        segment_t *segment = self->burial.segments[i];
+        self->allocated -= shelf_bytes(segment);
+        index_delete_segment(self->index, segment->is.id);
+        shelf_remove(self, segment);
     }
     forget_drops(self);
     (void)store_commit(self, false);
+}
+
+bool
+forget_idle(const chunkstore_t *self)
+{
+    return self->burial.count == 0;
 }
 
 void
@@ -287,8 +356,8 @@ forget_turn(chunkstore_t *self)
     index_drop_t *drop = self->sweeping ? next_unswept(self) : NULL;
     if (drop)
         sweep(self, drop);
-    if (self->dying && self->unusable == STATUS_OK)
-        bury_dead(self);
+    if (self->dying && self->burial.count == 0 && self->unusable == STATUS_OK)
+        begin_burial(self);
     self->ready |= self->sweeping || self->dying;
 }
 

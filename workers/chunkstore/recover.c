@@ -11,8 +11,10 @@
 //  The folder
 
 typedef struct {
-    uint64_t *named, *fresh;
-    size_t named_count, named_most, fresh_count, fresh_most;
+    uint64_t *named;
+    size_t named_count, named_most;
+    char **unwanted;  //  Names of unfinished segments and of spare files
+    size_t unwanted_count, unwanted_most;
 } names_t;
 
 static void
@@ -28,9 +30,11 @@ take_name(void *arg, const char *name)
     if (strcmp(suffix, SHELF_NAMED) == 0) {
         STORE_GROW(names->named, names->named_count, names->named_most);
         names->named[names->named_count++] = id;
-    } else if (strcmp(suffix, SHELF_FRESH) == 0) {
-        STORE_GROW(names->fresh, names->fresh_count, names->fresh_most);
-        names->fresh[names->fresh_count++] = id;
+    } else if (strcmp(suffix, SHELF_FRESH) == 0 ||
+               strcmp(suffix, SHELF_SPARE) == 0) {
+        STORE_GROW(names->unwanted, names->unwanted_count,
+                   names->unwanted_most);
+        names->unwanted[names->unwanted_count++] = strdup(name);
     }
 }
 
@@ -376,13 +380,17 @@ static status_t
 take_files(chunkstore_t *self, const names_t *names, char *why_r,
            size_t why_size)
 {
-    for (size_t i = 0; i < names->fresh_count; i++) {
-        char *path = shelf_path(self, names->fresh[i], SHELF_FRESH);
-        int rc = self->files->unlink(self->files, path);
+    for (size_t i = 0; i < names->unwanted_count; i++) {
+        char *path = NULL;
+        int rc = asprintf(&path, "%s/%s", self->folder, names->unwanted[i]);
+        INVARIANT(rc > 0);
+        rc = self->files->unlink(self->files, path);
+        if (rc < 0)
+            snprintf(why_r, why_size, "%s cannot be removed: %s", path,
+                     strerror(-rc));
         free(path);
         if (rc < 0)
-            return say(store_status(rc), "an unfinished one cannot be removed",
-                       names->fresh[i], why_r, why_size);
+            return store_status(rc);
     }
     status_t status = STATUS_OK;
     for (size_t i = 0; i < names->named_count && status == STATUS_OK; i++)
@@ -410,7 +418,9 @@ recover(chunkstore_t *self, char *why_r, size_t why_size)
         status = take_files(self, &names, why_r, why_size);
     }
     free(names.named);
-    free(names.fresh);
+    while (names.unwanted_count > 0)
+        free(names.unwanted[--names.unwanted_count]);
+    free(names.unwanted);
     for (size_t i = 0; i < self->segments_count; i++) {
         segment_t *segment = self->segments[i];
         segment->is.closed |= segment->absent;

@@ -141,8 +141,11 @@ shelf_has_room(const chunkstore_t *self, unsigned count)
     uint64_t space = self->settings.space_bytes;
     if (space && (taken > space || space - taken < wanted))
         return false;
+    uint64_t spare = self->spares_count * self->settings.segment_bytes;
+    if (spare >= wanted)
+        return true;
     int64_t is_free = self->files->free_bytes(self->files, self->folder);
-    return is_free >= 0 && (uint64_t)is_free >= wanted;
+    return is_free >= 0 && (uint64_t)is_free + spare >= wanted;
 }
 
 void

@@ -35,13 +35,15 @@
 #define STORE_SEGMENT_LEAST_BYTES (8ull * 1024 * 1024)
 #define STORE_QUEUE_BYTES (64ull * 1024 * 1024)
 #define STORE_SEGMENT_MS (60 * 60 * 1000)  //  A segment closes by age
+#define STORE_BURIALS 16                   //  Segments that go at once
+#define STORE_SPARES 2                     //  Files kept to be used again
 #define STORE_HANDLES 128                  //  Segment files open at once
 
 typedef struct writer writer_t;
 
 //  What an operation in flight is: its token is a pointer to this.
 typedef struct {
-    enum { OP_GROUP, OP_WRITER, OP_READ } kind;
+    enum { OP_GROUP, OP_WRITER, OP_READ, OP_BURIAL } kind;
 } op_t;
 
 //  A segment there is.
@@ -200,6 +202,15 @@ struct chunkstore {
     pending_list_t unlogged;  //  Drops whose record is not written yet
     bool sweeping;            //  Some drop is not swept
     bool dying;               //  Some segment is dead and has its file yet
+    struct {
+        op_t op;
+        segment_t *segments[STORE_BURIALS];
+        size_t count;  //  0: none goes
+    } burial;
+    //  Files of dead segments, to become new ones: blocks that were written
+    //  before take new data faster.
+    uint64_t spares[STORE_SPARES];
+    size_t spares_count;
 
     struct {
         uint64_t stream, mark;
@@ -267,6 +278,7 @@ int64_t store_sync_now(chunkstore_t *self, int handle);
 //  The path of a segment's file under one of its names, freed by the caller.
 #define SHELF_NAMED ".seg"
 #define SHELF_FRESH ".new"
+#define SHELF_SPARE ".old"
 char *shelf_path(const chunkstore_t *self, uint64_t id, const char *suffix);
 
 segment_t *shelf_find(const chunkstore_t *self, uint64_t id);
@@ -328,6 +340,10 @@ index_drop_t *forget_add(chunkstore_t *self, const index_drop_t *drop);
 void forget_entry(chunkstore_t *self, segment_t *segment, uint32_t length);
 //  The segment may have nothing left.
 void forget_if_empty(chunkstore_t *self, segment_t *segment);
+//  Names of dead segments are durably gone, or not.
+void forget_done(chunkstore_t *self, int64_t result);
+//  Whether nothing of it is in flight.
+bool forget_idle(const chunkstore_t *self);
 void forget_destroy(chunkstore_t *self);
 
 //  ---- recover.c

@@ -44,6 +44,20 @@ act(rig_t *rig, random_t *random, uint64_t *blocks)
     }
 }
 
+//  The same when streams come and go in turn, so that segments die whole and
+//  their files are used again.
+static void
+act_in_turn(rig_t *rig, random_t *random, uint64_t *blocks, int nth)
+{
+    uint64_t stream = 1 + (uint64_t)nth / 20 * 2;
+    if (nth % 20 == 19 && stream > 3 && rig->maybe_dropped_count < 2)
+        rig_drop(rig, stream - 2);
+    else if (random_chance(random, 1, 3))
+        rig_turns(rig, 1 + (int)random_below(random, 6));
+    else
+        rig_append(rig, (chunk_key_t){ stream, 1, blocks[0]++, 0 }, 15000);
+}
+
 //  Play the workload of a seed; the power goes before the `nth` change (0:
 //  never). True: it went.
 static bool
@@ -55,7 +69,10 @@ play(rig_t *rig, uint64_t seed, uint64_t nth)
     if (rig_open(rig) != STATUS_OK)
         return true;
     for (int i = 0; i < OPS && rig->store && !fake_files_dead(rig->disk); i++)
-        act(rig, &random, blocks);
+        if (seed % 2)
+            act(rig, &random, blocks);
+        else
+            act_in_turn(rig, &random, blocks, i);
     return fake_files_dead(rig->disk);
 }
 

@@ -237,6 +237,38 @@ a_segment_that_is_lost_is_rot(void)
     rig_destroy(&rig);
 }
 
+//  Records of the same sizes lay at the same places in the file's earlier life.
+static void
+earlier_records_of_a_recycled_file_are_not_taken(void)
+{
+    for (int lost = 0; lost < 2; lost++) {
+        rig_t *rig = filled(13, 24, 5000);  //  Of class 1: two segments
+        CHECK(rig_append(rig, key_of(2, 0), 10) == STATUS_OK);
+        CHECK(rig_settle(rig));
+        uint64_t taken = fake_files_taken(rig->disk);
+        CHECK(rig_drop(rig, 1) == STATUS_OK);
+        rig_turns(rig, 100);
+        CHECK(rig_names(rig, ".old") == 1);
+        for (uint64_t block = 0; block < 19; block++) {
+            CHECK(rig_append(rig, key_of(3, block), 5000) == STATUS_OK);
+            CHECK(rig_settle(rig));
+        }
+        CHECK(rig_names(rig, ".old") == 0);  //  It was used again
+        CHECK(fake_files_taken(rig->disk) <= taken);
+        rig_crash(rig, 1);
+        if (lost)
+            lose_index(rig);
+        CHECK(rig_open(rig) == STATUS_OK);
+        rig_turns(rig, 100);  //  What the index forgot is swept again
+        CHECK(chunkstore_space(rig->store).chunks == 20);
+        //  What lies behind the new records is no part of the segment.
+        CHECK(fake_files_taken(rig->disk) <=
+              (lost ? 2 : 3) * RIG_SEGMENT_BYTES);
+        CHECK(!rig_check(rig));
+        rig_destroy(&rig);
+    }
+}
+
 //  The segment holds bytes that look like a segment.
 static void
 payload_is_never_taken_for_a_record(void)
@@ -284,6 +316,9 @@ main(void)
          "segment 1: a segment of another store is not taken");
     CASE(a_segment_that_is_lost_is_rot,
          "chunkstore 2: chunks of a segment that is lost are reported");
+    CASE(earlier_records_of_a_recycled_file_are_not_taken,
+         "record 1, index 2: records of a recycled file's earlier life are not "
+         "taken for new ones");
     CASE(payload_is_never_taken_for_a_record,
          "record 1: payload that looks like records is not taken for them");
     return proof_end();
