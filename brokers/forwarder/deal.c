@@ -229,7 +229,7 @@ make_extent(stream_t *stream, const piece_t *next)
                                     extent->chunk_bytes);
     append_extent(&stream->pending, &stream->pending_count, extent);
     if (code.k != stream->code.k || code.m != stream->code.m)
-        stream->told = false;
+        ingest_owe(stream);
     stream->code = code;
     stream->narrower = narrower;
     stream->extent = extent;
@@ -369,6 +369,19 @@ deal_outbox(core_t *self, millis_t now)
 
 //  ---- filling blocks
 
+//  When the open block is closed as it is: nobody waits longer for a live byte.
+static millis_t
+block_due(stream_t *stream)
+{
+    block_t *block = open_block(stream);
+    if (!block || stream->record.kind != KIND_LIVE)
+        return MILLIS_NEVER;
+    uint32_t buffer_ms = stream->record.buffer_ms
+                             ? stream->record.buffer_ms
+                             : stream->core->settings.buffer_ms;
+    return block->opened + (millis_t)block->extent->code.k * buffer_ms;
+}
+
 static block_t *
 begin_block(stream_t *stream, const piece_t *first, millis_t now)
 {
@@ -383,6 +396,7 @@ begin_block(stream_t *stream, const piece_t *first, millis_t now)
     block->watermark = stream->state == STREAM_RECOVERING ? stream->settled
                                                           : stream->stored;
     ring_append(stream, block);
+    core_soon(stream->core, block_due(stream));
     return block;
 }
 
@@ -485,7 +499,7 @@ block_for(stream_t *stream, const piece_t *piece, millis_t now)
         stream->extent_version != membership_version(self->members)) {
         status_t held = make_extent(stream, piece);
         if (held != stream->held)
-            stream->told = false;
+            ingest_owe(stream);
         stream->held = held;
         if (held != STATUS_OK)
             return NULL;
@@ -734,7 +748,7 @@ acknowledge(stream_t *stream, size_t upto, millis_t now)
     self->stored_bytes += block_end(last) - stream->stored;
     stream->ring_stored = upto;
     stream->stored = block_end(last);
-    stream->told = false;
+    ingest_owe(stream);
     if (stream->state == STREAM_RECOVERING) {
         stream->state = STREAM_OPEN;
         stream->redealing = false;
@@ -756,7 +770,7 @@ settle(stream_t *stream)
     self->settled_bytes += block_end(block) - stream->settled;
     stream->settled = block_end(block);
     stream->settled_index = last->index + 1;
-    stream->told = false;
+    ingest_owe(stream);
     self->memory -= block_bytes(block);
     stream->ring_first = (stream->ring_first + 1) % stream->ring_size;
     stream->ring_count--;
@@ -893,18 +907,6 @@ deal_find(stream_t *stream, uint64_t offset, unsigned *slot_r)
 
 //  ---- time
 
-static millis_t
-block_due(stream_t *stream)
-{
-    block_t *block = open_block(stream);
-    if (!block || stream->record.kind != KIND_LIVE)
-        return MILLIS_NEVER;
-    uint32_t buffer_ms = stream->record.buffer_ms
-                             ? stream->record.buffer_ms
-                             : stream->core->settings.buffer_ms;
-    return block->opened + (millis_t)block->extent->code.k * buffer_ms;
-}
-
 void
 deal_sweep(core_t *self, millis_t now)
 {
@@ -916,16 +918,12 @@ deal_sweep(core_t *self, millis_t now)
                               self->effects.wall_us(self->with));
             deal_fill(stream, now);
         }
-    if (zlistx_size(self->outbox) && self->retry_at <= now) {
-        deal_outbox(self, now);
-        self->retry_at = now + 5;
-    }
 }
 
 millis_t
 deal_due(core_t *self)
 {
-    millis_t due = zlistx_size(self->outbox) ? self->retry_at : MILLIS_NEVER;
+    millis_t due = MILLIS_NEVER;
     for (stream_t *stream = zlistx_first(self->open); stream;
          stream = zlistx_next(self->open))
         due = millis_least(due, block_due(stream));

@@ -7,7 +7,10 @@
 #include "invariant.h"
 #include "origin.h"
 
-enum { MEMORY_BYTES = 192 * 1024 * 1024 };
+enum {
+    MEMORY_BYTES = 192 * 1024 * 1024,
+    OUTBOX_MS = 5,  //  Full sockets are tried again so often
+};
 
 //  ---- words for the parts
 
@@ -49,6 +52,12 @@ millis_t
 core_patience(const core_t *self, millis_t span)
 {
     return (millis_t)((double)span * self->settings.patience);
+}
+
+void
+core_soon(core_t *self, millis_t due)
+{
+    self->streams_due = millis_least(self->streams_due, due);
 }
 
 //  ---- streams
@@ -129,6 +138,9 @@ core_drop_stream(core_t *self, stream_t *stream)
         zhashx_delete(self->by_session, &stream->session);
     zhashx_delete(self->by_id, &stream->record.id);
     zhashx_delete(self->by_name, stream->record.name);
+    void *at = zlistx_find(self->untold, stream);
+    if (at)
+        zlistx_detach(self->untold, at);
     free_stream(stream);
     seek_stream_gone(self, id);
 }
@@ -194,6 +206,7 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
     self->with = with;
     self->began = self->now = now;
     self->recover_at = now;
+    self->streams_due = MILLIS_NEVER;
     self->members = membership_new(settings->patience);
     self->by_id = table_of_ids();
     self->by_session = table_of_ids();
@@ -201,6 +214,7 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
     zhashx_set_key_duplicator(self->by_name, NULL);
     zhashx_set_key_destructor(self->by_name, NULL);
     self->open = zlistx_new();
+    self->untold = zlistx_new();
     self->removed = zlistx_new();
     self->outbox = zlistx_new();
     zlistx_set_destructor(self->outbox, free_parcel);
@@ -258,6 +272,7 @@ forwarder_core_destroy(forwarder_core_t **self_p)
     zhashx_destroy(&self->by_name);
     zhashx_destroy(&self->by_id);
     zlistx_destroy(&self->open);
+    zlistx_destroy(&self->untold);
     removed_t *removed;
     while ((removed = zlistx_detach(self->removed, NULL)) != NULL)
         free(removed);
@@ -432,8 +447,9 @@ forwarder_core_due(const forwarder_core_t *lent)
     if (self->fault != STATUS_OK)
         return MILLIS_NEVER;
     millis_t due = membership_due(self->members);
-    due = millis_least(due, deal_due(self));
-    due = millis_least(due, ingest_due(self));
+    due = millis_least(due, self->streams_due);
+    if (zlistx_size(self->outbox))
+        due = millis_least(due, self->retry_at);
     due = millis_least(due, fetch_due(self));
     due = millis_least(due, seek_due(self));
     due = millis_least(due, layout_due(self));
@@ -450,8 +466,15 @@ forwarder_core_sweep(forwarder_core_t *self, millis_t now)
         return;
     self->now = now;
     members_sweep(self, now);
-    ingest_sweep(self, now);
-    deal_sweep(self, now);
+    if (self->streams_due <= now) {
+        ingest_sweep(self, now);
+        deal_sweep(self, now);
+        self->streams_due = millis_least(ingest_due(self), deal_due(self));
+    }
+    if (zlistx_size(self->outbox) && self->retry_at <= now) {
+        deal_outbox(self, now);
+        self->retry_at = now + OUTBOX_MS;
+    }
     fetch_sweep(self, now);
     seek_sweep(self, now);
     layout_sweep(self, now);

@@ -104,6 +104,7 @@ grant(stream_t *stream)
     uint64_t room = budget > others ? budget - others : 0;
     uint64_t window = room < stream->window ? room : stream->window;
     stream->starved = window < least;
+    self->starving = self->starving || stream->starved;
     if (from + window > stream->credit)
         stream->credit = from + window;
     ingest_reckon(stream);
@@ -132,19 +133,36 @@ ingest_progress(stream_t *stream)
     message_t message = MESSAGE(PROGRESS, progress, &progress, stream->asked,
                                 0);
     self->effects.send(self->with, &stream->source, &message, NULL);
-    stream->told = true;
+}
+
+void
+ingest_owe(stream_t *stream)
+{
+    if (stream->told)
+        zlistx_add_end(stream->core->untold, stream);
+    stream->told = false;
 }
 
 void
 ingest_tell(core_t *self)
 {
+    if (self->fault != STATUS_OK)
+        return;
     bool room = self->owed < self->owed_told;
     self->owed_told = self->owed;
-    for (stream_t *stream = zhashx_first(self->by_session); stream;
-         stream = zhashx_next(self->by_session))
-        if ((!stream->told || (stream->starved && room)) &&
-            stream->state != STREAM_RECOVERING)
+    if (room && self->starving) {
+        self->starving = false;
+        for (stream_t *stream = zhashx_first(self->by_session); stream;
+             stream = zhashx_next(self->by_session))
+            if (stream->starved)
+                ingest_owe(stream);
+    }
+    stream_t *stream;
+    while ((stream = zlistx_detach(self->untold, NULL)) != NULL) {
+        stream->told = true;
+        if (stream->session && stream->state != STREAM_RECOVERING)
             ingest_progress(stream);
+    }
 }
 
 //  ---- chunks as they are cut
@@ -258,6 +276,7 @@ attach(stream_t *stream, const peer_t *peer, const message_t *message,
     stream->source = *peer;
     stream->lease = now + core_patience(self, SOURCE_LEASE_MS);
     zhashx_insert(self->by_session, &stream->session, stream);
+    core_soon(self, stream->lease);
 
     bool sealed = stream->state == STREAM_SEALED;
     worker_t *queue[1];
@@ -282,7 +301,7 @@ attach(stream_t *stream, const peer_t *peer, const message_t *message,
     message_t answer = MESSAGE(OPENED, opened, &opened, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);
-    stream->told = false;
+    ingest_owe(stream);
     core_note(self, 1, "source-opened stream=%s offset=%" PRIu64 " code=%u+%u",
               stream->record.name, opened.offset, stream->code.k,
               stream->code.m);
@@ -502,10 +521,11 @@ take_piece(stream_t *stream, const Rill__V1__Piece *piece, buffer_t *payload,
     self->received_bytes += size;
     chunker_take(stream->chunker, fresh, marks, count, now,
                  self->effects.wall_us(self->with));
+    core_soon(self, chunker_due(stream->chunker));
     buffer_unref(&fresh);
     //  A wider window is granted now: a live block is not full before its time.
     if (stream->window < widest_window(stream) && used_half(stream))
-        stream->told = false;
+        ingest_owe(stream);
 }
 
 static void
@@ -561,7 +581,7 @@ on_finish(core_t *self, const peer_t *peer, const message_t *message,
         deal_end(stream, now);
     }
     stream->asked = message->request;
-    stream->told = false;
+    ingest_owe(stream);
 }
 
 void
@@ -601,7 +621,7 @@ ingest_message(core_t *self, const peer_t *peer, const message_t *message,
                                  message->source_keep->session, now);
         if (stream) {
             stream->asked = message->request;
-            stream->told = false;
+            ingest_owe(stream);
         }
         break;
     default:

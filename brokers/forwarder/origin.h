@@ -120,7 +120,7 @@ typedef struct stream {
     uint64_t window;  //  Bytes it may be ahead of what is settled
     uint64_t owed;    //  Of the budget: granted, or held when it is gone
     bool starved;     //  The budget had not even the least for it
-    bool told;        //  False: a Progress is owed
+    bool told;        //  False: a Progress is owed, it is in `untold`
     uint64_t asked;   //  Request of the last question it answers
     bool recovered;   //  In this term: bytes behind the watermark may be known
     uint64_t recovered_to;  //  to caches, up to C (R11)
@@ -164,6 +164,7 @@ struct forwarder_core {
     zhashx_t *by_name;     //  stream_t, lent
     zhashx_t *by_session;  //  stream_t with a source, lent
     zlistx_t *open;        //  stream_t that are not sealed, lent
+    zlistx_t *untold;      //  stream_t whose source is owed a Progress, lent
     zlistx_t *removed;     //  removed_t
     zlistx_t *outbox;      //  Slots that a full socket did not take
     relay_t *relay;
@@ -174,14 +175,16 @@ struct forwarder_core {
     size_t memory;           //  Bytes of chunks and parity held
     uint64_t owed;           //  Of all streams
     uint64_t owed_told;      //  When sources were last told
+    bool starving;           //  Some source has less than it needs to get on
     uint64_t request;        //  Last request id given to a worker
     uint64_t dealt_version;  //  Queue version that `waiting` was tried at
     millis_t now;            //  Of the event being handled, for callbacks
     millis_t began;
-    millis_t retry_at;    //  When the outbox is tried again
-    millis_t recover_at;  //  When undecided streams are looked at again
-    size_t recovering;    //  Streams in that state
-    size_t held_bytes;    //  What inventories of them take
+    millis_t streams_due;  //  Not later than the earliest lease, chunk, block
+    millis_t retry_at;     //  When the outbox is tried again
+    millis_t recover_at;   //  When undecided streams are looked at again
+    size_t recovering;     //  Streams in that state
+    size_t held_bytes;     //  What inventories of them take
     bool draining;
     status_t fault;
     char fault_text[256];
@@ -209,6 +212,8 @@ stream_t *core_named(core_t *self, const char *name);
 stream_t *core_add_stream(core_t *self, const stream_record_t *record);
 void core_drop_stream(core_t *self, stream_t *stream);
 millis_t core_patience(const core_t *self, millis_t span);
+//  Some stream has a deadline at `due`.
+void core_soon(core_t *self, millis_t due);
 
 //  deal.c
 void deal_piece(stream_t *stream, piece_t *piece, bool last, millis_t now);
@@ -233,6 +238,7 @@ void piece_free(piece_t **piece_p);
 //  ingest.c
 void ingest_message(core_t *self, const peer_t *peer, const message_t *message,
                     buffer_t *payload, millis_t now);
+void ingest_owe(stream_t *stream);
 void ingest_tell(core_t *self);
 //  Count anew what a stream takes of the budget.
 void ingest_reckon(stream_t *stream);
