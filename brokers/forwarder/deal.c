@@ -849,7 +849,7 @@ deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
     worker_t *worker = membership_by_session(self->members, receipt->session);
     if (!worker || worker->store != receipt->store ||
         receipt->term != catalogue_term(self->catalogue)) {
-        self->counters.foreign_receipts++;
+        core_drop(self, &self->counters.foreign_receipts);
         return;
     }
     stream_t *stream = NULL;

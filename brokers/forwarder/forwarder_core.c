@@ -169,6 +169,8 @@ relay_send(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     core_t *self = with;
+    self->counters.refused += message->body_case ==
+                              RILL__V1__MESSAGE__BODY_REFUSED;
     self->effects.send(self->with, peer, message, payload);
 }
 
@@ -288,6 +290,42 @@ forwarder_core_destroy(forwarder_core_t **self_p)
 
 //  ---- events
 
+//  Every message that comes in ends in one counter (invariant 6): what it was
+//  is seen by what its handling counted.
+typedef struct {
+    uint64_t refused, dropped;
+} before_t;
+
+static before_t
+message_in(core_t *self, millis_t now)
+{
+    self->now = now;
+    self->counters.messages_in++;
+    return (before_t){ self->counters.refused, self->counters.dropped };
+}
+
+//  `asked`: by somebody who hears a refusal; others' answers may end questions
+//  of others with one.
+static void
+message_done(core_t *self, before_t before, bool asked)
+{
+    counters_t *counters = &self->counters;
+    if (asked && counters->refused != before.refused)
+        counters->messages_refused++;
+    else if (counters->dropped != before.dropped)
+        counters->messages_dropped++;
+    else
+        counters->messages_taken++;
+    ingest_tell(self);
+}
+
+void
+core_drop(core_t *self, uint64_t *reason)
+{
+    ++*reason;
+    self->counters.dropped++;
+}
+
 void
 forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
                         const message_t *message, buffer_t *payload,
@@ -295,7 +333,7 @@ forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
 {
     if (self->fault != STATUS_OK)
         return;
-    self->now = now;
+    before_t before = message_in(self, now);
     switch (message->body_case) {
     case RILL__V1__MESSAGE__BODY_OPEN:
     case RILL__V1__MESSAGE__BODY_PIECE:
@@ -323,11 +361,11 @@ forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
         members_message(self, peer, message, now);
         break;
     default:
-        self->counters.front_bad++;
+        self->counters.misplaced++;
         core_refuse(self, peer, message, STATUS_KIND, NULL, 0);
         break;
     }
-    ingest_tell(self);
+    message_done(self, before, true);
 }
 
 void
@@ -337,7 +375,7 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
 {
     if (self->fault != STATUS_OK)
         return;
-    self->now = now;
+    before_t before = message_in(self, now);
     switch (message->body_case) {
     case RILL__V1__MESSAGE__BODY_LOCATED:
         seek_located(self, worker, message, now);
@@ -358,10 +396,10 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         layout_scanned(self, worker, message, now);
         break;
     default:
-        self->counters.front_bad++;
+        core_drop(self, &self->counters.misplaced);
         break;
     }
-    ingest_tell(self);
+    message_done(self, before, false);
 }
 
 void
@@ -370,12 +408,12 @@ forwarder_core_on_receipt(forwarder_core_t *self, const message_t *message,
 {
     if (self->fault != STATUS_OK)
         return;
-    self->now = now;
+    before_t before = message_in(self, now);
     if (message->body_case == RILL__V1__MESSAGE__BODY_RECEIPT)
         deal_receipt(self, message->receipt, now);
     else
-        self->counters.front_bad++;
-    ingest_tell(self);
+        core_drop(self, &self->counters.misplaced);
+    message_done(self, before, false);
 }
 
 void
@@ -396,7 +434,10 @@ forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
                       uint64_t request, status_t status, millis_t now)
 {
     self->now = now;
-    self->counters.front_bad++;
+    self->counters.messages_in++;
+    self->counters.unreadable++;
+    self->counters.too_large += status == STATUS_TOO_LARGE;
+    self->counters.versions += status == STATUS_VERSION;
     message_t question = { .request = request };
     if (peer && peer->size && self->fault == STATUS_OK)
         core_refuse(self, peer, &question, status, NULL, 0);

@@ -629,6 +629,8 @@ ingest_message(core_t *self, const peer_t *peer, const message_t *message,
                                &message->source_leave->session);
         if (stream)
             ingest_detach(stream, now);
+        else
+            core_drop(self, &self->counters.unknown_session);
         break;
     }
 }

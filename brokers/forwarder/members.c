@@ -188,8 +188,10 @@ session_worker(core_t *self, const peer_t *peer, const message_t *message,
                uint64_t session)
 {
     worker_t *worker = membership_by_session(self->members, session);
-    if (!worker)
+    if (!worker) {
+        self->counters.unknown_worker++;
         core_refuse(self, peer, message, STATUS_SESSION, NULL, 0);
+    }
     return worker;
 }
 
@@ -286,6 +288,8 @@ members_message(core_t *self, const peer_t *peer, const message_t *message,
                                        message->worker_leave->session);
         if (worker)
             members_leave(self, worker, false, "it stops", now);
+        else
+            core_drop(self, &self->counters.unknown_worker);
         break;
     }
 }

@@ -146,10 +146,14 @@ typedef struct {
 } removed_t;
 
 typedef struct {
-    uint64_t front_bad, unknown_session, out_of_order, foreign_receipts,
-        stale_receipts, refused, redealt_blocks, decoded_reads, corrupt_reads,
-        late_fetches, departures, cached_reads, store_reads, memory_reads,
-        flooded;
+    //  Of messages: all, and how each ended
+    uint64_t messages_in, messages_taken, messages_refused, messages_dropped,
+        unreadable;
+    //  Why, among other things that happened
+    uint64_t too_large, versions, misplaced, dropped, unknown_worker,
+        unknown_session, out_of_order, foreign_receipts, stale_receipts,
+        refused, redealt_blocks, decoded_reads, corrupt_reads, late_fetches,
+        departures, cached_reads, store_reads, memory_reads, flooded;
 } counters_t;
 
 struct forwarder_core {
@@ -205,6 +209,8 @@ void core_note(core_t *self, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void core_fail(core_t *self, status_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+//  The message at hand ends here; `reason` counts why.
+void core_drop(core_t *self, uint64_t *reason);
 void core_refuse(core_t *self, const peer_t *peer, const message_t *question,
                  status_t status, const char *text, uint64_t offset);
 stream_t *core_stream(core_t *self, uint64_t id);

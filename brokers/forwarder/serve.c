@@ -356,7 +356,15 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         const char *name;
         uint64_t value;
     } counted[] = {
-        { "messages_unreadable", c->front_bad },
+        { "messages_in", c->messages_in },
+        { "messages_taken", c->messages_taken },
+        { "messages_refused", c->messages_refused },
+        { "messages_dropped", c->messages_dropped },
+        { "messages_unreadable", c->unreadable },
+        { "unreadable_too_large", c->too_large },
+        { "unreadable_versions", c->versions },
+        { "misplaced", c->misplaced },
+        { "workers_of_no_session", c->unknown_worker },
         { "requests_refused", c->refused },
         { "pieces_of_no_session", c->unknown_session },
         { "pieces_out_of_order", c->out_of_order },

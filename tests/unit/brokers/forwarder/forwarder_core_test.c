@@ -2169,13 +2169,48 @@ what_cannot_be_read_is_refused(void)
     Rill__V1__Welcome body = RILL__V1__WELCOME__INIT;
     SAY(READER, WELCOME, welcome, &body);
     CHECK(refusal() == STATUS_KIND);
-    CHECK(counter("messages_unreadable") == 4);
+    CHECK(counter("messages_unreadable") == 3 && counter("misplaced") == 1);
+    CHECK(counter("messages_refused") == 1);
+    end();
+}
+
+static void
+every_message_ends_in_one_counter(void)
+{
+    begin_with(2);
+    Rill__V1__SourceLeave leave = RILL__V1__SOURCE_LEAVE__INIT;
+    leave.session = 77;
+    SAY(READER, SOURCE_LEAVE, source_leave, &leave);
+    Rill__V1__Describe describe = RILL__V1__DESCRIBE__INIT;
+    describe.which_case = RILL__V1__DESCRIBE__WHICH_NAME;
+    char nowhere[] = "nowhere";
+    describe.name = nowhere;
+    SAY(READER, DESCRIBE, describe, &describe);
+    CHECK(refusal() == STATUS_UNKNOWN);
+    Rill__V1__Receipt foreign = RILL__V1__RECEIPT__INIT;
+    message_t receipt = MESSAGE(RECEIPT, receipt, &foreign, 0, 0);
+    forwarder_core_on_receipt(world.core, &receipt, world.now);
+    forwarder_core_on_receipt(
+        world.core,
+        &(message_t)MESSAGE(SOURCE_LEAVE, source_leave, &leave, 0, 0),
+        world.now);
+    forwarder_core_on_bad(world.core, NULL, 0, STATUS_TOO_LARGE, world.now);
+    CHECK(counter("messages_dropped") == 3 && counter("messages_refused") == 1);
+    CHECK(counter("receipts_foreign") == 1 && counter("misplaced") == 1);
+    CHECK(counter("messages_unreadable") == 1);
+    //  The question that told `in` is among those taken when it is told next.
+    uint64_t in = counter("messages_in");
+    uint64_t taken = counter("messages_taken");
+    CHECK(taken > 0 && in == taken + 3 + 1 + 1);
     end();
 }
 
 int
 main(void)
 {
+    CASE(every_message_ends_in_one_counter,
+         "forwarder_core 6, invariant 21: every message is taken, refused, "
+         "dropped or unreadable, once");
     CASE(what_cannot_be_read_is_refused,
          "forwarder_core 6, invariant 21: what cannot be read is counted, and "
          "refused under its request");
