@@ -53,6 +53,7 @@ struct fetches {
     zhashx_t *kept_by_key;  //  kept_t, lent
     zlistx_t *kept;         //  kept_t, oldest first; owned
     size_t kept_bytes;
+    millis_t due;  //  Not later than the earliest part's
 };
 
 static size_t
@@ -100,6 +101,7 @@ fetches_new(void)
     self->by_key = table(hash_key, compare_key);
     self->kept_by_key = table(hash_key, compare_key);
     self->kept = zlistx_new();
+    self->due = MILLIS_NEVER;
     return self;
 }
 
@@ -238,6 +240,7 @@ ask_part(core_t *self, job_t *job, unsigned slot, bool desperate, millis_t now)
     job->asked++;
     zhashx_insert(fetches->by_request, &part->request, part);
     zhashx_insert(fetches->by_key, &part->key, part);
+    fetches->due = millis_least(fetches->due, part->due);
     return true;
 }
 
@@ -471,6 +474,8 @@ void
 fetch_sweep(core_t *self, millis_t now)
 {
     part_t *part;
+    if (self->fetches->due > now)
+        return;
     while ((part = overdue(self, 0, now)) != NULL) {
         self->counters.late_fetches++;
         worker_t *worker = membership_find(self->members, part->store);
@@ -478,14 +483,14 @@ fetch_sweep(core_t *self, millis_t now)
             worker->shunned = now + core_patience(self, SHUN_MS);
         close_part(self, part, STATUS_LATE, NULL, NULL, now);
     }
+    self->fetches->due = MILLIS_NEVER;
+    for (part = zhashx_first(self->fetches->by_request); part;
+         part = zhashx_next(self->fetches->by_request))
+        self->fetches->due = millis_least(self->fetches->due, part->due);
 }
 
 millis_t
 fetch_due(core_t *self)
 {
-    millis_t due = MILLIS_NEVER;
-    for (part_t *part = zhashx_first(self->fetches->by_request); part;
-         part = zhashx_next(self->fetches->by_request))
-        due = millis_least(due, part->due);
-    return due;
+    return self->fetches->due;
 }

@@ -8,7 +8,12 @@
 #include "invariant.h"
 #include "origin.h"
 
-enum { LAYOUT_LATE_MS = 1000, LAYOUT_MOST = 400 };
+enum {
+    LAYOUT_LATE_MS = 1000,
+    LAYOUT_MOST = 400,
+    PLACED_BYTES = 88,  //  On the wire at most, without the worker's name
+    AIMS_MOST = 60,     //  Scans until a page begins where it should
+};
 
 //  One page being gathered.
 typedef struct {
@@ -19,8 +24,11 @@ typedef struct {
     uint64_t stream;
     uint64_t from;
     uint64_t epoch;
-    uint64_t block;  //  First of the page
-    uint32_t blocks;
+    uint64_t block;   //  First of the page
+    uint32_t blocks;  //  In it
+    uint32_t room;    //  The most there may be
+    uint64_t back;    //  Blocks to go back when it began too late
+    unsigned aims;
     bool parity;
     uint64_t asked[LIMIT_WORKERS];  //  Sessions that have not answered
     size_t asked_count;
@@ -101,6 +109,38 @@ next_of(const stream_t *stream, const page_t *page, const extent_t *extent,
     return 0;
 }
 
+//  Where a block's data lie, as the workers told: false when they told nothing.
+//  What is missing before the first that they told of has its usual size.
+static bool
+told(const page_t *page, const extent_t *extent, uint32_t b, uint64_t *from_r,
+     uint64_t *to_r)
+{
+    unsigned k = extent->code.k, slots = k + extent->code.m;
+    bool any = false;
+    for (unsigned s = 0; s < k; s++) {
+        const Rill__V1__Placed *placed = &page->placed[b * slots + s];
+        if (!page->known[b * slots + s])
+            continue;
+        uint64_t missing = (uint64_t)s * extent->chunk_bytes;
+        if (!any)
+            *from_r = placed->offset -
+                      (missing < placed->offset ? missing : placed->offset);
+        if (!any || placed->offset + placed->length > *to_r)
+            *to_r = placed->offset + placed->length;
+        any = true;
+    }
+    return any;
+}
+
+//  Whether block `b` of the page lies wholly before what was asked for.
+static bool
+before(const page_t *page, const extent_t *extent, uint32_t b)
+{
+    uint64_t from, to;
+    return told(page, extent, b, &from, &to) && from < page->from &&
+           to <= page->from;
+}
+
 //  Everybody has answered, or is too late: fill in who is missing, and send.
 static void
 finish(core_t *self, page_t *page)
@@ -113,12 +153,23 @@ finish(core_t *self, page_t *page)
     const extent_t *extent = stream ? extent_of(stream, page->epoch, &end)
                                     : NULL;
     char unnamed[LIMIT_WORKERS][24];
+    if (page->epoch && !extent) {  //  Removed, or dealt again meanwhile
+        message_t question = { .request = page->question,
+                               .trace = page->trace };
+        core_refuse(self, &page->peer, &question,
+                    stream ? STATUS_BUSY : STATUS_UNKNOWN, NULL, 0);
+        free_page(page);
+        return;
+    }
     if (extent) {
         unsigned k = extent->code.k, slots = k + extent->code.m;
         layout.chunks = zmalloc((size_t)page->blocks * slots *
                                 sizeof *layout.chunks);
         uint64_t reach = page->from;
-        for (uint32_t b = 0; b < page->blocks; b++)
+        uint32_t first = 0;
+        while (first < page->blocks && before(page, extent, first))
+            first++;
+        for (uint32_t b = first; b < page->blocks; b++)
             for (unsigned s = 0; s < slots; s++) {
                 Rill__V1__Placed *placed = &page->placed[b * slots + s];
                 uint16_t position = placement_position(extent, page->block + b,
@@ -137,7 +188,9 @@ finish(core_t *self, page_t *page)
                     placed->index = placement_index(extent, placed->block, s);
                     if (placed->missing)
                         placed->offset = reach;
-                    reach = placed->offset + placed->length;
+                    reach = placed->offset + (placed->missing
+                                                  ? extent->chunk_bytes
+                                                  : placed->length);
                 }
                 if (s < k || page->parity)
                     layout.chunks[layout.n_chunks++] = placed;
@@ -150,7 +203,7 @@ finish(core_t *self, page_t *page)
         *trail = (trail_t){ .epoch = extent->epoch,
                             .index = last->index,
                             .offset = last->offset,
-                            .length = last->length };
+                            .length = (uint32_t)(reach - last->offset) };
     }
     send_layout(self, page, &layout);
     free(layout.chunks);
@@ -195,6 +248,69 @@ scan(core_t *self, page_t *page, const extent_t *extent)
         finish(self, page);
 }
 
+static void
+scan_anew(core_t *self, page_t *page, const extent_t *extent, uint64_t blocks,
+          millis_t now)
+{
+    unsigned slots = extent->code.k + extent->code.m;
+    uint64_t left = blocks - page->block;
+    page->blocks = left < page->room ? (uint32_t)left : page->room;
+    for (size_t i = 0; i < (size_t)page->blocks * slots; i++) {
+        rill__v1__placed__init(&page->placed[i]);
+        page->known[i] = false;
+    }
+    page->request = ++self->request;
+    page->due = now + core_patience(self, LAYOUT_LATE_MS);
+    scan(self, page, extent);
+}
+
+//  Everybody has answered. Where a block lies is guessed where chunks have no
+//  one size: a page that begins too late or too early is asked for anew.
+static void
+aim(core_t *self, page_t *page, millis_t now)
+{
+    stream_t *stream = core_stream(self, page->stream);
+    uint64_t end = 0, from = 0, to = 0;
+    const extent_t *extent = stream ? extent_of(stream, page->epoch, &end)
+                                    : NULL;
+    if (!extent || page->aims++ >= AIMS_MOST) {
+        finish(self, page);
+        return;
+    }
+    uint64_t blocks = (end - extent->base_index) / extent->code.k;
+    bool late = page->block && told(page, extent, 0, &from, &to) &&
+                from > page->from;
+    bool early = page->block + page->blocks < blocks &&
+                 before(page, extent, page->blocks - 1);
+    if (late) {
+        page->block -= page->back < page->block ? page->back : page->block;
+        page->back *= 2;
+    } else if (early) {
+        page->block += page->blocks;
+        page->back = 1;
+    } else {
+        finish(self, page);
+        return;
+    }
+    scan_anew(self, page, extent, blocks, now);
+}
+
+//  As many chunks as fit one head, whatever the names of their workers.
+static uint32_t
+chunks_most(core_t *self, const extent_t *extent, uint32_t asked)
+{
+    size_t longest = 24;
+    for (uint16_t i = 0; i < extent->width; i++) {
+        worker_t *worker = membership_find(self->members, extent->stores[i]);
+        if (worker && strlen(worker->name) > longest)
+            longest = strlen(worker->name);
+    }
+    uint32_t most = (uint32_t)((LIMIT_HEAD_BYTES - 256) /
+                               (PLACED_BYTES + longest));
+    most = most < LAYOUT_MOST ? most : LAYOUT_MOST;
+    return asked && asked < most ? asked : most;
+}
+
 void
 layout_ask(core_t *self, const peer_t *peer, const message_t *message,
            millis_t now)
@@ -232,23 +348,19 @@ layout_ask(core_t *self, const peer_t *peer, const message_t *message,
     if (extent && end > extent->base_index) {
         unsigned slots = extent->code.k + extent->code.m;
         uint64_t blocks = (end - extent->base_index) / extent->code.k;
-        uint32_t most = question->most && question->most < LAYOUT_MOST
-                            ? question->most
-                            : LAYOUT_MOST;
+        uint32_t most = chunks_most(self, extent, question->most);
         page->epoch = extent->epoch;
         page->block = block_of(stream, extent, page->from);
-        if (page->block < blocks) {
+        if (page->block >= blocks)
+            page->block = blocks - 1;
+        if (blocks) {
             uint64_t count = most / (page->parity ? slots : extent->code.k);
-            count = count ? count : 1;
-            page->blocks = (uint32_t)(count < blocks - page->block
-                                          ? count
-                                          : blocks - page->block);
-            page->placed = zmalloc((size_t)page->blocks * slots *
+            page->room = (uint32_t)(count ? count : 1);
+            page->back = 1;
+            page->placed = zmalloc((size_t)page->room * slots *
                                    sizeof *page->placed);
-            page->known = zmalloc((size_t)page->blocks * slots);
-            for (size_t i = 0; i < (size_t)page->blocks * slots; i++)
-                rill__v1__placed__init(&page->placed[i]);
-            scan(self, page, extent);
+            page->known = zmalloc((size_t)page->room * slots);
+            scan_anew(self, page, extent, blocks, now);
             return;
         }
     }
@@ -257,13 +369,13 @@ layout_ask(core_t *self, const peer_t *peer, const message_t *message,
 }
 
 static void
-answered(core_t *self, page_t *page, uint64_t session)
+answered(core_t *self, page_t *page, uint64_t session, millis_t now)
 {
     for (size_t i = 0; i < page->asked_count; i++)
         if (page->asked[i] == session) {
             page->asked[i] = page->asked[--page->asked_count];
             if (page->asked_count == 0)
-                finish(self, page);
+                aim(self, page, now);
             return;
         }
 }
@@ -272,7 +384,6 @@ void
 layout_scanned(core_t *self, uint64_t session, const message_t *message,
                millis_t now)
 {
-    (void)now;
     page_t *page = zlistx_first(self->layouts->list);
     while (page && page->request != message->request)
         page = zlistx_next(self->layouts->list);
@@ -302,20 +413,19 @@ layout_scanned(core_t *self, uint64_t session, const message_t *message,
         }
     }
     if (page)
-        answered(self, page, session);
+        answered(self, page, session, now);
 }
 
 void
 layout_worker_gone(core_t *self, uint64_t session, millis_t now)
 {
-    (void)now;
     size_t count = zlistx_size(self->layouts->list);
     for (size_t i = 0; i < count; i++) {
         page_t *page = zlistx_detach(self->layouts->list, NULL);
         if (!page)
             return;
         zlistx_add_end(self->layouts->list, page);
-        answered(self, page, session);
+        answered(self, page, session, now);
     }
 }
 

@@ -8,6 +8,7 @@
 
 enum {
     KEEP_MS = 500,
+    DROPS_AT_ONCE = 32,  //  Said with each keep, until they are heard
 };
 
 static void
@@ -27,8 +28,10 @@ void
 members_add_removed(core_t *self, uint64_t stream, const uint64_t *stores,
                     size_t count)
 {
-    removed_t *removed = zmalloc(sizeof *removed);
     INVARIANT(count <= LIMIT_WORKERS);
+    if (count == 0)
+        return;
+    removed_t *removed = zmalloc(sizeof *removed + count * sizeof *stores);
     removed->stream = stream;
     removed->count = count;
     memcpy(removed->stores, stores, count * sizeof *stores);
@@ -47,10 +50,13 @@ must_forget(const removed_t *removed, uint64_t store)
 void
 members_tell_drops(core_t *self, worker_t *worker)
 {
+    size_t told = 0;
     for (removed_t *removed = zlistx_first(self->removed); removed;
          removed = zlistx_next(self->removed)) {
         if (!must_forget(removed, worker->store))
             continue;
+        if (told++ == DROPS_AT_ONCE)
+            return;
         Rill__V1__Drop drop = RILL__V1__DROP__INIT;
         drop.stream = removed->stream;
         drop.term = catalogue_term(self->catalogue);
@@ -266,6 +272,8 @@ on_keep(core_t *self, const peer_t *peer, const message_t *message,
     message_t answer = MESSAGE(WORKER_KEPT, worker_kept, &kept,
                                message->request, message->trace);
     self->effects.send(self->with, peer, &answer, NULL);
+    if (worker->state != WORKER_JOINING)
+        members_tell_drops(self, worker);
 }
 
 void

@@ -141,8 +141,8 @@ typedef struct stream {
 //  A removed stream that some stores still have to forget.
 typedef struct {
     uint64_t stream;
-    uint64_t stores[LIMIT_WORKERS];
     size_t count;
+    uint64_t stores[];
 } removed_t;
 
 typedef struct {

@@ -30,6 +30,7 @@ typedef struct {
 
 struct seeks {
     zlistx_t *list;  //  seek_t, owned
+    millis_t due;    //  Not later than the earliest located one's
 };
 
 struct seeks *
@@ -37,6 +38,7 @@ seeks_new(void)
 {
     struct seeks *self = zmalloc(sizeof *self);
     self->list = zlistx_new();
+    self->due = MILLIS_NEVER;
     return self;
 }
 
@@ -177,6 +179,7 @@ locate(seek_t *seek, const extent_t *extent, millis_t now)
     seek->phase = PHASE_LOCATE;
     seek->request = ++self->request;
     seek->due = now + core_patience(self, LOCATE_LATE_MS);
+    self->seeks->due = millis_least(self->seeks->due, seek->due);
     message_t message = MESSAGE(LOCATE, locate, &question, seek->request, 0);
     for (uint16_t i = 0; i < extent->width; i++) {
         worker_t *worker = membership_find(self->members, extent->stores[i]);
@@ -319,6 +322,33 @@ from_memory(core_t *self, stream_t *stream, uint64_t offset)
     return true;
 }
 
+//  Asks for the future whose askers gave up; looked for when they are many.
+static void
+forget_parked(core_t *self)
+{
+    zlistx_t *list = self->seeks->list;
+    seek_t *seek = zlistx_first(list);
+    while (seek) {
+        void *at = zlistx_cursor(list);
+        seek_t *this = seek;
+        seek = zlistx_next(list);
+        if (this->phase != PHASE_PARKED ||
+            relay_wanted(self->relay, this->stream, this->offset))
+            continue;
+        zlistx_detach(list, at);
+        free(this);
+    }
+}
+
+//  Answered when it is there.
+static void
+park(seek_t *seek)
+{
+    seek->phase = PHASE_PARKED;
+    if (zlistx_size(seek->core->seeks->list) > 2 * RELAY_FLIGHTS)
+        forget_parked(seek->core);
+}
+
 void
 seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
 {
@@ -350,7 +380,7 @@ seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
         if (stream->state == STREAM_SEALED)
             fail(seek, STATUS_RANGE, readable);
         else
-            seek->phase = PHASE_PARKED;  //  Answered when it is there
+            park(seek);
     } else if (!extent)
         fail(seek, STATUS_MISS, 0);
     else {
@@ -431,31 +461,28 @@ seek_worker_gone(core_t *self, uint64_t session, millis_t now)
 void
 seek_sweep(core_t *self, millis_t now)
 {
+    if (self->seeks->due > now)
+        return;
     size_t count = zlistx_size(self->seeks->list);
     for (size_t i = 0; i < count; i++) {
         seek_t *seek = zlistx_detach(self->seeks->list, NULL);
         if (!seek)
-            return;
-        if (seek->phase == PHASE_PARKED &&
-            !relay_wanted(self->relay, seek->stream, seek->offset)) {
-            free(seek);
-            continue;
-        }
+            break;
         zlistx_add_end(self->seeks->list, seek);
         if (seek->phase == PHASE_LOCATE && seek->due <= now) {
             seek->asked_count = 0;
             go_located(seek, now);
         }
     }
+    self->seeks->due = MILLIS_NEVER;
+    for (seek_t *seek = zlistx_first(self->seeks->list); seek;
+         seek = zlistx_next(self->seeks->list))
+        if (seek->phase == PHASE_LOCATE)
+            self->seeks->due = millis_least(self->seeks->due, seek->due);
 }
 
 millis_t
 seek_due(core_t *self)
 {
-    millis_t due = MILLIS_NEVER;
-    for (seek_t *seek = zlistx_first(self->seeks->list); seek;
-         seek = zlistx_next(self->seeks->list))
-        if (seek->phase == PHASE_LOCATE)
-            due = millis_least(due, seek->due);
-    return due;
+    return self->seeks->due;
 }

@@ -2151,6 +2151,236 @@ an_inventory_with_a_lost_part_is_said_again(void)
     end();
 }
 
+/*------------------------------------------------------- layout and removal */
+
+//  One page; NULL: refused.
+static const Rill__V1__Layout *
+page_of(uint64_t stream, uint64_t from, uint32_t most, bool parity)
+{
+    Rill__V1__ListChunks body = RILL__V1__LIST_CHUNKS__INIT;
+    body.stream = stream;
+    body.from = from;
+    body.most = most;
+    body.parity = parity;
+    SAY(READER, LIST_CHUNKS, list_chunks, &body);
+    uint64_t request = world.request;
+    pump();
+    if (!answer_to(request))
+        live(1100);
+    said_t *said = answer_to(request);
+    CHECK(said);
+    return said->message->body_case == RILL__V1__MESSAGE__BODY_LAYOUT
+               ? said->message->layout
+               : NULL;
+}
+
+//  Every data chunk of the stream, page by page, each once and in order.
+static size_t
+walk_layout(uint64_t stream, uint32_t most, uint64_t size)
+{
+    uint64_t from = 0, offset = 0, index = 0;
+    size_t data = 0;
+    bool unsure = false;  //  Where the one before ends: it is missing
+    do {
+        const Rill__V1__Layout *page = page_of(stream, from, most, true);
+        CHECK(page && (page->n_chunks || !page->next));
+        for (size_t i = 0; i < page->n_chunks; i++) {
+            const Rill__V1__Placed *placed = page->chunks[i];
+            if (placed->parity)
+                continue;
+            data++;
+            CHECK(placed->index == index++);
+            CHECK(placed->offset == offset || placed->missing || unsure);
+            offset = placed->offset + placed->length;
+            unsure = placed->missing;
+            if (placed->missing)
+                continue;
+            int number = placed->worker[1] - '0';
+            chunk_key_t key = { stream, placed->epoch, placed->block,
+                                placed->slot };
+            CHECK(part_of(&world.fakes[number], &key));
+        }
+        from = page->next;
+        CHECK(data < 2000);
+        forget_said();
+    } while (from);
+    CHECK(offset == size || size == UINT64_MAX);
+    return data;
+}
+
+//  A live stream whose chunks have no one length.
+static source_t
+put_uneven(int pieces)
+{
+    source_t source;
+    for (uint64_t i = 0; i < (uint64_t)pieces; i++) {
+        CHECK(open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+        give(&source, 1 + (i * 37) % 400);
+        if (i % 3) {
+            leave(&source);
+            pump();
+        }
+        forget_said();
+    }
+    CHECK(finish(&source) == STATUS_OK ||
+          open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+    leave(&source);
+    pump();
+    return source;
+}
+
+static void
+every_chunk_has_its_place(void)
+{
+    begin_with(6);
+    source_t source = put(file_of(61 * CHUNK + 3), 61 * CHUNK + 3);
+    size_t all = walk_layout(source.stream, 0, source.next);
+    CHECK(all == 64);
+    CHECK(walk_layout(source.stream, 1, source.next) == all);
+    CHECK(walk_layout(source.stream, 17, source.next) == all);
+    source = put_uneven(90);
+    uint64_t size = describe("cam")->settled;
+    all = walk_layout(source.stream, 0, size);
+    for (uint32_t most = 1; most < 60; most += 13)
+        CHECK(walk_layout(source.stream, most, size) == all);
+    //  From anywhere, without what a page before it told.
+    for (uint64_t from = size - 1; from > 500; from -= 491) {
+        const Rill__V1__Layout *page = page_of(source.stream, from, 20, false);
+        CHECK(page && page->n_chunks);
+        uint64_t begin = page->chunks[0]->offset;
+        CHECK(begin <= from);
+        const Rill__V1__Placed *last = page->chunks[3];
+        CHECK(last->offset + last->length > from || page->n_chunks == 4);
+        forget_said();
+    }
+    end();
+}
+
+static void
+what_is_missing_is_said(void)
+{
+    begin_with(6);
+    source_t source = put(FILE_PLAN, 60 * CHUNK);
+    for (int gone = 0; gone < 6; gone++) {
+        kill_worker(gone);
+        size_t listed = walk_layout(source.stream, 8, UINT64_MAX);
+        CHECK(listed >= 60 && listed <= 64);  //  With or without the END
+        CHECK(describe("film")->under_protected > 0);
+    }
+    end();
+}
+
+static void
+long_names_fit_a_page(void)
+{
+    begin_with(0);
+    source_t source;
+    Rill__V1__Hello body = RILL__V1__HELLO__INIT;
+    char name[LIMIT_NAME_BYTES + 1];
+    memset(name, 'w', LIMIT_NAME_BYTES);
+    name[LIMIT_NAME_BYTES] = 0;
+    for (int i = 0; i < 2; i++) {
+        char push_at[32];
+        snprintf(push_at, sizeof push_at, "tcp://w%d:1", i);
+        name[0] = (char)('a' + i);
+        body.store = world.fakes[i].store;
+        body.name = name;
+        body.push_at = body.ask_at = push_at;
+        SAY(i, HELLO, hello, &body);
+        world.fakes[i].term = 1;
+        Rill__V1__Inventory whole = RILL__V1__INVENTORY__INIT;
+        whole.session = world.fakes[i].session;
+        whole.done = true;
+        SAY(i, INVENTORY, inventory, &whole);
+    }
+    source = put(FILE_PLAN, 900 * CHUNK);
+    //  over_the_wire checks that each page can be packed.
+    uint64_t from = 0;
+    size_t chunks = 0;
+    do {
+        const Rill__V1__Layout *page = page_of(source.stream, from, 0, true);
+        CHECK(page);
+        chunks += page->n_chunks;
+        from = page->next;
+    } while (from);
+    CHECK(chunks == 2 * 901 || chunks == 2 * 900);
+    end();
+}
+
+static status_t
+remove_stream(const char *name)
+{
+    Rill__V1__Remove body = RILL__V1__REMOVE__INIT;
+    body.name = message_lend(name);
+    SAY(READER, REMOVE, remove, &body);
+    return refusal();
+}
+
+static size_t
+parts_of(uint64_t stream)
+{
+    size_t count = 0;
+    for (int i = 0; i < FAKES; i++)
+        for (size_t p = 0; p < world.fakes[i].count; p++)
+            count += world.fakes[i].parts[p].header.key.stream == stream;
+    return count;
+}
+
+static void
+a_removed_stream_is_forgotten_everywhere(void)
+{
+    begin_with(6);
+    source_t source = put(FILE_PLAN, 20 * CHUNK);
+    uint64_t stream = source.stream;
+    kill_worker(2);
+    world.fakes[4].deaf = true;
+    uint64_t request = send_ask(stream, 0, false);
+    CHECK(remove_stream("film") == STATUS_OK);
+    CHECK(remove_stream("film") == STATUS_UNKNOWN);
+    CHECK(!describe("film"));
+    live(1000);
+    CHECK((status_t)answer_to(request)->message->refused->status ==
+          STATUS_GONE);
+    CHECK(send_ask(stream, 0, false) && refusal() == STATUS_UNKNOWN);
+    //  The name is free at once; who did not hear is told again, also by the
+    //  next forwarder.
+    source = put(FILE_PLAN, 3 * CHUNK);
+    CHECK(source.stream != stream);
+    CHECK(parts_of(stream) > 0);
+    forget_asks();
+    world.fakes[4].deaf = false;
+    live(2000);
+    for (size_t p = 0; p < world.fakes[4].count; p++)
+        CHECK(world.fakes[4].parts[p].header.key.stream != stream);
+    power_cut();
+    join_all(6);
+    live(1500);
+    CHECK(parts_of(stream) == 0);
+    CHECK(parts_of(source.stream) > 0);
+    read_all(source.stream, 0, 3 * CHUNK);
+    //  Heard from all: nobody is told a third time.
+    power_cut();
+    join_all(6);
+    CHECK(world.asks_count == 0);
+    end();
+}
+
+static void
+what_is_written_is_not_removed(void)
+{
+    begin_with(6);
+    source_t source = opened(LIVE_PLAN);
+    give(&source, 500);
+    CHECK(remove_stream("cam") == STATUS_TAKEN);
+    leave(&source);
+    CHECK(remove_stream("cam") == STATUS_OK);
+    pump();
+    live(1000);
+    CHECK(give_at(&source, 500, 10) == STATUS_SESSION);
+    CHECK(report()->memory_bytes == 0);
+    end();
+}
+
 /*------------------------------------------------------------- bad messages */
 
 static void
@@ -2211,6 +2441,17 @@ main(void)
     CASE(every_message_ends_in_one_counter,
          "forwarder_core 6, invariant 21: every message is taken, refused, "
          "dropped or unreadable, once");
+    CASE(every_chunk_has_its_place,
+         "invariant 4: every chunk of any length is listed once, in order");
+    CASE(what_is_missing_is_said,
+         "invariant 5: chunks of workers that are gone are listed as missing");
+    CASE(long_names_fit_a_page,
+         "invariant 18: a page of places fits a head, whatever the names");
+    CASE(a_removed_stream_is_forgotten_everywhere,
+         "invariant 11: a removed stream is forgotten by every store in the "
+         "end");
+    CASE(what_is_written_is_not_removed,
+         "invariant 11: a stream with a source is not removed");
     CASE(what_cannot_be_read_is_refused,
          "forwarder_core 6, invariant 21: what cannot be read is counted, and "
          "refused under its request");
