@@ -267,8 +267,8 @@ deal_header(const block_t *block, unsigned slot, chunk_header_t *header_r)
         .position = placement_position(extent, block->number, slot),
         .start = extent->start,
         .kind = (uint8_t)stream->record.kind,
-        .retention = stream->record.retention,
-        .asked = stream->record.asked,
+        .retention = block->retention,
+        .asked = block->asked,
     };
     if (block->number == 0 && slot == 0 &&
         (extent->gap || extent->base_index == 0))
@@ -395,6 +395,8 @@ begin_block(stream_t *stream, const piece_t *first, millis_t now)
     block->settled_mark = stream->settled_index;
     block->watermark = stream->state == STREAM_RECOVERING ? stream->settled
                                                           : stream->stored;
+    block->asked = stream->record.asked;
+    block->retention = stream->record.retention;
     ring_append(stream, block);
     core_soon(stream->core, block_due(stream));
     return block;
@@ -733,6 +735,17 @@ deal_seal(stream_t *stream, millis_t now)
     seek_progress(stream, now);
 }
 
+//  Payload of a block at or above `from`.
+static uint64_t
+fresh_bytes(const block_t *block, uint64_t from)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < block->dealt; i++)
+        if (block->pieces[i]->offset >= from)
+            bytes += buffer_size(block->pieces[i]->payload);
+    return bytes;
+}
+
 //  Acknowledge the blocks up to ring place `upto`, their extents recorded.
 static bool
 acknowledge(stream_t *stream, size_t upto, millis_t now)
@@ -745,7 +758,8 @@ acknowledge(stream_t *stream, size_t upto, millis_t now)
                   stream->record.name);
         return false;
     }
-    self->stored_bytes += block_end(last) - stream->stored;
+    for (size_t i = stream->ring_stored; i < upto; i++)
+        self->stored_bytes += fresh_bytes(deal_ring(stream, i), stream->stored);
     stream->ring_stored = upto;
     stream->stored = block_end(last);
     ingest_owe(stream);
@@ -767,7 +781,8 @@ settle(stream_t *stream)
     block_t *block = deal_ring(stream, 0);
     piece_t *last = block->pieces[block->dealt - 1];
     bool end = last->flags & CHUNK_END;
-    self->settled_bytes += block_end(block) - stream->settled;
+    uint64_t from = stream->recovered ? stream->recovered_to : 0;
+    self->settled_bytes += fresh_bytes(block, from);
     stream->settled = block_end(block);
     stream->settled_index = last->index + 1;
     ingest_owe(stream);

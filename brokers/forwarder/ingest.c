@@ -13,6 +13,9 @@ enum {
     FIRST_WINDOW_BYTES = 1024 * 1024,
 };
 
+//  A declared size, so that no sum of offsets overflows.
+#define SIZE_MOST (UINT64_MAX / 4)
+
 //  ---- credit and progress
 
 static uint32_t
@@ -230,7 +233,9 @@ check_open(const Rill__V1__Open *open)
     if ((open->kind != RILL__V1__KIND__KIND_RECORDED &&
          open->kind != RILL__V1__KIND__KIND_LIVE) ||
         open->token == 0 || open->retention > 255 ||
-        open->buffer_ms > BUFFER_MS_MOST)
+        open->buffer_ms > BUFFER_MS_MOST ||
+        (open->known_case == RILL__V1__OPEN__KNOWN_SIZE &&
+         open->size > SIZE_MOST))
         return STATUS_ARGUMENT;
     if (open->chunk_bytes && (open->chunk_bytes < LIMIT_CHUNK_FLOOR_BYTES ||
                               open->chunk_bytes > LIMIT_CHUNK_BYTES))
@@ -313,7 +318,8 @@ set_source(stream_record_t *record, const Rill__V1__Open *open, uint64_t begin)
 {
     record->writer = open->token;
     record->writer_begin = begin;
-    record->size_known = open->known_case == RILL__V1__OPEN__KNOWN_SIZE;
+    record->size_known = open->known_case == RILL__V1__OPEN__KNOWN_SIZE &&
+                         open->kind == RILL__V1__KIND__KIND_RECORDED;
     record->size = record->size_known ? open->size : 0;
     record->chunk_bytes = open->chunk_bytes;
     record->buffer_ms = open->buffer_ms;
@@ -430,6 +436,13 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
         uint64_t least = least_window(
             (kind_t)open->kind, code,
             open->chunk_bytes ? open->chunk_bytes : self->settings.chunk_bytes);
+        if (least > LIMIT_CREDIT_BYTES) {
+            core_refuse(self, peer, message, STATUS_TOO_LARGE,
+                        "Two blocks of chunks of that size are more than a "
+                        "source may have unsettled; take smaller chunks.",
+                        0);
+            return;
+        }
         uint64_t sources = zhashx_size(self->by_session) + 1;
         if (!(stream && stream->attached) &&
             least * sources > payload_budget(self, code)) {
@@ -481,7 +494,8 @@ check_piece(const stream_t *stream, const Rill__V1__Piece *piece, size_t size)
         return STATUS_TOO_LARGE;
     for (size_t i = 0; i < piece->n_marks; i++)
         if (piece->marks[i]->offset < piece->offset ||
-            piece->marks[i]->offset - piece->offset >= size)
+            piece->marks[i]->offset - piece->offset >= size ||
+            piece->marks[i]->kind > UINT8_MAX)
             return STATUS_ARGUMENT;
     uint64_t end = piece->offset + size;
     uint64_t next = stream->state == STREAM_SEALED

@@ -54,8 +54,10 @@ typedef struct block {
     buffer_t *parities[LIMIT_SLOTS];  //  By nth parity slot
     slot_t slots[LIMIT_SLOTS];
     uint64_t tickets[LIMIT_SLOTS];
-    uint64_t settled_mark;  //  What its headers say, the same in all
-    uint64_t watermark;
+    uint64_t settled_mark;  //  What its headers say, the same in all, whoever
+    uint64_t watermark;     //  the stream's source is later
+    code_t asked;
+    uint8_t retention;
 } block_t;
 
 typedef enum {

@@ -112,7 +112,9 @@ describe(const core_t *self, const stream_t *stream, described_t *to)
     body->writing = stream->attached;
     body->extents = (uint32_t)stream->chain_count;
     body->under_protected = under_protected(self, stream, 0);
-    body->held = (Rill__V1__Status)stream->held;
+    body->held = (Rill__V1__Status)(stream->state == STREAM_RECOVERING
+                                        ? STATUS_HELD
+                                        : stream->held);
     body->token = record->writer;
     body->begin = record->writer_begin;
     to->code.k = last ? last->code.k : stream->code.k;

@@ -2100,6 +2100,156 @@ too_few_workers_hold_a_source(void)
 }
 
 static void
+what_a_source_may_not_say_is_refused(void)
+{
+    begin_with(6);
+    static const struct {
+        const char *name;
+        uint64_t token;
+        int kind;
+        uint32_t k, m, chunk, buffer_ms, retention;
+        uint64_t size;
+        status_t status;
+    } OPENS[] = {
+        { "", 1, 1, 0, 0, 0, 0, 0, 0, STATUS_NAME },
+        { ".x", 1, 1, 0, 0, 0, 0, 0, 0, STATUS_NAME },
+        { "x/y", 1, 1, 0, 0, 0, 0, 0, 0, STATUS_NAME },
+        { "x", 0, 1, 0, 0, 0, 0, 0, 0, STATUS_ARGUMENT },
+        { "x", 1, 0, 0, 0, 0, 0, 0, 0, STATUS_ARGUMENT },
+        { "x", 1, 77, 0, 0, 0, 0, 0, 0, STATUS_ARGUMENT },
+        { "x", 1, 1, 33, 0, 0, 0, 0, 0, STATUS_PROTECTION },
+        { "x", 1, 1, UINT32_MAX, 1, 0, 0, 0, 0, STATUS_PROTECTION },
+        { "x", 1, 1, 0, 2, 0, 0, 0, 0, STATUS_PROTECTION },
+        { "x", 1, 1, 4, 5, 0, 0, 0, 0, STATUS_PROTECTION },
+        { "x", 1, 1, 0, 0, 1, 0, 0, 0, STATUS_ARGUMENT },
+        { "x", 1, 1, 0, 0, UINT32_MAX, 0, 0, 0, STATUS_ARGUMENT },
+        { "x", 1, 2, 0, 0, 0, UINT32_MAX, 0, 0, STATUS_ARGUMENT },
+        { "x", 1, 1, 0, 0, 0, 0, 256, 0, STATUS_ARGUMENT },
+        { "x", 1, 1, 0, 0, 0, 0, 0, UINT64_MAX, STATUS_ARGUMENT },
+    };
+    for (size_t i = 0; i < sizeof OPENS / sizeof OPENS[0]; i++) {
+        Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
+        code.k = OPENS[i].k;
+        code.m = OPENS[i].m;
+        Rill__V1__Open body = RILL__V1__OPEN__INIT;
+        body.name = message_lend(OPENS[i].name);
+        body.kind = (Rill__V1__Kind)OPENS[i].kind;
+        body.token = OPENS[i].token;
+        body.protection = code.k || code.m ? &code : NULL;
+        body.chunk_bytes = OPENS[i].chunk;
+        body.buffer_ms = OPENS[i].buffer_ms;
+        body.retention = OPENS[i].retention;
+        body.known_case = OPENS[i].size ? RILL__V1__OPEN__KNOWN_SIZE : 0;
+        body.size = OPENS[i].size;
+        SAY(SOURCE, OPEN, open, &body);
+        CHECK(refusal() == OPENS[i].status);
+    }
+    CHECK(report()->streams == 0);
+    //  Blocks that no credit could fill.
+    begin_with(10);
+    Rill__V1__Protection wide = RILL__V1__PROTECTION__INIT;
+    wide.k = 9;
+    wide.m = 1;
+    Rill__V1__Open body = RILL__V1__OPEN__INIT;
+    body.name = message_lend("x");
+    body.kind = RILL__V1__KIND__KIND_RECORDED;
+    body.token = 1;
+    body.protection = &wide;
+    body.chunk_bytes = LIMIT_CHUNK_BYTES;
+    SAY(SOURCE, OPEN, open, &body);
+    CHECK(refusal() == STATUS_TOO_LARGE);
+    end();
+}
+
+static void
+pieces_that_do_not_fit_are_refused(void)
+{
+    begin_with(6);
+    source_t source = opened(file_of(5000));
+    give(&source, 1500);
+    CHECK(give_at(&source, 1600, 10) == STATUS_OFFSET);
+    CHECK(answer_to(world.request)->message->refused->offset == 1500);
+    CHECK(give_at(&source, UINT64_MAX - 5, 10) == STATUS_TOO_LARGE);
+    CHECK(give_at(&source, UINT64_MAX, 1) == STATUS_TOO_LARGE);
+    CHECK(give_at(&source, source.credit - 5, 10) == STATUS_TOO_LARGE);
+    CHECK(give_at(&source, 1500, 0) == STATUS_TOO_LARGE);
+    CHECK(give_at(&source, 1500, LIMIT_PIECE_BYTES + 1) == STATUS_TOO_LARGE);
+    CHECK(give_at(&source, 1500, 4000) == STATUS_RANGE);
+    source_t stranger = source;
+    stranger.session++;
+    CHECK(give_at(&stranger, 1500, 10) == STATUS_SESSION);
+    //  What is known already passes.
+    CHECK(give_at(&source, 700, 100) == STATUS_OK);
+    //  Marks outside their piece, or of no kind.
+    Rill__V1__Mark mark = RILL__V1__MARK__INIT;
+    Rill__V1__Mark *marks = &mark;
+    Rill__V1__Piece body = RILL__V1__PIECE__INIT;
+    body.session = source.session;
+    body.offset = 1500;
+    body.n_marks = 1;
+    body.marks = &marks;
+    for (int i = 0; i < 3; i++) {
+        mark.offset = i == 0 ? 1499 : i == 1 ? 1501 : 1500;
+        mark.kind = i == 2 ? 256 : 1;
+        buffer_t *byte = buffer_new(1);
+        buffer_fill(byte)[0] = byte_at(1500);
+        message_t message = MESSAGE(PIECE, piece, &body, ++world.request, 0);
+        say(SOURCE, &message, byte);
+        buffer_unref(&byte);
+        CHECK(refusal() == STATUS_ARGUMENT);
+    }
+    //  An end too early, then the right one; then nothing more.
+    CHECK(finish(&source) == STATUS_ARGUMENT);
+    give(&source, 3500);
+    source.next--;
+    CHECK(finish(&source) == STATUS_OFFSET);
+    source.next++;
+    CHECK(finish(&source) == STATUS_OK);
+    CHECK(give_at(&source, 5000, 1) == STATUS_SEALED);
+    pump();
+    CHECK(progress(&source)->sealed);
+    CHECK(give_at(&source, 5000, 1) == STATUS_SEALED);
+    CHECK(finish(&source) == STATUS_OK);
+    read_all(source.stream, 0, 5000);
+    CHECK(report()->received_bytes == 5000);
+    CHECK(report()->stored_bytes == 5000);
+    CHECK(report()->settled_bytes == 5000);
+    end();
+}
+
+static void
+bytes_are_counted_once(void)
+{
+    //  Through departures, holes and a recovery: in a term what is stored and
+    //  settled is what was received in it.
+    begin_with(6);
+    source_t source = opened(LIVE_PLAN);
+    give(&source, 3000);
+    receipt_some(5);
+    kill_worker(1);
+    give(&source, 500);
+    leave(&source);
+    pump();
+    CHECK(report()->received_bytes == 3500);
+    CHECK(report()->stored_bytes == 3500);
+    CHECK(report()->settled_bytes == 3500);
+    power_cut();
+    join_all(6);
+    live(1500);
+    plan_t other = LIVE_PLAN;
+    other.token = 99;
+    CHECK(open_source(&source, SOURCE, other) == STATUS_OK);
+    give(&source, 600);
+    leave(&source);
+    pump();
+    CHECK(report()->received_bytes == 600);
+    CHECK(report()->stored_bytes == 600);
+    CHECK(report()->settled_bytes == 600);
+    CHECK(report()->memory_bytes == 0);
+    end();
+}
+
+static void
 a_source_that_left_is_stored(void)
 {
     //  The part of a block that a live source leaves is filled and stored.
@@ -2513,6 +2663,12 @@ main(void)
          "invariant 4: a hole from offset 0 stays recorded");
     CASE(too_few_workers_hold_a_source,
          "invariant 5: what workers cannot carry is held, refused or narrower");
+    CASE(what_a_source_may_not_say_is_refused,
+         "invariant 21: an Open that cannot be is refused by reason");
+    CASE(pieces_that_do_not_fit_are_refused,
+         "invariants 2 and 21: pieces that do not fit are refused by reason");
+    CASE(bytes_are_counted_once,
+         "invariant 4: received, stored and settled bytes agree");
     CASE(a_source_that_left_is_stored,
          "invariant 4: what a source left is stored");
     CASE(stored_needs_the_quorum,
