@@ -9,7 +9,10 @@
  *  flight, an fdatasync every 4 MiB. Both in turn, so that the machine's noise
  *  hits both. Prints of each round MB/s, CPU seconds per GB, and of the store
  *  bytes written per byte of payload, the time from append to durable (median,
- *  99 of 100) and the longest time in which nothing became durable.
+ *  99 of 100) and the longest time in which nothing became durable. Then of
+ *  random cold reads, one at a time, 99 of 100, of both. Then half of the
+ *  streams are dropped while new chunks are stored: how long until their space
+ *  is back, and the rate of storing beside that of the same without a drop.
  */
 #include <malloc.h>
 #include <poll.h>
@@ -23,6 +26,7 @@
 #include "checksum.h"
 #include "chunkstore.h"
 #include "invariant.h"
+#include "random.h"
 
 enum {
     STREAMS = 16,
@@ -30,6 +34,8 @@ enum {
     FLIGHT_MIB = 16,  //  Offered and not yet durable
     SYNC_MIB = 4,     //  The bare file's
     DEPTH = 4,
+    READS = 300,
+    PARTS = 16,
     MOST_ROUNDS = 99,
 };
 
@@ -111,6 +117,31 @@ wait_for(int fd)
 }
 
 //  ---------------------------------------------------------------------------
+//  Of many values
+
+static int
+compare(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static double
+median(double *values, size_t count)
+{
+    qsort(values, count, sizeof(*values), compare);
+    return values[count / 2];
+}
+
+//  99 of 100 are below it.
+static double
+late(double *values, size_t count)
+{
+    qsort(values, count, sizeof(*values), compare);
+    return values[count * 99 / 100];
+}
+
+//  ---------------------------------------------------------------------------
 //  The bare file
 
 typedef struct {
@@ -135,8 +166,27 @@ take_done(bare_t *bare)
         wait_for(bare->files->fd(bare->files));
 }
 
+//  As read_store.
+static double
+read_bare(bare_t *bare, uint8_t *bytes)
+{
+    double waits[READS];
+    random_t random = random_seeded(1);
+    for (size_t i = 0; i < READS; i++) {
+        size_t nth = random_below(&random, chunk_count);
+        double begun = seconds();
+        bare->ended = 0;
+        bare->files->read(bare->files, bare->handle, bytes, chunk_bytes,
+                          nth * chunk_bytes, 0);
+        while (bare->ended == 0)
+            take_done(bare);
+        waits[i] = seconds() - begun;
+    }
+    return late(waits, READS);
+}
+
 static cost_t
-write_bare(const char *folder)
+write_bare(const char *folder, double *late_r)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/bare", folder);
@@ -167,6 +217,7 @@ write_bare(const char *folder)
         take_done(&bare);
     }
     cost_t cost = cost_since(begun);
+    *late_r = read_bare(&bare, bytes);
     files->close(files, bare.handle);
     files->unlink(files, path);
     files_system_destroy(&files);
@@ -178,7 +229,9 @@ write_bare(const char *folder)
 //  The store
 
 typedef struct {
-    size_t durable;
+    chunkstore_t *store;
+    size_t most;  //  Chunks that may be offered
+    size_t durable, reads;
     double *offered;  //  When each chunk was
     double *waited;   //  Until it was durable
     double last, stall;
@@ -190,7 +243,7 @@ on_durable(void *with, const chunk_key_t *keys, size_t count)
     told_t *told = with;
     double now = seconds();
     for (size_t i = 0; i < count; i++) {
-        size_t nth = keys[i].block * STREAMS + keys[i].stream - 1;
+        size_t nth = keys[i].block * STREAMS + (keys[i].stream - 1) % STREAMS;
         told->waited[told->durable++] = now - told->offered[nth];
     }
     if (now - told->last > told->stall)
@@ -210,14 +263,20 @@ static void
 on_read(void *with, uint64_t token, status_t status,
         const chunk_header_t *header, buffer_t *payload)
 {
-    (void)with, (void)token, (void)status, (void)header, (void)payload;
+    (void)token, (void)header, (void)payload;
+    INVARIANT(status == STATUS_OK);
+    ((told_t *)with)->reads++;
 }
 
+//  Chunks after the first `chunk_count` are of as many other streams.
 static void
-offer(chunkstore_t *store, told_t *told, size_t nth)
+offer(told_t *told, size_t nth)
 {
+    uint64_t stream = nth % STREAMS + 1;
+    if (nth >= chunk_count)
+        stream += STREAMS;
     chunk_header_t header = {
-        .key = { nth % STREAMS + 1, 1, nth / STREAMS, 0 },
+        .key = { stream, 1, nth / STREAMS, 0 },
         .code = { 1, 0 },
         .offset = nth / STREAMS * chunk_bytes,
         .length = (uint32_t)chunk_bytes,
@@ -227,59 +286,93 @@ offer(chunkstore_t *store, told_t *told, size_t nth)
         .payload_crc = crcs[nth % payload_count],
     };
     told->offered[nth] = seconds();
-    status_t status = chunkstore_append(store, &header,
+    status_t status = chunkstore_append(told->store, &header,
                                         payloads[nth % payload_count], 0);
     INVARIANT(status == STATUS_OK);
 }
 
-static cost_t
-write_store(const char *folder, told_t *told)
+static void
+open_store(const char *path, told_t *told)
 {
     static const chunkstore_events_t events = { on_durable, on_failed,
                                                 on_read };
-    char path[4200], why[512] = "";
-    snprintf(path, sizeof(path), "%s/store", folder);
+    char why[512] = "";
     chunkstore_settings_t settings = { .path = path };
-    chunkstore_t *store;
-    if (chunkstore_open(&settings, NULL, &events, told, &store, why,
-                        sizeof(why)) != STATUS_OK) {
-        fprintf(stderr, "%s\n", why);
-        exit(74);
-    }
-    size_t flight = (size_t)FLIGHT_MIB * 1024 * 1024 / chunk_bytes, next = 0;
+    if (chunkstore_open(&settings, NULL, &events, told, &told->store, why,
+                        sizeof(why)) == STATUS_OK)
+        return;
+    fprintf(stderr, "%s\n", why);
+    exit(74);
+}
+
+static void
+turn(told_t *told)
+{
+    if (chunkstore_due(told->store) > 0)
+        wait_for(chunkstore_fd(told->store));
+    chunkstore_turn(told->store, 0);
+}
+
+//  Store chunks `from` to `to`.
+static cost_t
+write_store(told_t *told, size_t from, size_t to)
+{
+    size_t flight = (size_t)FLIGHT_MIB * 1024 * 1024 / chunk_bytes;
     cost_t begun = cost_now();
     told->last = begun.seconds;
-    while (told->durable < chunk_count) {
-        while (next < chunk_count && next - told->durable < flight)
-            offer(store, told, next++);
-        if (chunkstore_due(store) > 0)
-            wait_for(chunkstore_fd(store));
-        chunkstore_turn(store, 0);
+    for (size_t next = from; told->durable < to;) {
+        while (next < to && next - told->durable < flight)
+            offer(told, next++);
+        turn(told);
     }
-    cost_t cost = cost_since(begun);
-    chunkstore_close(&store);
-    char command[4300];
-    snprintf(command, sizeof(command), "rm -r '%s'", path);
-    INVARIANT(system(command) == 0);
-    return cost;
+    return cost_since(begun);
+}
+
+//  Random chunks, one at a time: 99 of 100 were there after so many seconds.
+static double
+read_store(told_t *told)
+{
+    double waits[READS];
+    random_t random = random_seeded(1);
+    for (size_t i = 0; i < READS; i++) {
+        size_t nth = random_below(&random, chunk_count);
+        chunk_key_t key = { nth % STREAMS + 1, 1, nth / STREAMS, 0 };
+        double begun = seconds();
+        told->reads = 0;
+        chunkstore_read(told->store, key, false, 1);
+        while (told->reads == 0)
+            turn(told);
+        waits[i] = seconds() - begun;
+    }
+    return late(waits, READS);
+}
+
+//  Drop every other stream and store as many new chunks as there were: seconds
+//  until the dropped are forgotten, and what the storing cost.
+static double
+drop_half(told_t *told, cost_t *cost_r)
+{
+    double begun = seconds(), gone = 0;
+    uint64_t before = chunkstore_space(told->store).chunks;
+    for (uint64_t stream = 1; stream <= STREAMS; stream += 2)
+        chunkstore_drop(told->store, stream);
+    size_t from = told->durable;
+    cost_t cost = { 0 };
+    for (size_t part = 0; part < PARTS; part++) {
+        cost_t more = write_store(told, told->durable,
+                                  told->durable + chunk_count / PARTS);
+        cost.seconds += more.seconds;
+        uint64_t stored = told->durable - from;
+        uint64_t held = chunkstore_space(told->store).chunks;
+        if (gone == 0 && held + chunk_count / 2 <= before + stored)
+            gone = seconds() - begun;
+    }
+    *cost_r = cost;
+    return gone;
 }
 
 //  ---------------------------------------------------------------------------
 //  Rounds
-
-static int
-compare(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-static double
-median(double *values, size_t count)
-{
-    qsort(values, count, sizeof(*values), compare);
-    return values[count / 2];
-}
 
 static void
 make_payloads(void)
@@ -298,21 +391,34 @@ make_payloads(void)
 static double
 play_round(const char *folder)
 {
-    told_t told = { 0 };
-    told.offered = calloc(chunk_count, sizeof(double));
-    told.waited = calloc(chunk_count, sizeof(double));
+    char path[4200], command[4300];
+    snprintf(path, sizeof(path), "%s/store", folder);
+    told_t told = { .most = 4 * chunk_count };
+    told.offered = calloc(told.most, sizeof(double));
+    told.waited = calloc(told.most, sizeof(double));
     INVARIANT(told.offered && told.waited);
-    cost_t bare = write_bare(folder);
-    cost_t store = write_store(folder, &told);
+    double bare_late;
+    cost_t dropping;
+    cost_t bare = write_bare(folder, &bare_late);
+    open_store(path, &told);
+    cost_t store = write_store(&told, 0, chunk_count);
     double middle = median(told.waited, chunk_count);
-    double late = told.waited[chunk_count * 99 / 100];
     printf("bare %5.0f MB/s %.2f s/GB   store %5.0f MB/s %.2f s/GB %.3f "
            "written  ratio %.2f  durable after %.1f ms, p99 %.1f, stall %.1f\n",
            rate(bare), cpu_per_gb(bare), rate(store), cpu_per_gb(store),
            store.written / (double)chunk_bytes / (double)chunk_count,
-           rate(store) / rate(bare), middle * 1e3, late * 1e3,
-           told.stall * 1e3);
+           rate(store) / rate(bare), middle * 1e3,
+           late(told.waited, chunk_count) * 1e3, told.stall * 1e3);
+    double store_late = read_store(&told);
+    cost_t more = write_store(&told, chunk_count, 2 * chunk_count);
+    double gone = drop_half(&told, &dropping);
+    printf("     cold read p99 %.2f ms, bare %.2f   half dropped in %.2f s, "
+           "storing %.0f MB/s beside %.0f without\n",
+           store_late * 1e3, bare_late * 1e3, gone, rate(dropping), rate(more));
     fflush(stdout);
+    chunkstore_close(&told.store);
+    snprintf(command, sizeof(command), "rm -r '%s'", path);
+    INVARIANT(system(command) == 0);
     free(told.offered);
     free(told.waited);
     return rate(store) / rate(bare);

@@ -31,7 +31,7 @@ typedef struct {
 } names_t;
 
 typedef struct {
-    enum { WRITE, READ, SYNC, SYNC_NAMES } what;
+    enum { WRITE, READ, SYNC, SYNC_NAMES, PUNCH } what;
     body_t *body;
     uint8_t *bytes;
     size_t size;
@@ -228,8 +228,9 @@ settle_names(fake_files_t *self, size_t count)
     }
     self->settled += count;
     self->changes_count -= count;
-    memmove(self->changes, self->changes + count,
-            self->changes_count * sizeof(*self->changes));
+    if (self->changes_count > 0)
+        memmove(self->changes, self->changes + count,
+                self->changes_count * sizeof(*self->changes));
     free_bodies(self);
 }
 
@@ -366,6 +367,19 @@ fake_sync(const files_t *files, int handle, uint64_t token)
 }
 
 static int
+fake_punch(const files_t *files, int handle, uint64_t offset, uint64_t size,
+           uint64_t token)
+{
+    fake_files_t *self = of(files);
+    return submit(self, (flying_t){ .what = PUNCH,
+                                    .body = self->handles[handle],
+                                    .size = size,
+                                    .offset = offset,
+                                    .token = token,
+                                    .error = change_fails(self) });
+}
+
+static int
 fake_sync_names(const files_t *files, int handle, uint64_t token)
 {
     fake_files_t *self = of(files);
@@ -403,6 +417,19 @@ put_some(fake_files_t *self, const flying_t *op)
 }
 
 static void
+punch_pages(fake_files_t *self, const flying_t *op)
+{
+    body_t *body = op->body;
+    self->stamp++;
+    for (uint64_t page = op->offset / PAGE;
+         page < (op->offset + op->size) / PAGE; page++) {
+        memset(body->now + page * PAGE, 0, PAGE);
+        body->written[page] = self->stamp;
+        body->hole[page] = 1;
+    }
+}
+
+static void
 make_durable(body_t *body, uint64_t upto)
 {
     for (uint64_t page = 0; page <= body->size / PAGE; page++) {
@@ -431,9 +458,11 @@ end(fake_files_t *self, const flying_t *op)
         memcpy(op->bytes, op->body->now + op->offset, op->size);
     else if (op->what == SYNC)
         make_durable(op->body, op->upto);
+    else if (op->what == PUNCH)
+        punch_pages(self, op);
     else if (op->upto > self->settled)
         settle_names(self, op->upto - self->settled);
-    return (int64_t)op->size;
+    return op->what == PUNCH ? 0 : (int64_t)op->size;
 }
 
 static size_t
@@ -552,21 +581,6 @@ fake_list(const files_t *files, const char *path,
         const char *name = self->now.entries[i].name;
         if (strncmp(name, path, size) == 0 && name[size] == '/')
             each(arg, name + size + 1);
-    }
-    return rc;
-}
-
-static int
-fake_punch(const files_t *files, int handle, uint64_t offset, uint64_t size)
-{
-    fake_files_t *self = of(files);
-    int rc = change_fails(self);
-    body_t *body = self->handles[handle];
-    for (uint64_t page = offset / PAGE;
-         rc == 0 && page < (offset + size) / PAGE; page++) {
-        memset(body->now + page * PAGE, 0, PAGE);
-        body->written[page] = ++self->stamp;
-        body->hole[page] = 1;
     }
     return rc;
 }

@@ -173,6 +173,8 @@ reap(chunkstore_t *self, bool wait)
                 fetch_done(self, (fetch_t *)op, done[i].result);
             else if (op->kind == OP_BURIAL)
                 forget_done(self, done[i].result);
+            else if (op->kind == OP_PUNCH)
+                forget_punched(self, (punch_t *)op, done[i].result);
             else
                 commit_done(self, op, done[i].result);
         }

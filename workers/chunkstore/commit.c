@@ -46,7 +46,6 @@ remove_writer(chunkstore_t *self, writer_t *writer)
     writer->segment->writer = NULL;
     shelf_unuse(self, writer->segment);
     free(writer->table);
-    free(writer->holes);
     free(writer->page);
     free(writer);
 }
@@ -522,9 +521,7 @@ end_segment(chunkstore_t *self, writer_t *writer)
     //  A hole for the little that is left is not worth its journal entry.
     uint64_t limit = segment->is.size - footer;
     if (limit - writer->tail > segment->is.size / 64)
-        shelf_punch(self, segment, writer->tail, limit);
-    for (size_t i = 0; i < writer->holes_count; i++)
-        shelf_punch(self, segment, writer->holes[i].from, writer->holes[i].to);
+        shelf_add_hole(self, segment, writer->tail, limit);
     index_put_segment(self->index, &segment->is);
     //  Not synced: a start that does not find this reads the footer. Of a
     //  broken segment nothing that was told failed may come back.

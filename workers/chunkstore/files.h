@@ -49,7 +49,10 @@ struct files {
     int (*read)(const files_t *self, int handle, void *bytes, size_t size,
                 uint64_t offset, uint64_t token);
     int (*sync)(const files_t *self, int handle, uint64_t token);
-    //  The same for the names in a directory of open_directory.
+    //  Give a range of whole pages back to the file system.
+    int (*punch)(const files_t *self, int handle, uint64_t offset,
+                 uint64_t size, uint64_t token);
+    //  Sync the names in a directory of open_directory.
     int (*sync_names)(const files_t *self, int handle, uint64_t token);
     //  Take up to `most` completions without waiting, or, with `wait`, waiting
     //  for at least one when any is in flight. How many.
@@ -73,9 +76,6 @@ struct files {
     //  Names in a directory, one call each.
     int (*list)(const files_t *self, const char *path,
                 void (*each)(void *arg, const char *name), void *arg);
-    //  Give a range back to the file system (whole pages).
-    int (*punch)(const files_t *self, int handle, uint64_t offset,
-                 uint64_t size);
     //  Bytes free for us on the file system that holds `path`, or -errno.
     int64_t (*free_bytes)(const files_t *self, const char *path);
     //  Make `path` and its parents durably when absent and hold it against

@@ -15,10 +15,12 @@
 #include "invariant.h"
 #include "random.h"
 
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
 //  One operation between submit and reap.
 typedef struct operation {
     struct operation *next;  //  In `idle` or `ended`
-    enum { DO_WRITE, DO_READ, DO_SYNC, DO_SYNC_NAMES } what;
+    enum { DO_WRITE, DO_READ, DO_SYNC, DO_SYNC_NAMES, DO_PUNCH } what;
     int handle;
     uint8_t *bytes;
     size_t size;
@@ -123,8 +125,12 @@ hand_over(system_t *self, operation_t *operation)
         io_uring_prep_read(sqe, operation->handle, bytes, size, offset);
     else if (operation->what == DO_SYNC)
         io_uring_prep_fsync(sqe, operation->handle, IORING_FSYNC_DATASYNC);
-    else
+    else if (operation->what == DO_SYNC_NAMES)
         io_uring_prep_fsync(sqe, operation->handle, 0);
+    else
+        io_uring_prep_fallocate(sqe, operation->handle, PUNCH,
+                                (off_t)operation->offset,
+                                (off_t)operation->size);
     io_uring_sqe_set_data(sqe, operation);
     while (io_uring_submit(&self->ring) == -EINTR)
         continue;
@@ -144,8 +150,10 @@ do_plainly(system_t *self, operation_t *operation)
             rc = pread(operation->handle, bytes, size, offset);
         else if (operation->what == DO_SYNC)
             rc = fdatasync(operation->handle);
-        else
+        else if (operation->what == DO_SYNC_NAMES)
             rc = fsync(operation->handle);
+        else
+            rc = fallocate(operation->handle, PUNCH, offset, (off_t)size);
         if (rc > 0)
             operation->done += (size_t)rc;
     } while ((rc > 0 && operation->done < operation->size) ||
@@ -204,6 +212,19 @@ system_sync(const files_t *files, int handle, uint64_t token)
     return start(of(files), (operation_t){
                                 .what = DO_SYNC,
                                 .handle = handle,
+                                .token = token,
+                            });
+}
+
+static int
+system_punch(const files_t *files, int handle, uint64_t offset, uint64_t size,
+             uint64_t token)
+{
+    return start(of(files), (operation_t){
+                                .what = DO_PUNCH,
+                                .handle = handle,
+                                .size = size,
+                                .offset = offset,
                                 .token = token,
                             });
 }
@@ -405,15 +426,6 @@ system_list(const files_t *files, const char *path,
     int answer = -errno;
     closedir(directory);
     return answer;
-}
-
-static int
-system_punch(const files_t *files, int handle, uint64_t offset, uint64_t size)
-{
-    (void)files;
-    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    int rc = fallocate(handle, mode, (off_t)offset, (off_t)size);
-    return rc < 0 ? -errno : 0;
 }
 
 static int64_t

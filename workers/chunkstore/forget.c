@@ -3,9 +3,7 @@
 #include "invariant.h"
 #include "store.h"
 
-#define SWEEP_LOOK 2048  //  Entries looked at in one turn
-#define SWEEP_COST 128   //  Entries forgotten in one turn, when each is a hole
-#define WHOLE_COST 8     //  As many cost as one when their segment goes whole
+#define SWEEP_ENTRIES 1024  //  Forgotten in one turn
 
 index_drop_t *
 forget_add(chunkstore_t *self, const index_drop_t *drop)
@@ -81,7 +79,7 @@ chunkstore_drop(chunkstore_t *self, uint64_t stream)
 //  Sweeping: entries and space of dropped streams, a part each turn
 
 typedef struct {
-    index_place_t places[SWEEP_LOOK];
+    index_place_t places[SWEEP_ENTRIES];
     size_t count;
 } sweep_t;
 
@@ -90,7 +88,7 @@ collect(void *arg, const index_place_t *place)
 {
     sweep_t *sweep = arg;
     sweep->places[sweep->count++] = *place;
-    return sweep->count < SWEEP_LOOK;
+    return sweep->count < SWEEP_ENTRIES;
 }
 
 static int
@@ -100,22 +98,6 @@ by_place(const void *a, const void *b)
     if (x->segment != y->segment)
         return x->segment < y->segment ? -1 : 1;
     return (x->place > y->place) - (x->place < y->place);
-}
-
-//  A range of the segment holds nothing any more.
-static void
-give_back(chunkstore_t *self, segment_t *segment, range_t range)
-{
-    writer_t *writer = segment->writer;
-    if (segment->absent || (segment->is.closed && segment->is.live == 0))
-        return;
-    if (!writer) {
-        shelf_punch(self, segment, range.from, range.to);
-        return;
-    }
-    //  A hole in an open segment would look like rot to a start.
-    STORE_GROW(writer->holes, writer->holes_count, writer->holes_most);
-    writer->holes[writer->holes_count++] = range;
 }
 
 static uint64_t
@@ -135,10 +117,10 @@ give_back_all(chunkstore_t *self, segment_t *segment,
             range.to = end_of(&places[i]);
             continue;
         }
-        give_back(self, segment, range);
+        shelf_add_hole(self, segment, range.from, range.to);
         range = (range_t){ places[i].place, end_of(&places[i]) };
     }
-    give_back(self, segment, range);
+    shelf_add_hole(self, segment, range.from, range.to);
 }
 
 void
@@ -155,8 +137,9 @@ forget_entry(chunkstore_t *self, segment_t *segment, uint32_t length)
 void
 forget_if_empty(chunkstore_t *self, segment_t *segment)
 {
-    if (!segment->is.closed || segment->is.live > 0)
+    if (!segment->is.closed || segment->is.live > 0 || segment->dead)
         return;
+    shelf_forget_holes(self, segment);  //  It goes whole
     segment->dead = true;
     self->dying = true;
     self->ready = true;
@@ -188,27 +171,16 @@ end_sweep(chunkstore_t *self, index_drop_t *drop)
     index_delete_settled(self->index, drop->stream);
 }
 
-//  Forget what the turn allows of the entries, which are in the order of their
-//  places. How many.
-static size_t
+static void
 forget_part(chunkstore_t *self, const sweep_t *part)
 {
-    size_t done = 0, cost = 0;
-    while (done < part->count && cost < SWEEP_COST) {
+    for (size_t done = 0, count; done < part->count; done += count) {
         const index_place_t *first = &part->places[done];
-        segment_t *segment = shelf_find(self, first->segment);
-        size_t count = 1;
-        while (done + count < part->count &&
-               first[count].segment == first->segment)
-            count++;
-        bool whole = segment && segment->is.closed && segment->is.live == count;
-        if (!whole && count > SWEEP_COST - cost)
-            count = SWEEP_COST - cost;
+        for (count = 1; done + count < part->count; count++)
+            if (first[count].segment != first->segment)
+                break;
         forget_records(self, first, count);
-        done += count;
-        cost += whole ? 1 + count / WHOLE_COST : count;
     }
-    return done;
 }
 
 static void
@@ -222,7 +194,8 @@ sweep(chunkstore_t *self, index_drop_t *drop)
         self, index_walk(self->index, &from, true, collect, part));
     if (status == STATUS_OK) {
         qsort(part->places, part->count, sizeof(part->places[0]), by_place);
-        if (forget_part(self, part) == part->count && part->count < SWEEP_LOOK)
+        forget_part(self, part);
+        if (part->count < SWEEP_ENTRIES)
             end_sweep(self, drop);
         //  Not synced: what a power cut takes back is swept again.
         (void)store_commit(self, false);
@@ -244,7 +217,97 @@ next_unswept(chunkstore_t *self)
 }
 
 //  ---------------------------------------------------------------------------
+//  Holes: made when nothing else waits for it, few at once; a segment that
+//  dies meanwhile goes whole instead
+
+//  A closed segment that has holes to be made, or NULL.
+static segment_t *
+next_holed(chunkstore_t *self)
+{
+    for (size_t i = 0; i < self->segments_count; i++) {
+        size_t at = (self->holes_cursor + i) % self->segments_count;
+        segment_t *segment = self->segments[at];
+        if (segment->holes_count == 0 || !segment->is.closed || segment->writer)
+            continue;
+        self->holes_cursor = at;
+        return segment;
+    }
+    return NULL;
+}
+
+//  False: it cannot begin now.
+static bool
+begin_hole(chunkstore_t *self, punch_t *punch, segment_t *segment)
+{
+    if (shelf_use(self, segment) < 0) {
+        self->holes -= segment->holes_count;
+        segment->holes_count = 0;  //  Until the next start
+        return false;
+    }
+    range_t range = segment->holes[segment->holes_count - 1];
+    *punch = (punch_t){ .op.kind = OP_PUNCH, .range = range };
+    int rc = self->files->punch(self->files, segment->handle, range.from,
+                                range.to - range.from, (uintptr_t)&punch->op);
+    if (rc < 0) {
+        shelf_unuse(self, segment);
+        return false;
+    }
+    punch->segment = segment;
+    segment->holes_count--;
+    self->holes--;
+    return true;
+}
+
+static void
+make_holes(chunkstore_t *self)
+{
+    for (size_t i = 0; i < STORE_PUNCHES && self->holes > 0; i++) {
+        segment_t *segment = NULL;
+        if (!self->punches[i].segment)
+            segment = next_holed(self);
+        if (segment && !begin_hole(self, &self->punches[i], segment))
+            return;
+    }
+}
+
+void
+forget_punched(chunkstore_t *self, punch_t *punch, int64_t result)
+{
+    segment_t *segment = punch->segment;
+    range_t range = punch->range;
+    punch->segment = NULL;
+    //  What the file system will not give back is not asked for again.
+    index_delete_hole(self->index, segment->is.id, range.from);
+    if (result == 0) {
+        uint64_t room = segment->is.size - segment->is.holes;
+        uint64_t bytes = range.to - range.from;
+        if (bytes > room)
+            bytes = room;
+        segment->is.holes += bytes;
+        self->allocated -= bytes;
+        index_put_segment(self->index, &segment->is);
+    }
+    shelf_unuse(self, segment);
+    if (self->unusable == STATUS_OK)
+        (void)store_commit(self, false);
+}
+
+//  ---------------------------------------------------------------------------
 //  Dead segments
+
+//  No record of a drop is wanted that is forgotten.
+static void
+forget_records_wanted(chunkstore_t *self)
+{
+    pending_list_t all = self->unlogged;
+    self->unlogged = (pending_list_t){ 0 };
+    for (pending_t *p; (p = pending_pop(&all));) {
+        if (store_dropped(self, p->header.key.stream))
+            pending_push(&self->unlogged, p);
+        else
+            free(p);
+    }
+}
 
 //  Drops that no segment is old enough to remember need not be remembered.
 static void
@@ -264,6 +327,7 @@ forget_drops(chunkstore_t *self)
         free(drop);
     }
     zlistx_destroy(&streams);
+    forget_records_wanted(self);
 }
 
 //  Keep the file of a dead segment, when it is whole and few are kept.
@@ -345,7 +409,10 @@ forget_done(chunkstore_t *self, int64_t result)
 bool
 forget_idle(const chunkstore_t *self)
 {
-    return self->burial.count == 0;
+    bool idle = self->burial.count == 0;
+    for (size_t i = 0; i < STORE_PUNCHES; i++)
+        idle &= !self->punches[i].segment;
+    return idle;
 }
 
 void
@@ -356,6 +423,7 @@ forget_turn(chunkstore_t *self)
     index_drop_t *drop = self->sweeping ? next_unswept(self) : NULL;
     if (drop)
         sweep(self, drop);
+    make_holes(self);
     if (self->dying && self->burial.count == 0 && self->unusable == STATUS_OK)
         begin_burial(self);
     self->ready |= self->sweeping || self->dying;

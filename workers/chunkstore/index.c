@@ -12,6 +12,8 @@
 #define PLACE_BYTES (ENTRY_FACTS_BYTES + 16)
 #define SEGMENT_BYTES 58
 #define DROP_BYTES 9
+#define HOLE_KEY_BYTES 17  //  And the place it begins
+#define HOLE_BYTES 8
 #define MOST_CHANGE_BYTES (CHUNK_KEY_BYTES + SEGMENT_BYTES)
 
 struct index {
@@ -180,6 +182,32 @@ index_delete_drop(index_t *self, uint64_t stream)
     delete_id(self, 'd', stream);
 }
 
+static void
+pack_hole_key(uint64_t segment, uint64_t from, uint8_t *to)
+{
+    uint8_t place[ID_KEY_BYTES];
+    pack_id('h', segment, to);
+    pack_id(0, from, place);
+    memcpy(to + ID_KEY_BYTES, place + 1, 8);
+}
+
+void
+index_put_hole(index_t *self, const index_hole_t *hole)
+{
+    uint8_t key[HOLE_KEY_BYTES], value[HOLE_BYTES];
+    pack_hole_key(hole->segment, hole->from, key);
+    little_put(value, hole->to, 8);
+    add_change(self, key, sizeof(key), value, sizeof(value));
+}
+
+void
+index_delete_hole(index_t *self, uint64_t segment, uint64_t from)
+{
+    uint8_t key[HOLE_KEY_BYTES];
+    pack_hole_key(segment, from, key);
+    add_change(self, key, sizeof(key), NULL, 0);
+}
+
 status_t
 index_commit(index_t *self, bool sync)
 {
@@ -325,6 +353,7 @@ index_walk_back(index_t *self, uint64_t stream, uint64_t epoch,
 typedef struct {
     void (*segment)(void *arg, const index_segment_t *segment);
     void (*drop)(void *arg, const index_drop_t *drop);
+    void (*hole)(void *arg, const index_hole_t *hole);
     void *arg;
     bool damaged;
 } list_t;
@@ -372,6 +401,24 @@ list_drop(void *arg, kv_bytes_t key, kv_bytes_t value)
     return true;
 }
 
+static bool
+list_hole(void *arg, kv_bytes_t key, kv_bytes_t value)
+{
+    list_t *list = arg;
+    if (key.size != HOLE_KEY_BYTES || value.size != HOLE_BYTES) {
+        list->damaged = true;
+        return true;
+    }
+    const uint8_t *bytes = key.bytes;
+    index_hole_t hole = {
+        .segment = unpack_id(bytes),
+        .from = unpack_id(bytes + 8),
+        .to = little_get(value.bytes, 8),
+    };
+    list->hole(list->arg, &hole);
+    return true;
+}
+
 //  Walk every key of one kind.
 static status_t
 list_kind(index_t *self, char kind, kv_each_fn *each, list_t *list)
@@ -399,6 +446,20 @@ index_drops(index_t *self, void (*each)(void *arg, const index_drop_t *drop),
     return list_kind(self, 'd', list_drop, &list);
 }
 
+status_t
+index_holes(index_t *self, void (*each)(void *arg, const index_hole_t *hole),
+            void *arg)
+{
+    list_t list = { .hole = each, .arg = arg };
+    return list_kind(self, 'h', list_hole, &list);
+}
+
+static void
+ignore_hole(void *arg, const index_hole_t *hole)
+{
+    (void)arg, (void)hole;
+}
+
 static void
 ignore_segment(void *arg, const index_segment_t *segment)
 {
@@ -415,7 +476,9 @@ status_t
 index_check(index_t *self)
 {
     status_t status = index_segments(self, ignore_segment, NULL);
-    return status == STATUS_OK ? index_drops(self, ignore_drop, NULL) : status;
+    if (status == STATUS_OK)
+        status = index_drops(self, ignore_drop, NULL);
+    return status == STATUS_OK ? index_holes(self, ignore_hole, NULL) : status;
 }
 
 uint64_t

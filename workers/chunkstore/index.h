@@ -6,7 +6,7 @@
  *       to be deleted.
  *
  *  Kinds of keys: 'c' a chunk, 's' a segment, 'm' a stream's settled mark, 'd'
- *  a dropped stream.
+ *  a dropped stream, 'h' a range of a segment that is to be given back.
  */
 #ifndef INDEX_H
 #define INDEX_H
@@ -36,6 +36,13 @@ typedef struct {
     bool closed;  //  Never written again
 } index_segment_t;
 
+//  Whole pages of a segment that hold nothing any more and still take space.
+typedef struct {
+    uint64_t segment;
+    uint64_t from;
+    uint64_t to;
+} index_hole_t;
+
 //  A stream that was dropped.
 typedef struct {
     uint64_t stream;
@@ -59,6 +66,8 @@ void index_put_settled(index_t *self, uint64_t stream, uint64_t mark);
 void index_delete_settled(index_t *self, uint64_t stream);
 void index_put_drop(index_t *self, const index_drop_t *drop);
 void index_delete_drop(index_t *self, uint64_t stream);
+void index_put_hole(index_t *self, const index_hole_t *hole);
+void index_delete_hole(index_t *self, uint64_t segment, uint64_t from);
 status_t index_commit(index_t *self, bool sync);
 
 //  Where a chunk lies, also one of a dropped stream. STATUS_MISS: not held.
@@ -76,12 +85,16 @@ status_t index_walk(index_t *self, const chunk_key_t *from, bool whole_stream,
 status_t index_walk_back(index_t *self, uint64_t stream, uint64_t epoch,
                          uint64_t below_block, index_each_fn *each, void *arg);
 
-//  All segments, ascending; all dropped streams.
+//  All segments, ascending; all dropped streams; all holes.
 status_t index_segments(index_t *self,
                         void (*each)(void *arg, const index_segment_t *segment),
                         void *arg);
 status_t index_drops(index_t *self,
                      void (*each)(void *arg, const index_drop_t *drop),
+                     void *arg);
+
+status_t index_holes(index_t *self,
+                     void (*each)(void *arg, const index_hole_t *hole),
                      void *arg);
 
 //  Whether what a start needs of it can be read.

@@ -296,7 +296,7 @@ replay_view(chunkstore_t *self, view_t *from, bool known)
         segment->is.end = end;
         segment->is.closed = true;
         if (!sealed)
-            shelf_punch(self, segment, end, segment->is.size);
+            shelf_add_hole(self, segment, end, segment->is.size);
         status = take_all(self, segment, &found);
     }
     free(found.entries);
@@ -330,6 +330,17 @@ take_segment(void *arg, const index_segment_t *is)
     segment->absent = true;  //  Until its file is found
     self->chunks += is->live;
     self->bytes += is->live_bytes;
+}
+
+static void
+take_hole(void *arg, const index_hole_t *hole)
+{
+    chunkstore_t *self = arg;
+    segment_t *segment = shelf_find(self, hole->segment);
+    if (segment && hole->from < hole->to && hole->to <= segment->is.size)
+        shelf_know_hole(self, segment, (range_t){ hole->from, hole->to });
+    else
+        index_delete_hole(self->index, hole->segment, hole->from);
 }
 
 static void
@@ -404,6 +415,8 @@ recover(chunkstore_t *self, char *why_r, size_t why_size)
     status_t status = index_drops(self->index, take_drop, self);
     if (status == STATUS_OK)
         status = index_segments(self->index, take_segment, self);
+    if (status == STATUS_OK)
+        status = index_holes(self->index, take_hole, self);
     if (status != STATUS_OK) {
         snprintf(why_r, why_size, "the index of %s cannot be read", self->path);
         return status;

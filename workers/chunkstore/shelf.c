@@ -65,12 +65,13 @@ close_handle(chunkstore_t *self, segment_t *segment)
 void
 shelf_remove(chunkstore_t *self, segment_t *segment)
 {
-    INVARIANT(segment->users == 0);
+    INVARIANT(segment->users == 0 && segment->holes_count == 0);
     close_handle(self, segment);
     size_t at = place(self, segment->is.id);
     self->segments_count--;
     memmove(self->segments + at, self->segments + at + 1,
             (self->segments_count - at) * sizeof(*self->segments));
+    free(segment->holes);
     free(segment);
 }
 
@@ -79,6 +80,7 @@ shelf_destroy(chunkstore_t *self)
 {
     for (size_t i = 0; i < self->segments_count; i++) {
         close_handle(self, self->segments[i]);
+        free(self->segments[i]->holes);
         free(self->segments[i]);
     }
     free(self->segments);
@@ -149,18 +151,31 @@ shelf_has_room(const chunkstore_t *self, unsigned count)
 }
 
 void
-shelf_punch(chunkstore_t *self, segment_t *segment, uint64_t from, uint64_t to)
+shelf_know_hole(chunkstore_t *self, segment_t *segment, range_t range)
+{
+    STORE_GROW(segment->holes, segment->holes_count, segment->holes_most);
+    segment->holes[segment->holes_count++] = range;
+    self->holes++;
+    self->ready = true;
+}
+
+void
+shelf_add_hole(chunkstore_t *self, segment_t *segment, uint64_t from,
+               uint64_t to)
 {
     from = segment_page_up(from);
     to -= to % SEGMENT_PAGE;
-    if (from >= to || shelf_use(self, segment) < 0)
+    if (from >= to || segment->absent)
         return;
-    if (self->files->punch(self->files, segment->handle, from, to - from) ==
-        0) {
-        uint64_t room = segment->is.size - segment->is.holes;
-        uint64_t given = to - from < room ? to - from : room;
-        segment->is.holes += given;
-        self->allocated -= given;
-    }
-    shelf_unuse(self, segment);
+    shelf_know_hole(self, segment, (range_t){ from, to });
+    index_put_hole(self->index, &(index_hole_t){ segment->is.id, from, to });
+}
+
+void
+shelf_forget_holes(chunkstore_t *self, segment_t *segment)
+{
+    for (size_t i = 0; i < segment->holes_count; i++)
+        index_delete_hole(self->index, segment->is.id, segment->holes[i].from);
+    self->holes -= segment->holes_count;
+    segment->holes_count = 0;
 }

@@ -36,6 +36,7 @@
 #define STORE_QUEUE_BYTES (64ull * 1024 * 1024)
 #define STORE_SEGMENT_MS (60 * 60 * 1000)  //  A segment closes by age
 #define STORE_BURIALS 16                   //  Segments that go at once
+#define STORE_PUNCHES 2                    //  Holes made at once
 #define STORE_SPARES 2                     //  Files kept to be used again
 #define STORE_HANDLES 128                  //  Segment files open at once
 
@@ -43,8 +44,12 @@ typedef struct writer writer_t;
 
 //  What an operation in flight is: its token is a pointer to this.
 typedef struct {
-    enum { OP_GROUP, OP_WRITER, OP_READ, OP_BURIAL } kind;
+    enum { OP_GROUP, OP_WRITER, OP_READ, OP_BURIAL, OP_PUNCH } kind;
 } op_t;
+
+typedef struct {
+    uint64_t from, to;
+} range_t;
 
 //  A segment there is.
 typedef struct {
@@ -55,6 +60,8 @@ typedef struct {
     bool absent;       //  It has no file: what entries say of it is lost
     bool dead;         //  Nothing of it is left; unlinked when unused
     writer_t *writer;  //  Until it is closed
+    range_t *holes;    //  To be given back once it is closed
+    size_t holes_count, holes_most;
 } segment_t;
 
 //  A chunk (or the word of a drop) accepted and not told durable or failed.
@@ -87,9 +94,12 @@ typedef struct {
     group_t *first, **end;
 } group_list_t;
 
+//  A hole that is being made.
 typedef struct {
-    uint64_t from, to;
-} range_t;
+    op_t op;
+    segment_t *segment;  //  NULL: none
+    range_t range;
+} punch_t;
 
 //  The records of one retention class.
 typedef struct {
@@ -131,8 +141,6 @@ struct writer {
     group_list_t groups;  //  Staged and not yet durable, in order
     segment_entry_t *table;
     size_t count, most;
-    range_t *holes;  //  To be given back once it is closed
-    size_t holes_count, holes_most;
     uint8_t *page;  //  Memory of the header or footer
     size_t page_bytes;
     millis_t opened;
@@ -207,6 +215,9 @@ struct chunkstore {
         segment_t *segments[STORE_BURIALS];
         size_t count;  //  0: none goes
     } burial;
+    punch_t punches[STORE_PUNCHES];
+    size_t holes;         //  That wait to be made
+    size_t holes_cursor;  //  The segment looked at last
     //  Files of dead segments, to become new ones: blocks that were written
     //  before take new data faster.
     uint64_t spares[STORE_SPARES];
@@ -295,9 +306,14 @@ void shelf_unuse(chunkstore_t *self, segment_t *segment);
 uint64_t shelf_bytes(const segment_t *segment);
 //  Whether `count` more segments can be had now.
 bool shelf_has_room(const chunkstore_t *self, unsigned count);
-//  Give the whole pages of a range of it back.
-void shelf_punch(chunkstore_t *self, segment_t *segment, uint64_t from,
-                 uint64_t to);
+//  The whole pages of a range of it hold nothing any more: they are given back
+//  when it is closed, in the background. In the index's batch too.
+void shelf_add_hole(chunkstore_t *self, segment_t *segment, uint64_t from,
+                    uint64_t to);
+//  The same, without the index, which has it.
+void shelf_know_hole(chunkstore_t *self, segment_t *segment, range_t range);
+//  It has no holes to be made any more; in the index's batch too.
+void shelf_forget_holes(chunkstore_t *self, segment_t *segment);
 
 //  ---- intake.c
 
@@ -342,6 +358,8 @@ void forget_entry(chunkstore_t *self, segment_t *segment, uint32_t length);
 void forget_if_empty(chunkstore_t *self, segment_t *segment);
 //  Names of dead segments are durably gone, or not.
 void forget_done(chunkstore_t *self, int64_t result);
+//  A hole was made, or not.
+void forget_punched(chunkstore_t *self, punch_t *punch, int64_t result);
 //  Whether nothing of it is in flight.
 bool forget_idle(const chunkstore_t *self);
 void forget_destroy(chunkstore_t *self);

@@ -237,33 +237,28 @@ a_segment_that_is_lost_is_rot(void)
     rig_destroy(&rig);
 }
 
-//  Records of the same sizes lay at the same places in the file's earlier life.
+//  Records of the same sizes lay at the same places in the file's earlier life,
+//  of a stream of which nothing is remembered any more.
 static void
 earlier_records_of_a_recycled_file_are_not_taken(void)
 {
     for (int lost = 0; lost < 2; lost++) {
-        rig_t *rig = filled(13, 24, 5000);  //  Of class 1: two segments
-        CHECK(rig_append(rig, key_of(2, 0), 10) == STATUS_OK);
-        CHECK(rig_settle(rig));
-        uint64_t taken = fake_files_taken(rig->disk);
+        rig_t *rig = filled(13, 14, 5000);
+        rig->now = chunkstore_due(rig->store);
+        rig_turns(rig, 100);  //  It closes by age
         CHECK(rig_drop(rig, 1) == STATUS_OK);
         rig_turns(rig, 100);
-        CHECK(rig_names(rig, ".old") == 1);
-        for (uint64_t block = 0; block < 19; block++) {
+        CHECK(rig_names(rig, ".seg") == 0 && rig_names(rig, ".old") == 1);
+        for (uint64_t block = 0; block < 5; block++) {
             CHECK(rig_append(rig, key_of(3, block), 5000) == STATUS_OK);
             CHECK(rig_settle(rig));
         }
         CHECK(rig_names(rig, ".old") == 0);  //  It was used again
-        CHECK(fake_files_taken(rig->disk) <= taken);
         rig_crash(rig, 1);
         if (lost)
             lose_index(rig);
         CHECK(rig_open(rig) == STATUS_OK);
-        rig_turns(rig, 100);  //  What the index forgot is swept again
-        CHECK(chunkstore_space(rig->store).chunks == 20);
-        //  What lies behind the new records is no part of the segment.
-        CHECK(fake_files_taken(rig->disk) <=
-              (lost ? 2 : 3) * RIG_SEGMENT_BYTES);
+        CHECK(chunkstore_space(rig->store).chunks == 5);
         CHECK(!rig_check(rig));
         rig_destroy(&rig);
     }
