@@ -19,15 +19,22 @@ key_of(uint64_t stream, uint64_t block)
 }
 
 static rig_t *
-filled(uint64_t seed, uint64_t count, uint32_t length)
+filled_in(uint64_t space_bytes, uint64_t seed, uint64_t count, uint32_t length)
 {
     rig_t *rig = rig_new(seed);
+    rig->space_bytes = space_bytes;
     CHECK(rig_open(rig) == STATUS_OK);
     for (uint64_t block = 0; block < count; block++) {
         CHECK(rig_append(rig, key_of(1, block), length) == STATUS_OK);
         CHECK(rig_settle(rig));
     }
     return rig;
+}
+
+static rig_t *
+filled(uint64_t seed, uint64_t count, uint32_t length)
+{
+    return filled_in(0, seed, count, length);
 }
 
 //  The bytes of the `nth` segment.
@@ -243,7 +250,8 @@ static void
 earlier_records_of_a_recycled_file_are_not_taken(void)
 {
     for (int lost = 0; lost < 2; lost++) {
-        rig_t *rig = filled(13, 14, 5000);
+        //  No room to have a next segment ready.
+        rig_t *rig = filled_in(RIG_SEGMENT_BYTES * 5 / 2, 13, 14, 5000);
         rig->now = chunkstore_due(rig->store);
         rig_turns(rig, 100);  //  It closes by age
         CHECK(rig_drop(rig, 1) == STATUS_OK);
