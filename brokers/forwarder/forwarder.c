@@ -10,6 +10,7 @@
 #include "frames.h"
 #include "invariant.h"
 #include "kv.h"
+#include "loans.h"
 #include "log.h"
 #include "random.h"
 #include "sockets.h"
@@ -17,7 +18,9 @@
 enum {
     BURST = 64,  //  Messages taken from a socket before others' turn
     WHY_BYTES = 1024,
-    STRAY_BYTES = 128 * 1024 * 1024,  //  Of all that is no chunk
+    LOANS_LEAST = 64 * 1024 * 1024,
+    LOANS_PER_PEER = 32 * 1024 * 1024,  //  Two windows of a reader
+    STRAY_BYTES = 128 * 1024 * 1024,    //  Of all that is no chunk
     DRAIN_MS = 5000,  //  What is not settled by then stays with its sources
 };
 
@@ -43,6 +46,7 @@ typedef struct forwarder {
     millis_t leave_by;
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
+    loans_t *loans;  //  What the front has accepted for readers
 } forwarder_t;
 
 /*---------------------------------------------------------------- effects */
@@ -63,10 +67,12 @@ send_front(void *with, const peer_t *peer, const message_t *message,
     forwarder_t *self = with;
     status_t status = STATUS_UNREACHABLE;  //  While it is bound again
     if (self->front)
-        status = frames_send(self->front, peer, message, payload);
-    if (status != STATUS_OK)
-        log_event(LOG_AT_DETAIL, "unsent", "kind=%s status=%s",
-                  message_kind(message), status_name(status));
+        status = loans_send(self->loans, self->front, peer, message, payload);
+    if (status == STATUS_OK)
+        return;
+    forwarder_core_on_unsent(self->core);
+    log_event(LOG_AT_DETAIL, "unsent", "kind=%s status=%s",
+              message_kind(message), status_name(status));
 }
 
 static void
@@ -366,6 +372,7 @@ forwarder_destroy(forwarder_t **self_p)
     claim_release(&self->claim);
     zsock_destroy(&self->front);
     zsock_destroy(&self->receipts);
+    loans_destroy(&self->loans);
     free(self);
     *self_p = NULL;
 }
@@ -429,9 +436,12 @@ forwarder_open(forwarder_t *self, const forwarder_place_t *place, char *why)
     zloop_reader(self->loop, self->pipe, on_pipe, self);
     zloop_reader(self->loop, self->front, on_front, self);
     zloop_reader(self->loop, self->receipts, on_receipts, self);
+    size_t memory = forwarder_core_memory(self->core);
+    self->loans = loans_new(memory > LOANS_LEAST ? memory : LOANS_LEAST,
+                            LOANS_PER_PEER);
     //  A source may fill a queue with all that its credit allows.
-    size_t stray = forwarder_core_memory(self->core) + STRAY_BYTES;
-    self->breaker = breaker_new(self->loop, stray, &BREAKS, self);
+    self->breaker = breaker_new(self->loop, memory + STRAY_BYTES, &BREAKS,
+                                self);
     breaker_add(self->breaker, &self->front, SOCKET_FRONT);
     breaker_add(self->breaker, &self->receipts, SOCKET_PULL);
     set_alarm(self);

@@ -444,6 +444,12 @@ forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
 }
 
 void
+forwarder_core_on_unsent(forwarder_core_t *self)
+{
+    self->counters.unsent++;
+}
+
+void
 forwarder_core_on_flood(forwarder_core_t *self)
 {
     self->counters.flooded++;

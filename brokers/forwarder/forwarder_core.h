@@ -88,6 +88,8 @@ void forwarder_core_on_disconnect(forwarder_core_t *self, uint64_t worker,
 //  `request` (0: that could not be read either), counted anyway.
 void forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
                            uint64_t request, status_t status, millis_t now);
+//  A peer did not take what was sent to it: gone, or it does not read.
+void forwarder_core_on_unsent(forwarder_core_t *self);
 //  A bound socket was closed, to be bound again: peers had filled the memory.
 void forwarder_core_on_flood(forwarder_core_t *self);
 

@@ -151,6 +151,7 @@ typedef struct {
     //  Of messages: all, and how each ended
     uint64_t messages_in, messages_taken, messages_refused, messages_dropped,
         unreadable;
+    uint64_t unsent;  //  Answers that a peer did not take
     //  Why, among other things that happened
     uint64_t too_large, versions, misplaced, dropped, unknown_worker,
         unknown_session, out_of_order, foreign_receipts, stale_receipts,

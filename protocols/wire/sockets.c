@@ -26,7 +26,8 @@
 #define HEARTBEAT_MS 500
 #define SILENCE_MS 2000  //  Then a peer's connection is closed (Z2)
 #define HANDSHAKE_MS 3000
-#define RECONNECT_MS 50  //  libzmq adds a random part of as much
+#define STALLED_MS 10000  //  Who asks and takes nothing for so long goes
+#define RECONNECT_MS 50   //  libzmq adds a random part of as much
 #define RECONNECT_MOST_MS 1000
 #define LINGER_MS 1000
 #define BACKLOG 512
@@ -83,8 +84,11 @@ set_all(zsock_t *socket, const plan_t *plan, const char *endpoint)
     set(socket, ZMQ_SNDHWM, plan->send_queue);
     set(socket, ZMQ_RCVHWM, plan->receive_queue);
     set(socket, ZMQ_IMMEDIATE, plan->immediate);
-    if (plan->type == ZMQ_ROUTER)
+    if (plan->type == ZMQ_ROUTER) {
         set(socket, ZMQ_ROUTER_MANDATORY, 1);
+        //  Heartbeats wait behind what it does not take; this does not.
+        set(socket, ZMQ_TCP_MAXRT, STALLED_MS);
+    }
     set(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
     set(socket, ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS);
     set(socket, ZMQ_HEARTBEAT_TTL, SILENCE_MS);

@@ -323,30 +323,30 @@ def endless(at, kind):
     expect(cut or SLOW, f'{at}: took {sent // MB} MiB of one message')
 
 
-def silent(stage, at, count):
-    """Connections that say nothing: half of them not even hello."""
-    kind = b'DEALER' if at in stage.fronts else b'PUSH'
-    return [Wire(at, kind, shakes=n % 2 == 0) for n in range(count)]
-
-
-def never_reads(stage):
-    """Asks for every chunk again and again and reads nothing."""
+def never_reads(stage, peers=8, turns=6):
+    """Ask for every chunk again and again, and take nothing."""
     reader = Peer(stage.front)
-    stream = reader.ask(describe={'name': 'clip'}).described
-    chunks = [int(c['offset']) for c in stage.stat('clip', '--chunks')['chunks']
-              if not c['parity']]
+    stream = reader.ask(describe={'name': 'clip'}).described.stream
     reader.close()
-    peers = []
-    for _ in range(8):
-        wire = Wire(stage.front)
-        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        for turn in range(6):
-            for n, offset in enumerate(chunks):
-                head = say(turn * 1000 + n, ask={'stream': stream.stream,
-                                                 'offset': offset})
-                wire.send(b'\x01\0\0' + bytes([len(head)]) + head)
-        peers.append(wire)
-    return peers
+    wires = [Wire(stage.front) for _ in range(peers)]
+    for wire in wires:
+        for n in range(turns * 77):     # 20 MB are 77 chunks.
+            head = say(n + 1, ask={'stream': stream,
+                                   'offset': n % 77 * 256 * 1024})
+            wire.send(b'\x01\0\0' + bytes([len(head)]) + head)
+    return wires
+
+
+def stays_alive(wire, seconds):
+    """Say PING while reading nothing; False: the other end has had enough."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            wire.send(b'\x04\x07\x04PING\0\0')
+        except OSError:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def main():
@@ -378,6 +378,16 @@ def main():
                 if not SLOW:
                     stage.counted(name, what, before)
                 stage.wait_live(*stage.names[1:])
+        before = stage.counters()
+        with stage.attack('invariant 18: who asks and reads nothing is lent '
+                          'little, told BUSY, and goes'):
+            wires = never_reads(stage)
+            wait_for(lambda: (now := stage.counters())['answers_unsent']
+                     + now['messages_refused'] > before['answers_unsent']
+                     + before['messages_refused'] + 100, 'it is refused')
+            expect(not stays_alive(wires[0], 30), 'it stays for ever')
+            for wire in wires:
+                wire.close()
         for name in ('origin', 'w1'):
             with stage.case(f'invariant 21: the counters of {name} add up'):
                 adds_up(stage.counters(name))

@@ -9,6 +9,7 @@
 #include "daemon.h"
 #include "frames.h"
 #include "invariant.h"
+#include "loans.h"
 #include "log.h"
 #include "sockets.h"
 #include "storage_core.h"
@@ -16,6 +17,8 @@
 enum {
     BURST = 32,  //  Messages taken from a socket before others get a turn
     WHY_BYTES = 1024,
+    LOANS_BYTES = 192 * 1024 * 1024,
+    LOANS_PER_PEER = 64 * 1024 * 1024,  //  The forwarder is one
     //  Of all that is no chunk: queues, the index, a segment's staging
     STRAY_BYTES = 256 * 1024 * 1024,
 };
@@ -33,6 +36,7 @@ typedef struct {
     bool leaving;    //  $TERM came
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
+    loans_t *loans;  //  What the front has accepted for who asked
 } storage_t;
 
 /*---------------------------------------------------------------- effects */
@@ -71,7 +75,7 @@ answer(void *with, const peer_t *peer, const message_t *message,
     storage_t *self = with;
     if (!self->front)  //  It is bound again at the moment
         return STATUS_UNREACHABLE;
-    return frames_send(self->front, peer, message, payload);
+    return loans_send(self->loans, self->front, peer, message, payload);
 }
 
 static status_t
@@ -485,6 +489,7 @@ storage_run(storage_t *self)
     INVARIANT(self->loop);
     self->alarm = alarm_new(self->loop, on_alarm, self);
     INVARIANT(self->alarm);
+    self->loans = loans_new(LOANS_BYTES, LOANS_PER_PEER);
     self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
     breaker_add(self->breaker, &self->front, SOCKET_FRONT);
     breaker_add(self->breaker, &self->pull, SOCKET_PULL);
@@ -509,6 +514,7 @@ storage_close(storage_t *self)
     zsock_destroy(&self->forwarder);
     zsock_destroy(&self->pull);
     zsock_destroy(&self->front);
+    loans_destroy(&self->loans);
 }
 
 void
