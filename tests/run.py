@@ -33,6 +33,7 @@ FUZZ_SECONDS = 4    # For each target.
 TOPS = ('protocols', 'brokers', 'workers', 'tests')
 ENV = {'ASAN_OPTIONS': 'detect_leaks=1', 'UBSAN_OPTIONS': 'print_stacktrace=1',
        'TSAN_OPTIONS': 'ignore_noninstrumented_modules=1'}
+LEAKS = f'print_suppressions=0:suppressions={ROOT}/tests/plays/leaks.supp'
 NUMBERS = r'\d+(?:(?:, | and )\d+)*'
 
 
@@ -133,7 +134,7 @@ def plays(tally, variant, word):
     """Every play over the programs of a build, two at a time."""
     def one(play):
         run(tally, ['/usr/bin/python3', play], f'{variant} plays/{play.name}',
-            RILL_BUILD=f'build/{variant}')
+            RILL_BUILD=f'build/{variant}', LSAN_OPTIONS=LEAKS)
     scripts = [p for p in sorted((ROOT / 'tests/plays').glob('*.py'))
                if p.name != 'stage.py' and word in p.stem]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
