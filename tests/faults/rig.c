@@ -172,6 +172,20 @@ rig_cut(rig_t *self, uint64_t seed)
 //  ---------------------------------------------------------------------------
 //  Deeds
 
+micros_t
+rig_block_us(chunk_key_t key)
+{
+    return (micros_t)key.block * 40 + 1;
+}
+
+void
+rig_retain(rig_t *self, uint8_t retention, micros_t horizon_us)
+{
+    chunkstore_retain(self->store, retention, horizon_us, 0);
+    if (horizon_us > self->horizons[retention])
+        self->horizons[retention] = horizon_us;
+}
+
 chunk_header_t
 rig_header(chunk_key_t key, uint32_t length)
 {
@@ -181,6 +195,7 @@ rig_header(chunk_key_t key, uint32_t length)
         .offset = key.block * 4000 + (key.slot < 4 ? key.slot * 1000 : 0),
         .length = length,
         .created_us = (micros_t)(key.block * 40 + key.slot),
+        .block_us = rig_block_us(key),
         .settled = key.block / 2,
         .width = 6,
         .kind = KIND_RECORDED,
@@ -393,6 +408,9 @@ check_chunk(rig_t *self, const rig_chunk_t *chunk)
     bool doubt = is_among(self->maybe_dropped, self->maybe_dropped_count,
                           stream);
     if (doubt && (status == STATUS_GONE || status == STATUS_MISS))
+        return NULL;
+    if (status == STATUS_MISS &&
+        rig_block_us(chunk->key) < self->horizons[stream % 2])
         return NULL;
     if (status == STATUS_OK || (!chunk->durable && status == STATUS_MISS))
         return NULL;

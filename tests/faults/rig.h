@@ -46,8 +46,9 @@ typedef struct {
     size_t dropped_count;
     uint64_t maybe_dropped[64];  //  Whose drop was answered otherwise
     size_t maybe_dropped_count;
-    uint64_t term;       //  Highest that was answered STATUS_OK
-    uint64_t term_most;  //  Highest asked for
+    micros_t horizons[2];  //  Of either class
+    uint64_t term;         //  Highest that was answered STATUS_OK
+    uint64_t term_most;    //  Highest asked for
 
     size_t durable_calls, durable_count, failed_count;
     status_t failed_status;  //  The last
@@ -68,6 +69,10 @@ void rig_crash(rig_t *self, uint64_t seed);
 void rig_cut(rig_t *self, uint64_t seed);
 //  The power goes before the `nth` change of the disk from now.
 void rig_die_at(rig_t *self, uint64_t nth);
+
+//  What was begun below it may be gone from now on; and when a block is begun.
+void rig_retain(rig_t *self, uint8_t retention, micros_t horizon_us);
+micros_t rig_block_us(chunk_key_t key);
 
 //  Header and payload of a key; data or parity by its slot (4 + 2).
 chunk_header_t rig_header(chunk_key_t key, uint32_t length);

@@ -370,6 +370,17 @@ disk_drop(disk_t *self, uint64_t stream)
     return STATUS_OK;
 }
 
+void
+disk_retain(disk_t *self, uint8_t retention, micros_t horizon_us)
+{
+    for (size_t i = self->count; i-- > 0;) {
+        const record_t *record = self->records[i];
+        if (record->header.retention == retention &&
+            record->header.block_us < horizon_us && seen(record))
+            remove_at(self, i);
+    }
+}
+
 chunkstore_identity_t
 disk_identity(const disk_t *self)
 {

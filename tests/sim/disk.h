@@ -57,6 +57,8 @@ status_t disk_locate(disk_t *self, uint64_t stream, uint64_t epoch,
                      bool by_time, uint64_t at, chunkstore_entry_t *entry_r);
 uint64_t disk_settled(disk_t *self, uint64_t stream);
 status_t disk_drop(disk_t *self, uint64_t stream);
+//  Nothing below the horizon outlives the call: no segment holds it longer.
+void disk_retain(disk_t *self, uint8_t retention, micros_t horizon_us);
 chunkstore_identity_t disk_identity(const disk_t *self);
 void disk_set_cluster(disk_t *self, uint64_t cluster);
 void disk_set_term(disk_t *self, uint64_t term);

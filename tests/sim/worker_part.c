@@ -246,6 +246,14 @@ on_drop(void *with, uint64_t stream)
                                      : disk_drop(self->disk, stream);
 }
 
+static void
+on_retain(void *with, uint8_t retention, micros_t horizon_us, millis_t span_ms)
+{
+    (void)span_ms;
+    worker_part_t *self = with;
+    disk_retain(self->disk, retention, horizon_us);
+}
+
 static chunkstore_identity_t
 on_identity(void *with)
 {
@@ -301,6 +309,7 @@ static const storage_effects_t EFFECTS = {
     .locate = on_locate,
     .settled = on_settled,
     .drop = on_drop,
+    .retain = on_retain,
     .identity = on_identity,
     .set_cluster = on_set_cluster,
     .set_term = on_set_term,

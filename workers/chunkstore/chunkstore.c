@@ -175,6 +175,8 @@ reap(chunkstore_t *self, bool wait)
                 forget_done(self, done[i].result);
             else if (op->kind == OP_PUNCH)
                 forget_punched(self, (punch_t *)op, done[i].result);
+            else if (op->kind == OP_FOOTER)
+                retire_done(self, done[i].result);
             else
                 commit_done(self, op, done[i].result);
         }
@@ -190,6 +192,7 @@ turn(chunkstore_t *self, bool wait)
     commit_turn(self);
     fetch_turn(self);
     forget_turn(self);
+    retire_turn(self);
     tell(self);
 }
 
@@ -317,6 +320,7 @@ destroy(chunkstore_t *self)
     fetch_destroy(self);
     intake_destroy(self);
     forget_destroy(self);
+    retire_destroy(self);
     shelf_destroy(self);
     if (self->folder_handle >= 0)
         self->files->close(self->files, self->folder_handle);
@@ -546,7 +550,8 @@ chunkstore_close(chunkstore_t **self_p)
     if (!self)
         return;
     bool wait = false;
-    while (!commit_close(self) || self->reads_count || !forget_idle(self)) {
+    while (!commit_close(self) || self->reads_count || !forget_idle(self) ||
+           self->retire.flying) {
         turn(self, wait);
         wait = true;
     }

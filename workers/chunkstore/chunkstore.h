@@ -152,6 +152,14 @@ uint64_t chunkstore_settled(chunkstore_t *self, uint64_t stream);
 //  in the background. Nothing held of it is STATUS_OK too.
 status_t chunkstore_drop(chunkstore_t *self, uint64_t stream);
 
+//  Blocks of the class that were opened below the horizon need not be kept: a
+//  segment of which no block is younger is dropped in the background, whole,
+//  and nothing else is. A horizon never goes back; one that does is ignored.
+//  Not remembered over a restart. Segments of the class close after `span_ms`
+//  (0: an hour), so that they do not hold much more than their oldest record.
+void chunkstore_retain(chunkstore_t *self, uint8_t retention,
+                       micros_t horizon_us, millis_t span_ms);
+
 //  Identity; set_… are durable when they return STATUS_OK.
 chunkstore_identity_t chunkstore_identity(const chunkstore_t *self);
 status_t chunkstore_set_cluster(chunkstore_t *self, uint64_t cluster);

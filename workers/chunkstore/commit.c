@@ -216,6 +216,8 @@ add_entry(writer_t *writer, const pending_t *pending)
     if (pending->kind == RECORD_CHUNK) {
         entry->entry = entry_of(&pending->header);
         entry->settled = pending->header.settled;
+        if (pending->header.block_us > writer->newest_us)
+            writer->newest_us = pending->header.block_us;
     }
 }
 
@@ -336,6 +338,13 @@ writes_in_flight(const writer_t *writer)
     return false;
 }
 
+//  Whether a segment is to be closed though it has room.
+static bool
+aged(const writer_t *writer, millis_t now)
+{
+    return writer->count > 0 && now >= writer->opened + writer->chain->span_ms;
+}
+
 //  Whether the open segment can take the first of the queue.
 static bool
 takes_next(const chain_t *chain)
@@ -349,7 +358,10 @@ takes_next(const chain_t *chain)
 static bool
 have_segment(chunkstore_t *self, chain_t *chain)
 {
-    if (chain->open && (chain->open->broken || !takes_next(chain))) {
+    bool turned = chain->open && chain->next &&
+                  chain->next->state == WRITER_READY &&
+                  aged(chain->open, self->now);
+    if (chain->open && (chain->open->broken || !takes_next(chain) || turned)) {
         chain->open->state = WRITER_FULL;
         chain->open = NULL;
     }
@@ -379,7 +391,8 @@ static void
 prepare_next(chunkstore_t *self, chain_t *chain)
 {
     const writer_t *open = chain->open;
-    if (chain->next || open->tail < open->head.size / 2 || open->broken ||
+    bool wanted = open->tail >= open->head.size / 2 || aged(open, self->now);
+    if (chain->next || !wanted || open->broken ||
         !shelf_has_room(self, self->promised + 2))
         return;
     if (begin_segment(self, chain) == STATUS_OK)
@@ -439,6 +452,8 @@ index_record(chunkstore_t *self, segment_t *segment, const pending_t *pending)
     index_put(self->index, &(index_place_t){ .entry = entry_of(header),
                                              .segment = segment->is.id,
                                              .place = pending->place });
+    if (header->block_us > segment->is.newest_us)
+        segment->is.newest_us = header->block_us;
     segment->is.live++;
     segment->is.live_bytes += header->length;
     self->chunks++;
@@ -499,8 +514,10 @@ static void
 begin_footer(writer_t *writer)
 {
     take_page(writer, segment_footer_bytes(writer->count));
-    segment_pack_footer(&writer->head, writer->synced_to, writer->table,
-                        writer->count, writer->page);
+    segment_trailer_t trailer = { .end = writer->synced_to,
+                                  .newest_us = writer->newest_us,
+                                  .count = writer->count };
+    segment_pack_footer(&writer->head, &trailer, writer->table, writer->page);
     writer->state = WRITER_FOOTER;
 }
 
@@ -617,7 +634,7 @@ due(const writer_t *writer)
 {
     bool idle = writer->state == WRITER_OPEN && writer->count > 0 &&
                 !writer->groups.first && !writer->flying;
-    return idle ? writer->opened + STORE_SEGMENT_MS : MILLIS_NEVER;
+    return idle ? writer->opened + writer->chain->span_ms : MILLIS_NEVER;
 }
 
 static void

@@ -10,7 +10,7 @@
 #define CHUNK_KEY_BYTES (1 + ENTRY_KEY_BYTES)
 #define ID_KEY_BYTES 9  //  A kind and a number, big-endian
 #define PLACE_BYTES (ENTRY_FACTS_BYTES + 16)
-#define SEGMENT_BYTES 58
+#define SEGMENT_BYTES 66
 #define DROP_BYTES 9
 #define HOLE_KEY_BYTES 17  //  And the place it begins
 #define HOLE_BYTES 8
@@ -142,6 +142,7 @@ index_put_segment(index_t *self, const index_segment_t *segment)
     little_put(value + 48, segment->live_bytes, 8);
     value[56] = segment->retention;
     value[57] = segment->closed;
+    little_put(value + 58, (uint64_t)segment->newest_us, 8);
     add_change(self, key, sizeof(key), value, sizeof(value));
 }
 
@@ -331,6 +332,19 @@ index_walk(index_t *self, const chunk_key_t *from, bool whole_stream,
 }
 
 status_t
+index_walk_all(index_t *self, const chunk_key_t *from, index_each_fn *each,
+               void *arg)
+{
+    uint8_t low[CHUNK_KEY_BYTES], high[CHUNK_KEY_BYTES];
+    pack_chunk_key(from, low);
+    kv_bytes_t to = key_above(UINT64_MAX, 0, true, high);
+    walk_t walk = { .each = each, .arg = arg };
+    status_t status = self->kv->walk(self->kv, (kv_bytes_t){ low, sizeof(low) },
+                                     to, walk_entry, &walk);
+    return walk_end(status, &walk);
+}
+
+status_t
 index_walk_back(index_t *self, uint64_t stream, uint64_t epoch,
                 uint64_t below_block, index_each_fn *each, void *arg)
 {
@@ -378,6 +392,7 @@ list_segment(void *arg, kv_bytes_t key, kv_bytes_t value)
         .live_bytes = little_get(bytes + 48, 8),
         .retention = bytes[56],
         .closed = bytes[57],
+        .newest_us = (micros_t)little_get(bytes + 58, 8),
     };
     list->segment(list->arg, &segment);
     return true;

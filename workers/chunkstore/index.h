@@ -32,6 +32,7 @@ typedef struct {
     uint64_t records;
     uint64_t live;        //  Records that entries point at
     uint64_t live_bytes;  //  Their payload
+    micros_t newest_us;   //  When the youngest block in it was opened
     uint8_t retention;
     bool closed;  //  Never written again
 } index_segment_t;
@@ -84,6 +85,10 @@ status_t index_walk(index_t *self, const chunk_key_t *from, bool whole_stream,
                     index_each_fn *each, void *arg);
 status_t index_walk_back(index_t *self, uint64_t stream, uint64_t epoch,
                          uint64_t below_block, index_each_fn *each, void *arg);
+
+//  Walk the entries of all streams, with keys from `from` on.
+status_t index_walk_all(index_t *self, const chunk_key_t *from,
+                        index_each_fn *each, void *arg);
 
 //  All segments, ascending; all dropped streams; all holes.
 status_t index_segments(index_t *self,

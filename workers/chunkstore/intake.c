@@ -58,6 +58,7 @@ intake_chain(chunkstore_t *self, uint8_t retention)
         chain = calloc(1, sizeof(*chain));
         INVARIANT(chain);
         chain->retention = retention;
+        chain->span_ms = STORE_SEGMENT_MS;
         self->chains[retention] = chain;
     }
     return chain;

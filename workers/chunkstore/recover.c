@@ -89,7 +89,8 @@ record_at(view_t *from, uint64_t place, record_t *record_r)
 typedef struct {
     segment_entry_t *entries;
     size_t count, most;
-    uint64_t proven;  //  The largest synced_to seen
+    uint64_t proven;     //  The largest synced_to seen
+    micros_t newest_us;  //  When the youngest block was opened
 } found_t;
 
 static void
@@ -102,6 +103,8 @@ add_found(found_t *found, const record_t *record, uint64_t place)
     if (record->frame.kind == RECORD_CHUNK) {
         entry->entry = entry_of(&record->header);
         entry->settled = record->header.settled;
+        if (record->header.block_us > found->newest_us)
+            found->newest_us = record->header.block_us;
     }
     if (record->frame.synced_to > found->proven)
         found->proven = record->frame.synced_to;
@@ -196,6 +199,8 @@ take_all(chunkstore_t *self, segment_t *segment, const found_t *found)
     for (size_t i = 0; i < found->count; i++)
         take_entry(self, segment, &found->entries[i]);
     segment->is.records += found->count;
+    if (found->newest_us > segment->is.newest_us)
+        segment->is.newest_us = found->newest_us;
     index_put_segment(self->index, &segment->is);
     return store_commit(self, false);
 }
@@ -240,12 +245,14 @@ read_footer(view_t *from, found_t *found, uint64_t *end_r)
     segment_head_t head = { .id = is->id,
                             .nonce = is->nonce,
                             .size = is->size };
-    size_t count;
+    segment_trailer_t told;
     const uint8_t *trailer = view(from, is->size - SEGMENT_TRAILER_BYTES,
                                   SEGMENT_TRAILER_BYTES);
-    if (!trailer ||
-        segment_unpack_trailer(trailer, &head, end_r, &count) != STATUS_OK)
+    if (!trailer || segment_unpack_trailer(trailer, &head, &told) != STATUS_OK)
         return false;
+    size_t count = told.count;
+    *end_r = told.end;
+    found->newest_us = told.newest_us;
     uint64_t bytes = segment_footer_bytes(count);
     const uint8_t *footer = view(from, is->size - bytes, bytes);
     found->entries = calloc(count + 1, sizeof(*found->entries));

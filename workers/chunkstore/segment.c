@@ -8,7 +8,7 @@
 
 static const uint32_t MAGIC_HEAD = 0x47455352;    //  "RSEG"
 static const uint32_t MAGIC_FOOTER = 0x544f4f46;  //  "FOOT"
-static const uint32_t VERSION = 1;
+static const uint32_t VERSION = 2;
 
 void
 segment_pack_head(const segment_head_t *head, uint8_t *to)
@@ -69,41 +69,45 @@ unpack_entry(const uint8_t *from, segment_entry_t *entry_r)
 }
 
 void
-segment_pack_footer(const segment_head_t *head, uint64_t end,
-                    const segment_entry_t *entries, size_t count, uint8_t *to)
+segment_pack_footer(const segment_head_t *head,
+                    const segment_trailer_t *trailer,
+                    const segment_entry_t *entries, uint8_t *to)
 {
-    size_t size = segment_footer_bytes(count);
+    size_t count = trailer->count, size = segment_footer_bytes(count);
     memset(to, 0, size);
     for (size_t i = 0; i < count; i++)
         pack_entry(&entries[i], to + i * SEGMENT_ENTRY_BYTES);
-    uint8_t *trailer = to + size - SEGMENT_TRAILER_BYTES;
-    little_put(trailer, MAGIC_FOOTER, 4);
-    little_put(trailer + 4, VERSION, 4);
-    little_put(trailer + 8, head->id, 8);
-    little_put(trailer + 16, head->nonce, 8);
-    little_put(trailer + 24, end, 8);
-    little_put(trailer + 32, count, 8);
-    little_put(trailer + 40, checksum_crc32c(to, count * SEGMENT_ENTRY_BYTES),
-               4);
-    little_put(trailer + 44, checksum_crc32c(trailer, 44), 4);
+    uint8_t *last = to + size - SEGMENT_TRAILER_BYTES;
+    little_put(last, MAGIC_FOOTER, 4);
+    little_put(last + 4, VERSION, 4);
+    little_put(last + 8, head->id, 8);
+    little_put(last + 16, head->nonce, 8);
+    little_put(last + 24, trailer->end, 8);
+    little_put(last + 32, count, 8);
+    little_put(last + 40, (uint64_t)trailer->newest_us, 8);
+    little_put(last + 48, checksum_crc32c(to, count * SEGMENT_ENTRY_BYTES), 4);
+    little_put(last + 52, checksum_crc32c(last, 52), 4);
 }
 
 status_t
 segment_unpack_trailer(const uint8_t *from, const segment_head_t *head,
-                       uint64_t *end_r, size_t *count_r)
+                       segment_trailer_t *trailer_r)
 {
     uint64_t count = little_get(from + 32, 8);
     uint64_t end = little_get(from + 24, 8);
     if (little_get(from, 4) != MAGIC_FOOTER ||
-        little_get(from + 44, 4) != checksum_crc32c(from, 44) ||
+        little_get(from + 52, 4) != checksum_crc32c(from, 52) ||
         little_get(from + 4, 4) != VERSION ||
         little_get(from + 8, 8) != head->id ||
         little_get(from + 16, 8) != head->nonce || count > SEGMENT_RECORDS ||
         segment_footer_bytes(count) > head->size || end < SEGMENT_FIRST ||
         end > head->size - segment_footer_bytes(count))
         return STATUS_CORRUPT;
-    *end_r = end;
-    *count_r = count;
+    *trailer_r = (segment_trailer_t){
+        .end = end,
+        .newest_us = (micros_t)little_get(from + 40, 8),
+        .count = count,
+    };
     return STATUS_OK;
 }
 
@@ -113,11 +117,10 @@ segment_unpack_footer(const uint8_t *from, const segment_head_t *head,
 {
     const uint8_t *trailer = from + segment_footer_bytes(count) -
                              SEGMENT_TRAILER_BYTES;
-    uint64_t end;
-    size_t told;
-    if (segment_unpack_trailer(trailer, head, &end, &told) != STATUS_OK ||
-        told != count ||
-        little_get(trailer + 40, 4) !=
+    segment_trailer_t told;
+    if (segment_unpack_trailer(trailer, head, &told) != STATUS_OK ||
+        told.count != count ||
+        little_get(trailer + 48, 4) !=
             checksum_crc32c(from, count * SEGMENT_ENTRY_BYTES))
         return STATUS_CORRUPT;
     for (size_t i = 0; i < count; i++)

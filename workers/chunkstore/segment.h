@@ -61,16 +61,22 @@ status_t segment_unpack_head(const uint8_t *from, segment_head_t *head_r);
 //  Whole pages that the footer of `count` records takes.
 uint64_t segment_footer_bytes(size_t count);
 
-//  Write a footer into segment_footer_bytes(count). `end`: where the last
-//  record ends.
-void segment_pack_footer(const segment_head_t *head, uint64_t end,
-                         const segment_entry_t *entries, size_t count,
-                         uint8_t *to);
+//  What a footer says of the whole.
+typedef struct {
+    uint64_t end;        //  Where the last record ends
+    micros_t newest_us;  //  When the youngest block was opened
+    size_t count;        //  Of records
+} segment_trailer_t;
 
-//  Read the trailer in the last SEGMENT_TRAILER_BYTES: how many records and
-//  where they end. STATUS_CORRUPT: the segment has none, or it is damaged.
+//  Write a footer of `trailer->count` entries into segment_footer_bytes.
+void segment_pack_footer(const segment_head_t *head,
+                         const segment_trailer_t *trailer,
+                         const segment_entry_t *entries, uint8_t *to);
+
+//  Read the trailer in the last SEGMENT_TRAILER_BYTES. STATUS_CORRUPT: the
+//  segment has none, or it is damaged.
 status_t segment_unpack_trailer(const uint8_t *from, const segment_head_t *head,
-                                uint64_t *end_r, size_t *count_r);
+                                segment_trailer_t *trailer_r);
 
 //  Read the whole footer of `count` records into as many entries.
 //  STATUS_CORRUPT: it is damaged.

@@ -5,6 +5,7 @@
  *  commit.c      groups of records written and synced, one writer a segment
  *  fetch.c       reads
  *  forget.c      drops: entries, holes, dead segments
+ *  retire.c      segments below the horizon
  *  query.c       questions to the index
  *  recover.c     what a start does with what it finds
  *  shelf.c       the segments there are, their files and their space
@@ -44,7 +45,7 @@ typedef struct writer writer_t;
 
 //  What an operation in flight is: its token is a pointer to this.
 typedef struct {
-    enum { OP_GROUP, OP_WRITER, OP_READ, OP_BURIAL, OP_PUNCH } kind;
+    enum { OP_GROUP, OP_WRITER, OP_READ, OP_BURIAL, OP_PUNCH, OP_FOOTER } kind;
 } op_t;
 
 typedef struct {
@@ -59,6 +60,7 @@ typedef struct {
     uint64_t used_at;  //  For closing the one longest unused
     bool absent;       //  It has no file: what entries say of it is lost
     bool dead;         //  Nothing of it is left; unlinked when unused
+    bool kept;         //  Below the horizon, but it could not be dropped
     writer_t *writer;  //  Until it is closed
     range_t *holes;    //  To be given back once it is closed
     size_t holes_count, holes_most;
@@ -104,6 +106,8 @@ typedef struct {
 //  The records of one retention class.
 typedef struct {
     uint8_t retention;
+    micros_t horizon_us;  //  Older segments are dropped (R15)
+    millis_t span_ms;     //  A segment closes by age
     pending_list_t queue;
     uint64_t queue_bytes;  //  Of records
     writer_t *open;        //  Takes records
@@ -141,7 +145,8 @@ struct writer {
     group_list_t groups;  //  Staged and not yet durable, in order
     segment_entry_t *table;
     size_t count, most;
-    uint8_t *page;  //  Memory of the header or footer
+    micros_t newest_us;  //  When the youngest block in the table was opened
+    uint8_t *page;       //  Memory of the header or footer
     size_t page_bytes;
     millis_t opened;
 };
@@ -158,6 +163,19 @@ typedef struct fetch {
     segment_t *segment;
     buffer_t *bytes;
 } fetch_t;
+
+//  The segment that is being dropped because it is below the horizon.
+typedef struct {
+    op_t op;
+    segment_t *segment;  //  NULL: none
+    bool flying;         //  Its footer is being read
+    bool walking;        //  It has none: its entries are looked for
+    uint8_t *bytes;      //  Of the footer
+    size_t bytes_count;
+    segment_entry_t *entries;
+    size_t count, next;
+    chunk_key_t from;  //  Walking: go on here
+} retire_t;
 
 //  An answer that waits for the end of the turn.
 typedef struct {
@@ -222,6 +240,8 @@ struct chunkstore {
     //  before take new data faster.
     uint64_t spares[STORE_SPARES];
     size_t spares_count;
+    bool aging;  //  Some segment may be below the horizon
+    retire_t retire;
 
     struct {
         uint64_t stream, mark;
@@ -363,6 +383,13 @@ void forget_punched(chunkstore_t *self, punch_t *punch, int64_t result);
 //  Whether nothing of it is in flight.
 bool forget_idle(const chunkstore_t *self);
 void forget_destroy(chunkstore_t *self);
+
+//  ---- retire.c
+
+//  Do a bounded part of what is left to drop a segment below the horizon.
+void retire_turn(chunkstore_t *self);
+void retire_done(chunkstore_t *self, int64_t result);
+void retire_destroy(chunkstore_t *self);
 
 //  ---- recover.c
 

@@ -138,6 +138,13 @@ drop(void *with, uint64_t stream)
     return chunkstore_drop(self->store, stream);
 }
 
+static void
+retain(void *with, uint8_t retention, micros_t horizon_us, millis_t span_ms)
+{
+    storage_t *self = with;
+    chunkstore_retain(self->store, retention, horizon_us, span_ms);
+}
+
 static chunkstore_identity_t
 identity(void *with)
 {
@@ -186,6 +193,7 @@ static const storage_effects_t EFFECTS = {
     .locate = locate,
     .settled = settled,
     .drop = drop,
+    .retain = retain,
     .identity = identity,
     .set_cluster = set_cluster,
     .set_term = set_term,

@@ -344,6 +344,12 @@ on_kept(storage_core_t *self, const Rill__V1__WorkerKept *kept, millis_t now)
     }
     count(self, TALLY_forwarder_kept);
     self->heard = now;
+    for (size_t i = 0; i < kept->n_horizons; i++) {
+        const Rill__V1__Horizon *horizon = kept->horizons[i];
+        if (horizon->retention <= UINT8_MAX)
+            self->effects->retain(self->with, (uint8_t)horizon->retention,
+                              horizon->horizon_us, horizon->span_ms);
+    }
 }
 
 //  A refusal of our Hello: some mean that we can never serve, after the others

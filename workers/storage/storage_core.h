@@ -67,6 +67,8 @@ typedef struct {
                        bool by_time, uint64_t at, chunkstore_entry_t *entry_r);
     uint64_t (*settled)(void *with, uint64_t stream);
     status_t (*drop)(void *with, uint64_t stream);
+    void (*retain)(void *with, uint8_t retention, micros_t horizon_us,
+                   millis_t span_ms);
     chunkstore_identity_t (*identity)(void *with);
     status_t (*set_cluster)(void *with, uint64_t cluster);
     status_t (*set_term)(void *with, uint64_t term);

@@ -63,12 +63,19 @@ a_footer_is_read_as_it_was_packed(void)
     size_t size = segment_footer_bytes(COUNT);
     uint8_t *bytes = malloc(size);
     INVARIANT(bytes);
-    segment_pack_footer(&HEAD, 300000, entries, COUNT, bytes);
-    uint64_t end;
-    size_t count;
-    CHECK(segment_unpack_trailer(bytes + size - SEGMENT_TRAILER_BYTES, &HEAD,
-                                 &end, &count) == STATUS_OK);
-    CHECK(end == 300000 && count == COUNT);
+    segment_trailer_t told, trailer = { .end = 300000,
+                                        .newest_us = -7,
+                                        .count = COUNT };
+    segment_pack_footer(&HEAD, &trailer, entries, bytes);
+    uint8_t *last = bytes + size - SEGMENT_TRAILER_BYTES;
+    CHECK(segment_unpack_trailer(last, &HEAD, &told) == STATUS_OK);
+    CHECK(told.end == 300000 && told.count == COUNT && told.newest_us == -7);
+    for (size_t bit = 0; bit < 56 * 8; bit++) {
+        last[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        CHECK(segment_unpack_footer(bytes, &HEAD, back, COUNT) ==
+              STATUS_CORRUPT);
+        last[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
     CHECK(segment_unpack_footer(bytes, &HEAD, back, COUNT) == STATUS_OK);
     for (uint32_t i = 0; i < COUNT; i++)
         CHECK(same(&entries[i], &back[i]));

@@ -50,6 +50,9 @@ typedef struct {
     size_t reads;    //  Begun
     bool header_only;
     uint64_t dropped;
+    uint8_t retained_class;
+    micros_t horizon_us;
+    millis_t span_ms;
 } world_t;
 
 static world_t world;
@@ -221,6 +224,15 @@ drop(void *with, uint64_t stream)
     return world.drop_status;
 }
 
+static void
+retain(void *with, uint8_t retention, micros_t horizon_us, millis_t span_ms)
+{
+    (void)with;
+    world.retained_class = retention;
+    world.horizon_us = horizon_us;
+    world.span_ms = span_ms;
+}
+
 static chunkstore_identity_t
 identity(void *with)
 {
@@ -275,6 +287,7 @@ static const storage_effects_t EFFECTS = {
     .locate = locate,
     .settled = settled,
     .drop = drop,
+    .retain = retain,
     .identity = identity,
     .set_cluster = set_cluster,
     .set_term = set_term,
@@ -421,6 +434,23 @@ kept(uint64_t session, uint64_t term)
     Rill__V1__WorkerKept body = RILL__V1__WORKER_KEPT__INIT;
     body.session = session;
     body.term = term;
+    message_t message = MESSAGE(WORKER_KEPT, worker_kept, &body, 0, 0);
+    storage_core_on_forwarder(world.core, &message, world.now);
+}
+
+static void
+kept_with(uint64_t session, uint64_t term, micros_t horizon_us)
+{
+    Rill__V1__Horizon horizon = RILL__V1__HORIZON__INIT;
+    Rill__V1__Horizon *horizons[] = { &horizon };
+    Rill__V1__WorkerKept body = RILL__V1__WORKER_KEPT__INIT;
+    horizon.retention = 3;
+    horizon.horizon_us = horizon_us;
+    horizon.span_ms = 1500;
+    body.session = session;
+    body.term = term;
+    body.n_horizons = 1;
+    body.horizons = horizons;
     message_t message = MESSAGE(WORKER_KEPT, worker_kept, &body, 0, 0);
     storage_core_on_forwarder(world.core, &message, world.now);
 }
@@ -901,6 +931,20 @@ the_session_is_kept(void)
     pass(1);
     CHECK(!storage_core_ready(world.core) && HELLOS == 1);
     CHECK(counter("session_silent") == 1);
+    end();
+}
+
+static void
+a_horizon_is_taken_from_the_session_only(void)
+{
+    begin();
+    serve();
+    kept_with(SESSION + 1, 5, 70);
+    kept_with(SESSION, 4, 80);
+    CHECK(world.horizon_us == 0);
+    kept_with(SESSION, 5, 90);
+    CHECK(world.horizon_us == 90 && world.retained_class == 3);
+    CHECK(world.span_ms == 1500);
     end();
 }
 
@@ -1542,6 +1586,8 @@ main(void)
          "storage_core 3: an inventory that cannot be read is not sent");
     CASE(the_session_is_kept,
          "a session is kept, and ends after 3 s of silence");
+    CASE(a_horizon_is_taken_from_the_session_only,
+         "invariants 8 and 11: only its forwarder moves a worker's horizon");
     CASE(a_refusal_is_of_what_was_said_in_the_session,
          "a session ends when it is refused, not when an older one is");
     CASE(a_chunk_keeps_the_session_too,
