@@ -7,7 +7,7 @@
 #include "bounds.h"
 #include "invariant.h"
 
-enum { FORMAT = 1, ENSEMBLE_BYTES = 8 * LIMIT_WORKERS };
+enum { FORMAT = 2, ENSEMBLE_BYTES = 8 * LIMIT_WORKERS };
 
 struct catalogue {
     kv_t *kv;
@@ -119,6 +119,7 @@ pack_extent(const extent_t *extent)
     put(&out, extent->base_offset, 8);
     put(&out, extent->writer, 8);
     put(&out, extent->gap, 8);
+    put(&out, (uint64_t)extent->begun_us, 8);
     put(&out, extent->chunk_bytes, 4);
     put(&out, extent->code.k, 1);
     put(&out, extent->code.m, 1);
@@ -148,6 +149,8 @@ pack_record(const stream_record_t *record)
     put(&out, record->buffer_ms, 4);
     put(&out, record->sealed, 1);
     put(&out, record->end_index, 8);
+    put(&out, (uint64_t)record->newest_us, 8);
+    put(&out, record->first_index, 8);
     put(&out, name, 1);
     for (size_t i = 0; i < name; i++)
         put(&out, (uint8_t)record->name[i], 1);
@@ -176,6 +179,8 @@ unpack_record(uint64_t id, kv_bytes_t value, stream_record_t *record)
     record->buffer_ms = (uint32_t)take(&in, 4);
     record->sealed = take(&in, 1);
     record->end_index = take(&in, 8);
+    record->newest_us = (micros_t)take(&in, 8);
+    record->first_index = take(&in, 8);
     size_t name = take(&in, 1);
     if (in.bad || name > LIMIT_NAME_BYTES || in.size != name)
         return STATUS_CORRUPT;
@@ -196,6 +201,7 @@ unpack_extent(catalogue_t *self, uint64_t epoch, kv_bytes_t value,
     plain.base_offset = take(&in, 8);
     plain.writer = take(&in, 8);
     plain.gap = take(&in, 8);
+    plain.begun_us = (micros_t)take(&in, 8);
     plain.chunk_bytes = (uint32_t)take(&in, 4);
     plain.code.k = (uint8_t)take(&in, 1);
     plain.code.m = (uint8_t)take(&in, 1);
@@ -388,11 +394,11 @@ free_chain(walk_t *walk)
     walk->count = walk->size = 0;
 }
 
-//  A chain begins with the first chunk, and its bases grow.
+//  A chain begins where it was trimmed to, and its bases grow.
 static bool
-chain_possible(const walk_t *walk)
+chain_possible(const walk_t *walk, const stream_record_t *record)
 {
-    if (walk->count && walk->chain[0]->base_index)
+    if (walk->count && walk->chain[0]->base_index != record->first_index)
         return false;
     for (size_t i = 1; i < walk->count; i++) {
         const extent_t *before = walk->chain[i - 1], *extent = walk->chain[i];
@@ -421,7 +427,7 @@ on_record(void *arg, kv_bytes_t key, kv_bytes_t value)
     status_t status = kv->walk(kv, lent(&from), lent(&to), on_extent, walk);
     if (walk->status == STATUS_OK)
         walk->status = status;
-    if (walk->status == STATUS_OK && !chain_possible(walk))
+    if (walk->status == STATUS_OK && !chain_possible(walk, &record))
         walk->status = STATUS_CORRUPT;
     if (walk->status != STATUS_OK) {
         free_chain(walk);
@@ -547,5 +553,38 @@ catalogue_forgotten(catalogue_t *self, uint64_t stream, const uint64_t *stores,
 {
     out_t key, value;
     kv_change_t change = removal(stream, stores, stores_count, &key, &value);
+    return write_batch(self, &change, 1);
+}
+
+status_t
+catalogue_horizon(catalogue_t *self, uint8_t retention, micros_t *clock_us_r,
+                  micros_t *horizon_us_r)
+{
+    out_t key = key_of('H', retention);
+    void *bytes;
+    size_t size;
+    *clock_us_r = *horizon_us_r = 0;
+    status_t status = self->kv->read(self->kv, lent(&key), &bytes, &size);
+    if (status != STATUS_OK)
+        return status == STATUS_ABSENT ? STATUS_OK : status;
+    in_t in = { .bytes = bytes, .size = size };
+    bool format = take(&in, 1) == FORMAT;
+    *clock_us_r = (micros_t)take(&in, 8);
+    *horizon_us_r = (micros_t)take(&in, 8);
+    free(bytes);
+    return !format             ? STATUS_VERSION
+           : in.bad || in.size ? STATUS_CORRUPT
+                               : STATUS_OK;
+}
+
+status_t
+catalogue_put_horizon(catalogue_t *self, uint8_t retention, micros_t clock_us,
+                      micros_t horizon_us)
+{
+    out_t key = key_of('H', retention), value = { .size = 0 };
+    put(&value, FORMAT, 1);
+    put(&value, (uint64_t)clock_us, 8);
+    put(&value, (uint64_t)horizon_us, 8);
+    kv_change_t change = { lent(&key), lent(&value) };
     return write_batch(self, &change, 1);
 }

@@ -11,7 +11,8 @@
  *
  *  On a kv_t; every write is synced. Keys: "T" term and cluster; "S" + id the
  *  record; "X" + id + epoch an extent; "E" + hash an ensemble; "D" + id a
- *  removed stream and the stores that still have to forget it.
+ *  removed stream and the stores that still have to forget it; "H" + class the
+ *  retention's clock and horizon.
  */
 #ifndef CATALOGUE_H
 #define CATALOGUE_H
@@ -39,7 +40,9 @@ typedef struct {
     uint32_t chunk_bytes;  //  Set by hand; 0: by the rule
     uint32_t buffer_ms;    //  0: the default
     bool sealed;
-    uint64_t end_index;  //  Sealed: the index behind the last chunk
+    uint64_t end_index;    //  Sealed: the index behind the last chunk
+    micros_t newest_us;    //  Sealed: when its last block was opened
+    uint64_t first_index;  //  Of the oldest chunk that retention has left
 } stream_record_t;
 
 //  Open the catalogue in `kv` (lent) and take the next term. `fresh_cluster`
@@ -86,6 +89,13 @@ status_t catalogue_remove(catalogue_t *self, uint64_t stream,
 //  That list again, shorter; empty: the stream is forgotten for good.
 status_t catalogue_forgotten(catalogue_t *self, uint64_t stream,
                              const uint64_t *stores, size_t stores_count);
+
+//  What retention must not forget: the clock that blocks are stamped with, and
+//  the horizon of a class. Zeros when there is none.
+status_t catalogue_horizon(catalogue_t *self, uint8_t retention,
+                           micros_t *clock_us_r, micros_t *horizon_us_r);
+status_t catalogue_put_horizon(catalogue_t *self, uint8_t retention,
+                               micros_t clock_us, micros_t horizon_us);
 
 //  An extent of `width` stores, all zero; and its end. Null is fine.
 extent_t *extent_new(uint16_t width);

@@ -221,6 +221,9 @@ make_extent(stream_t *stream, const piece_t *next)
     extent->chunk_bytes = (uint32_t)buffer_size(next->payload);
     if (stream->chunker && chunker_size(stream->chunker) > extent->chunk_bytes)
         extent->chunk_bytes = chunker_size(stream->chunker);
+    //  No later than the blocks of it, no earlier than those before it.
+    micros_t clock = retention_clock(&self->retention, self->now);
+    extent->begun_us = clock > stream->block_us ? clock : stream->block_us;
     extent->code = code;
     uint64_t written = next->offset - stream->record.writer_begin;
     bool known = stream->record.size_known && stream->record.size >= written;
@@ -383,7 +386,7 @@ block_due(stream_t *stream)
 }
 
 static block_t *
-begin_block(stream_t *stream, const piece_t *first, millis_t now)
+begin_block(stream_t *stream, millis_t now)
 {
     block_t *block = calloc(1, sizeof *block);
     INVARIANT(block);
@@ -391,7 +394,12 @@ begin_block(stream_t *stream, const piece_t *first, millis_t now)
     block->extent = stream->extent;
     block->number = stream->extent_blocks++;
     block->opened = now;
-    block->block_us = first->created_us;
+    micros_t clock = retention_clock(&stream->core->retention, now);
+    if (clock > stream->block_us)
+        stream->block_us = clock;
+    if (block->extent->begun_us > stream->block_us)
+        stream->block_us = block->extent->begun_us;
+    block->block_us = stream->block_us;
     block->settled_mark = stream->settled_index;
     block->watermark = stream->state == STREAM_RECOVERING ? stream->settled
                                                           : stream->stored;
@@ -497,7 +505,7 @@ block_for(stream_t *stream, const piece_t *piece, millis_t now)
     }
     if (block)
         return block;
-    if (!stream->extent || apart ||
+    if (!stream->extent || apart || horizon_ends_extent(stream, now) ||
         stream->extent_version != membership_version(self->members)) {
         status_t held = make_extent(stream, piece);
         if (held != stream->held)
@@ -506,7 +514,7 @@ block_for(stream_t *stream, const piece_t *piece, millis_t now)
         if (held != STATUS_OK)
             return NULL;
     }
-    return begin_block(stream, piece, now);
+    return begin_block(stream, now);
 }
 
 void
@@ -721,6 +729,7 @@ deal_seal(stream_t *stream, millis_t now)
     stream->record.sealed = true;
     stream->record.size = stream->settled;
     stream->record.end_index = stream->settled_index;
+    stream->record.newest_us = stream->block_us;
     status_t status = catalogue_put(self->catalogue, &stream->record);
     if (status != STATUS_OK) {
         stream->record.sealed = false;

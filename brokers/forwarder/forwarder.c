@@ -428,6 +428,7 @@ forwarder_open(forwarder_t *self, const forwarder_place_t *place, char *why)
         .buffer_ms = place->buffer_ms,
         .floor_bytes = place->floor_bytes,
         .ceiling_bytes = place->ceiling_bytes,
+        .retention = place->retention,
     };
     status = forwarder_core_new(&settings, &EFFECTS, self, self->catalogue,
                                 zclock_mono(), &self->core, why, WHY_BYTES);

@@ -6,6 +6,8 @@
 #include <czmq.h>
 #include <stdint.h>
 
+#include "retention.h"
+
 typedef struct {
     const char *name;
     const char *at;       //  HOST:PORT where its front is bound
@@ -16,6 +18,7 @@ typedef struct {
     uint32_t buffer_ms;
     uint32_t floor_bytes;
     uint32_t ceiling_bytes;
+    retention_limits_t retention;
     double patience;
 } forwarder_place_t;
 

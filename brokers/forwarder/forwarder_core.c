@@ -238,6 +238,8 @@ forwarder_core_new(const forwarder_settings_t *settings,
                                      &self->catalogue, why_r, why_size);
     if (status == STATUS_OK) {
         status = catalogue_load(self->catalogue, on_stream, on_removed, self);
+        if (status == STATUS_OK)
+            status = horizon_start(self, now);
         if (status != STATUS_OK)
             snprintf(why_r, why_size, "the catalogue cannot be read: %s",
                      status_text(status));
@@ -501,6 +503,7 @@ forwarder_core_due(const forwarder_core_t *lent)
     due = millis_least(due, seek_due(self));
     due = millis_least(due, layout_due(self));
     due = millis_least(due, relay_due(self->relay));
+    due = millis_least(due, horizon_due(self));
     if (self->recovering)
         due = millis_least(due, self->recover_at);
     return due;
@@ -526,6 +529,7 @@ forwarder_core_sweep(forwarder_core_t *self, millis_t now)
     seek_sweep(self, now);
     layout_sweep(self, now);
     relay_sweep(self->relay, now);
+    horizon_sweep(self, now);
     if (self->recovering && self->recover_at <= now)
         recovery_try(self, now);
     ingest_tell(self);

@@ -22,6 +22,7 @@
 #include "message.h"
 #include "millis.h"
 #include "peer.h"
+#include "retention.h"
 
 typedef struct forwarder_core forwarder_core_t;
 
@@ -34,6 +35,7 @@ typedef struct {
     uint32_t buffer_ms;       //  Live; 0: 200
     uint32_t floor_bytes;     //  Live; 0: 16 KiB
     uint32_t ceiling_bytes;   //  Live; 0: 1 MiB
+    retention_limits_t retention;  //  Of class 0; others are kept for ever
 } forwarder_settings_t;
 
 //  The world. All calls return at once. `worker` is a worker's session.

@@ -19,6 +19,9 @@ place_of(const settings_t *settings, const settings_node_t *node)
         .buffer_ms = forwarder->buffer_ms,
         .floor_bytes = forwarder->floor_bytes,
         .ceiling_bytes = forwarder->ceiling_bytes,
+        .retention = { .keep_ms = forwarder->retention_ms,
+                       .most_bytes = forwarder->retention_bytes,
+                       .keep_free = forwarder->keep_free_bytes },
         .patience = settings->patience,
     };
     return &place;

@@ -269,6 +269,15 @@ on_keep(core_t *self, const peer_t *peer, const message_t *message,
     Rill__V1__WorkerKept kept = RILL__V1__WORKER_KEPT__INIT;
     kept.session = keep->session;
     kept.term = catalogue_term(self->catalogue);
+    Rill__V1__Horizon horizon = RILL__V1__HORIZON__INIT;
+    Rill__V1__Horizon *horizons[] = { &horizon };
+    if (retention_limited(&self->retention)) {
+        horizon.retention = RETENTION_LIMITED;
+        horizon.horizon_us = self->told_us;
+        horizon.span_ms = (uint32_t)retention_span_ms(&self->retention);
+        kept.horizons = horizons;
+        kept.n_horizons = 1;
+    }
     message_t answer = MESSAGE(WORKER_KEPT, worker_kept, &kept,
                                message->request, message->trace);
     self->effects.send(self->with, peer, &answer, NULL);

@@ -8,6 +8,7 @@
  *  fetch.c    chunks from workers, whole or decoded (R14)
  *  seek.c     which chunk covers an offset
  *  serve.c    readers: describe, list, ask, remove, status
+ *  horizon.c  what is older than its retention (R15)
  *  layout.c   where the chunks of a stream lie (S4)
  *
  *  A chunk is born in ingest, lives in a block of its stream's ring until the
@@ -25,6 +26,7 @@
 #include "parity.h"
 #include "placement.h"
 #include "relay.h"
+#include "retention.h"
 
 //  A chunk in memory: cut once, then immutable but for its place.
 typedef struct {
@@ -106,6 +108,7 @@ typedef struct stream {
     uint64_t next_index;  //  Of the next chunk to be dealt
     uint64_t dealt_end;   //  Offset behind the last chunk dealt
     micros_t last_us;     //  created never goes back
+    micros_t block_us;    //  When its newest block was opened; 0 not known
     uint64_t stored;      //  The watermark
     uint64_t settled;     //  Offset
     uint64_t settled_index;
@@ -192,6 +195,9 @@ struct forwarder_core {
     millis_t recover_at;   //  When undecided streams are looked at again
     size_t recovering;     //  Streams in that state
     size_t held_bytes;     //  What inventories of them take
+    retention_t retention;
+    micros_t told_us;  //  The horizon recorded, which workers are told
+    millis_t aged_at;  //  When the horizon was looked at last
     bool draining;
     status_t fault;
     char fault_text[256];
@@ -326,7 +332,20 @@ void layout_scanned(core_t *self, uint64_t session, const message_t *message,
 void layout_worker_gone(core_t *self, uint64_t session, millis_t now);
 void layout_sweep(core_t *self, millis_t now);
 millis_t layout_due(core_t *self);
+//  The oldest offset that can be read.
+uint64_t serve_first(const stream_t *stream);
+//  Forget the stream and have every store forget it. A failure is the core's.
+status_t serve_remove(core_t *self, stream_t *stream);
 struct layouts *layouts_new(void);
 void layouts_destroy(struct layouts **self_p);
+
+//  horizon.c: the class that limits are for; others are kept for ever.
+#define RETENTION_LIMITED 0
+status_t horizon_start(core_t *self, millis_t now);
+//  Whether the stream's next block is to begin a new extent, so that chains can
+//  be cut between them.
+bool horizon_ends_extent(const stream_t *stream, millis_t now);
+void horizon_sweep(core_t *self, millis_t now);
+millis_t horizon_due(const core_t *self);
 
 #endif

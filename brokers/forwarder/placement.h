@@ -26,6 +26,8 @@ typedef struct {
     uint64_t base_offset;
     uint64_t writer;       //  Token of the source
     uint64_t gap;          //  Bytes of recorded hole right before base_offset
+    micros_t begun_us;     //  No block of it was opened earlier, none of those
+                           //  before it later (R15)
     uint32_t chunk_bytes;  //  Usual size of its chunks: a hint for readers
     code_t code;
     uint32_t start;  //  The first turn

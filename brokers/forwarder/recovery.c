@@ -196,10 +196,14 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
 static verdict_t
 judge(core_t *self, stream_t *stream, millis_t now)
 {
-    verdict_t verdict = { .end = stream->recover_mark };
+    //  What was trimmed off was settled, whatever the headers left say.
+    uint64_t trimmed = stream->chain_count ? stream->chain[0]->base_index : 0;
+    uint64_t mark = stream->recover_mark;
+    mark = mark > trimmed ? mark : trimmed;
+    verdict_t verdict = { .end = mark };
     bool patient = now < self->began + core_patience(self, GRACE_MS);
     size_t nth = stream->chain_count;
-    while (nth > 0 && stream->chain[nth - 1]->base_index > stream->recover_mark)
+    while (nth > 0 && stream->chain[nth - 1]->base_index > mark)
         nth--;
     if (stream->chain_count == 0)
         verdict.decided = true;
@@ -207,9 +211,8 @@ judge(core_t *self, stream_t *stream, millis_t now)
     for (bool first = true; nth < stream->chain_count; nth++, first = false) {
         const extent_t *extent = stream->chain[nth];
         uint64_t block = 0;
-        if (first && stream->recover_mark > extent->base_index)
-            block = (stream->recover_mark - extent->base_index) /
-                    extent->code.k;
+        if (first && mark > extent->base_index)
+            block = (mark - extent->base_index) / extent->code.k;
         if (!judge_extent(self, stream, nth, block, patient, &verdict))
             break;
     }
@@ -304,6 +307,9 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
         return;
     }
     if (status == STATUS_OK && !recovery->dead) {
+        stream_t *stream = core_stream(recovery->core, recovery->stream);
+        if (stream && header->block_us > stream->block_us)
+            stream->block_us = header->block_us;
         piece_t *piece = piece_new(header->offset, buffer_ref(payload),
                                    header->created_us);
         piece->writer = header->writer;

@@ -83,6 +83,12 @@ typedef struct {
     Rill__V1__Hole **hole_list;
 } described_t;
 
+uint64_t
+serve_first(const stream_t *stream)
+{
+    return stream->chain_count ? stream->chain[0]->base_offset : 0;
+}
+
 static void
 describe(const core_t *self, const stream_t *stream, described_t *to)
 {
@@ -92,14 +98,14 @@ describe(const core_t *self, const stream_t *stream, described_t *to)
     rill__v1__protection__init(&to->code);
     rill__v1__protection__init(&to->asked);
     Rill__V1__Described *body = &to->body;
-    const extent_t *first = stream->chain_count ? stream->chain[0] : NULL;
-    const extent_t *last = first ? stream->chain[stream->chain_count - 1]
-                                 : NULL;
+    const extent_t *last = stream->chain_count
+                               ? stream->chain[stream->chain_count - 1]
+                               : NULL;
     body->stream = record->id;
     body->name = (char *)(uintptr_t)record->name;
     body->kind = (Rill__V1__Kind)record->kind;
     body->sealed = sealed;
-    body->first = first ? first->base_offset : 0;
+    body->first = serve_first(stream);
     body->stored = sealed ? record->size : stream->stored;
     body->settled = sealed ? record->size : stream->settled;
     body->size = sealed            ? record->size
@@ -237,6 +243,10 @@ serve_ask(core_t *self, const peer_t *peer, const message_t *message,
              ask->offset >= stream->record.size) {
         status = STATUS_RANGE;
         nearest = stream->record.size;
+    } else if (stream->chain_count &&
+               ask->offset < serve_first(stream) - stream->chain[0]->gap) {
+        status = STATUS_GONE;
+        nearest = serve_first(stream);
     } else if (stream->state == STREAM_OPEN && !ask->wait &&
                ask->offset >= stream->stored) {
         status = STATUS_FUTURE;
@@ -254,22 +264,9 @@ serve_ask(core_t *self, const peer_t *peer, const message_t *message,
 
 //  ---- removal
 
-static void
-on_remove(core_t *self, const peer_t *peer, const message_t *message)
+status_t
+serve_remove(core_t *self, stream_t *stream)
 {
-    stream_t *stream = core_named(self, message->remove->name);
-    status_t status = STATUS_OK;
-    const char *text = NULL;
-    if (!stream)
-        status = STATUS_UNKNOWN;
-    else if (stream->attached && stream->state == STREAM_OPEN) {
-        status = STATUS_TAKEN;
-        text = "A source is writing it; stop that first.";
-    }
-    if (status != STATUS_OK) {
-        core_refuse(self, peer, message, status, text, 0);
-        return;
-    }
     //  Every store known has to forget it: one that is away may hold parts of
     //  attempts that no extent names.
     uint64_t stores[LIMIT_WORKERS];
@@ -286,23 +283,44 @@ on_remove(core_t *self, const peer_t *peer, const message_t *message)
             if (at == count && count < LIMIT_WORKERS)
                 stores[count++] = stream->chain[i]->stores[p];
         }
-    Rill__V1__Removed removed = RILL__V1__REMOVED__INIT;
-    removed.stream = stream->record.id;
-    status = catalogue_remove(self->catalogue, removed.stream, stream->chain,
-                              stream->chain_count, stores, count);
+    uint64_t id = stream->record.id;
+    status_t status = catalogue_remove(self->catalogue, id, stream->chain,
+                                       stream->chain_count, stores, count);
     if (status != STATUS_OK) {
         core_fail(self, status, "the removal of %s could not be recorded",
                   stream->record.name);
-        core_refuse(self, peer, message, status, NULL, 0);
-        return;
+        return status;
     }
     core_note(self, 1, "removed stream=%s", stream->record.name);
     core_drop_stream(self, stream);
-    members_add_removed(self, removed.stream, stores, count);
+    members_add_removed(self, id, stores, count);
     for (size_t i = 0; i < count; i++) {
         worker_t *worker = membership_find(self->members, stores[i]);
         if (worker && worker->state != WORKER_AWAY)
             members_tell_drops(self, worker);
+    }
+    return STATUS_OK;
+}
+
+static void
+on_remove(core_t *self, const peer_t *peer, const message_t *message)
+{
+    stream_t *stream = core_named(self, message->remove->name);
+    Rill__V1__Removed removed = RILL__V1__REMOVED__INIT;
+    status_t status = STATUS_OK;
+    const char *text = NULL;
+    if (!stream)
+        status = STATUS_UNKNOWN;
+    else if (stream->attached && stream->state == STREAM_OPEN) {
+        status = STATUS_TAKEN;
+        text = "A source is writing it; stop that first.";
+    } else {
+        removed.stream = stream->record.id;
+        status = serve_remove(self, stream);
+    }
+    if (status != STATUS_OK) {
+        core_refuse(self, peer, message, status, text, 0);
+        return;
     }
     message_t answer = MESSAGE(REMOVED, removed, &removed, message->request,
                                message->trace);

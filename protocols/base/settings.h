@@ -46,6 +46,9 @@ typedef struct {
     uint32_t buffer_ms;     //  How long live data may wait for its chunk
     uint32_t floor_bytes;   //  Least and most of a live chunk
     uint32_t ceiling_bytes;
+    uint64_t retention_ms;     //  How long data is kept; 0: for ever
+    uint64_t retention_bytes;  //  How much of it; 0: any
+    uint64_t keep_free_bytes;  //  Free on every worker; 0: may be full
 } settings_forwarder_t;
 
 typedef struct {

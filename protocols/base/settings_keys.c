@@ -38,6 +38,18 @@ static const settings_key_t FORWARDER[] = {
     { "ceiling", KEY_SIZE, MEMBER(settings_forwarder_t, ceiling_bytes),
       .fallback = "1MiB", .least = 4 * KIB, .most = 4 * MIB, .example = "1MiB",
       .help = "The most size of a live chunk." },
+    { "retention", KEY_DURATION, MEMBER(settings_forwarder_t, retention_ms),
+      .fallback = "0", .least = 1000, .most = UINT64_C(100) * 365 * 86400000,
+      .zero = true, .example = "72h",
+      .help = "How long data is kept; 0: for ever." },
+    { "retention_bytes", KEY_SIZE,
+      MEMBER(settings_forwarder_t, retention_bytes), .fallback = "0",
+      .least = 16 * MIB, .most = UINT64_C(1) << 60, .zero = true,
+      .example = "4TB", .help = "How much is kept; 0: what fits." },
+    { "keep_free", KEY_SIZE, MEMBER(settings_forwarder_t, keep_free_bytes),
+      .fallback = "0", .least = 16 * MIB, .most = UINT64_C(1) << 60,
+      .zero = true, .example = "1GB",
+      .help = "Below so much free on a worker the oldest goes; 0: never." },
 };
 
 static const settings_key_t WORKER[] = {

@@ -41,6 +41,7 @@ typedef struct {
     bool deaf;   //  Answers no questions
     bool stuck;  //  Its socket takes nothing
     bool full;
+    uint64_t free_bytes;
     bool silent;    //  Sends no WorkerKeep
     uint32_t told;  //  Messages of its inventory
     part_t *parts;
@@ -74,6 +75,8 @@ typedef struct {
     char noted[512];
     uint64_t connected;  //  Links open now
     forwarder_settings_t settings;
+    micros_t wall_off;    //  What the wall's clock was set by
+    micros_t horizon_us;  //  The last that a worker was told
 } world_t;
 
 static world_t world;
@@ -213,7 +216,7 @@ static micros_t
 wall_us(void *with)
 {
     (void)with;
-    return 1700000000000000 + world.now * 1000;
+    return 1700000000000000 + world.now * 1000 + world.wall_off;
 }
 
 static void
@@ -356,6 +359,7 @@ hello(int number)
     snprintf(ask_at, sizeof ask_at, "tcp://w%d:2", number);
     Rill__V1__Space space = RILL__V1__SPACE__INIT;
     space.full = fake->full;
+    space.free_bytes = fake->free_bytes;
     Rill__V1__Hello body = RILL__V1__HELLO__INIT;
     body.cluster = fake->cluster;
     body.store = fake->store;
@@ -668,6 +672,7 @@ keep_worker(int number)
         return;
     Rill__V1__Space space = RILL__V1__SPACE__INIT;
     space.full = fake->full;
+    space.free_bytes = fake->free_bytes;
     space.bytes = fake->count;
     Rill__V1__WorkerKeep body = RILL__V1__WORKER_KEEP__INIT;
     body.session = fake->session;
@@ -721,6 +726,7 @@ typedef struct {
     int64_t size;  //  Below 0: not known
     uint32_t k, m;
     uint32_t buffer_ms;
+    uint32_t retention;
 } plan_t;
 
 typedef struct {
@@ -747,6 +753,7 @@ open_source(source_t *source, int peer, plan_t plan)
     body.token = plan.token;
     body.strict = plan.strict;
     body.buffer_ms = plan.buffer_ms;
+    body.retention = plan.retention;
     if (plan.k || plan.m)
         body.protection = &code;
     if (plan.size >= 0) {
@@ -2585,6 +2592,246 @@ every_message_ends_in_one_counter(void)
     end();
 }
 
+/*--------------------------------------------------------------- retention */
+
+enum { KEEP_MS = 64000, STEPS = 2048 };
+
+//  When each thousand bytes of a stream were given.
+typedef struct {
+    millis_t at[STEPS];
+    unsigned count;
+} diary_t;
+
+//  Take what a worker was told about its horizon, and forget all below it at
+//  once: no store may go further.
+static void
+obey(void)
+{
+    keep_worker(0);
+    message_t *kept = SAID_TO(0, WORKER_KEPT);
+    CHECK(kept && kept->worker_kept->n_horizons == 1);
+    const Rill__V1__Horizon *horizon = kept->worker_kept->horizons[0];
+    CHECK(horizon->retention == 0 && horizon->span_ms == 2000);
+    CHECK(horizon->horizon_us >= world.horizon_us);
+    world.horizon_us = horizon->horizon_us;
+    for (int i = 0; i < FAKES; i++) {
+        for (size_t p = 0; p < world.fakes[i].count; p++) {
+            part_t *part = &world.fakes[i].parts[p];
+            part->lost = part->header.retention == 0 &&
+                         part->header.block_us < world.horizon_us;
+        }
+        forget_lost(&world.fakes[i]);
+    }
+    forget_said();
+}
+
+static void
+begin_kept(uint64_t keep_ms)
+{
+    begin_with(6);
+    world.settings.retention.keep_ms = keep_ms;
+    power_cut();
+    join_all(6);
+    live(1500);
+}
+
+//  Give a thousand bytes a second for `seconds`.
+static void
+give_slowly(source_t *source, diary_t *diary, unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds; i++) {
+        CHECK(diary->count < STEPS);
+        diary->at[diary->count++] = world.now;
+        give(source, 1000);
+        keep_source(source);
+        live(1000);
+        obey();
+    }
+}
+
+//  Nothing younger than its age is gone, nothing much older is there, what is
+//  there is exact.
+static void
+must_be_kept(const source_t *source, const diary_t *diary, millis_t slack)
+{
+    const Rill__V1__Described *told = describe(source->plan.name);
+    CHECK(told);
+    uint64_t first = told->first, stored = told->stored;
+    CHECK(first % 1000 == 0 || first < stored);
+    for (unsigned i = 0; i < diary->count; i++) {
+        millis_t age = world.now - diary->at[i];
+        CHECK(age > KEEP_MS || i * 1000u >= first);
+        CHECK(age < KEEP_MS + slack || (i + 1) * 1000u <= first);
+    }
+    if (first) {
+        uint64_t request = send_ask(source->stream, first - 1, true);
+        pump();
+        const Rill__V1__Refused *refused = answer_to(request)->message->refused;
+        CHECK((status_t)refused->status == STATUS_GONE);
+        CHECK(refused->offset == first);
+    }
+    read_all(source->stream, first, stored);
+}
+
+static void
+a_live_stream_goes_from_its_front(void)
+{
+    begin_kept(KEEP_MS);
+    static diary_t diary;
+    diary = (diary_t){ .count = 0 };
+    source_t source = opened(LIVE_PLAN);
+    give_slowly(&source, &diary, 60);
+    CHECK(describe("cam")->first == 0);
+    must_be_kept(&source, &diary, 6000);
+    for (int i = 0; i < 4; i++) {
+        give_slowly(&source, &diary, 20);
+        must_be_kept(&source, &diary, 6000);
+    }
+    CHECK(describe("cam")->first > 60000 && describe("cam")->extents < 50);
+    end();
+}
+
+static void
+a_restart_and_a_wall_do_not_move_it(void)
+{
+    static const micros_t WALLS[] = { 72 * INT64_C(3600000000), 0,
+                                      -72 * INT64_C(3600000000) };
+    for (int order = 0; order < 3; order++) {
+        begin_kept(KEEP_MS);
+        static diary_t diary;
+        diary = (diary_t){ .count = 0 };
+        source_t source = opened(LIVE_PLAN);
+        give_slowly(&source, &diary, 30);
+        for (int i = 0; i < 3; i++) {
+            world.wall_off = WALLS[(order + i) % 3];  //  While it runs
+            give_slowly(&source, &diary, 40);
+            must_be_kept(&source, &diary, 6000);
+        }
+        world.wall_off = 0;
+        power_cut();
+        join_all(6);
+        live(1500);
+        CHECK(open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+        give_slowly(&source, &diary, 80);
+        must_be_kept(&source, &diary, 10000);
+        end();
+    }
+}
+
+static void
+a_wall_that_is_off_at_a_start_takes_its_time(void)
+{
+    begin_kept(KEEP_MS);
+    static diary_t diary;
+    diary = (diary_t){ .count = 0 };
+    source_t source = opened(LIVE_PLAN);
+    give_slowly(&source, &diary, 70);
+    uint64_t first = describe("cam")->first;
+    world.wall_off = 72 * INT64_C(3600000000);
+    power_cut();
+    join_all(6);
+    live(1500);
+    CHECK(open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+    give_slowly(&source, &diary, 10);
+    CHECK(describe("cam")->first <= first + 2 * 12000 + 4000);
+    //  What came since then is kept for its whole age.
+    diary.count = 70;
+    give_slowly(&source, &diary, 62);
+    const Rill__V1__Described *told = describe("cam");
+    CHECK(told->first <= 80000 && told->first > 60000);
+    read_all(source.stream, told->first, told->stored);
+    end();
+}
+
+static void
+a_file_goes_as_a_whole(void)
+{
+    begin_kept(KEEP_MS);
+    source_t film = put(file_of(9 * CHUNK), 9 * CHUNK);
+    plan_t kept_plan = file_of(CHUNK);
+    kept_plan.name = "kept";
+    kept_plan.retention = 1;
+    put(kept_plan, CHUNK);
+    live(KEEP_MS - 5000);
+    obey();
+    read_all(film.stream, 0, 9 * CHUNK);
+    live(8000);
+    CHECK(!describe("film") && refusal() == STATUS_UNKNOWN);
+    CHECK(describe("kept"));  //  Of a class that is kept for ever
+    obey();
+    //  Its name is free, and the horizon has passed it.
+    CHECK(world.horizon_us > 1700000000000000 + KEEP_MS);
+    plan_t again = file_of(CHUNK);
+    again.token = 9;
+    put(again, CHUNK);
+    live(3000);
+    obey();
+    CHECK(describe("film"));
+    power_cut();
+    join_all(6);
+    live(2000);
+    CHECK(describe("film") && describe("kept"));
+    end();
+}
+
+static void
+a_stream_nobody_writes_ends_when_all_is_old(void)
+{
+    begin_kept(KEEP_MS);
+    source_t source = opened(LIVE_PLAN);
+    give(&source, 5000);
+    leave(&source);
+    live(KEEP_MS / 2);
+    power_cut();
+    join_all(6);
+    live(KEEP_MS / 2 - 5000);
+    CHECK(describe("cam"));
+    read_all(source.stream, 0, 5000);
+    live(10000);
+    CHECK(!describe("cam"));
+    end();
+}
+
+static void
+bytes_and_space_take_the_oldest(void)
+{
+    begin_with(6);
+    world.settings.retention.most_bytes = 64000;
+    world.settings.retention.keep_free = 5000;
+    power_cut();
+    for (int i = 0; i < FAKES; i++)
+        world.fakes[i].free_bytes = 10000;
+    join_all(6);
+    live(1500);
+    source_t source = opened(LIVE_PLAN);
+    for (int i = 0; i < 100; i++) {
+        give(&source, 1000);
+        keep_source(&source);
+        live(300);
+        forget_said();
+    }
+    live(1500);
+    const Rill__V1__Described *told = describe("cam");
+    CHECK(told->stored >= 99000 && told->first > 0);
+    CHECK(told->stored - told->first <= 64000);
+    CHECK(told->stored - told->first > 64000 - 2 * 4000);
+    //  One worker has little left: piece by piece, until it has enough.
+    uint64_t first = told->first;
+    world.fakes[3].free_bytes = 4000;
+    live(3000);
+    keep_source(&source);
+    CHECK(describe("cam")->first > first);
+    CHECK(describe("cam")->first <= first + 2 * 4000);
+    world.fakes[3].free_bytes = 6000;
+    live(1000);
+    first = describe("cam")->first;
+    keep_source(&source);
+    live(5000);
+    CHECK(describe("cam")->first == first);
+    read_all(source.stream, first, describe("cam")->stored);
+    end();
+}
+
 int
 main(void)
 {
@@ -2702,6 +2949,21 @@ main(void)
          "forwarder_core 2: what a full socket does not take is pushed later");
     CASE(a_full_worker_gets_nothing_more,
          "invariant 19: a full worker is dealt around");
+    CASE(a_live_stream_goes_from_its_front,
+         "invariant 11: what is younger than its retention is read back exact, "
+         "what is older is GONE with the oldest offset there is");
+    CASE(a_restart_and_a_wall_do_not_move_it,
+         "invariant 11: walls that step by 72 h drop and keep nothing wrongly");
+    CASE(a_wall_that_is_off_at_a_start_takes_its_time,
+         "invariant 11: after a start the horizon moves by 2 s a second at "
+         "most");
+    CASE(a_file_goes_as_a_whole,
+         "invariant 11: a file goes as a whole, and only of its class");
+    CASE(a_stream_nobody_writes_ends_when_all_is_old,
+         "a stream that nobody writes is removed when all of it is old");
+    CASE(bytes_and_space_take_the_oldest,
+         "too many bytes and a worker short of space take the oldest, and no "
+         "more of it than that");
     end();
     return proof_end();
 }
