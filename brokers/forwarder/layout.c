@@ -197,13 +197,15 @@ finish(core_t *self, page_t *page)
             }
         layout.next = next_of(stream, page, extent, end, reach);
         //  The next page begins behind this one's last data chunk.
-        trail_t *trail = &stream->trail[stream->trail_next++ % TRAIL];
         const Rill__V1__Placed *last =
             &page->placed[(page->blocks - 1) * slots + k - 1];
-        *trail = (trail_t){ .epoch = extent->epoch,
-                            .index = last->index,
-                            .offset = last->offset,
-                            .length = (uint32_t)(reach - last->offset) };
+        if (first < page->blocks && reach >= last->offset)
+            stream->trail[stream->trail_next++ % TRAIL] = (trail_t){
+                .epoch = extent->epoch,
+                .index = last->index,
+                .offset = last->offset,
+                .length = (uint32_t)(reach - last->offset),
+            };
     }
     send_layout(self, page, &layout);
     free(layout.chunks);

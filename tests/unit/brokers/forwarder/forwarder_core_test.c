@@ -6,6 +6,7 @@
 #include "kv_memory.h"
 #include "placement.h"
 #include "proof.h"
+#include "random.h"
 
 /*  A cluster in which nothing happens by itself: workers keep what is pushed,
  *  give receipts when a case says so and answer questions when it pumps. A
@@ -2538,6 +2539,394 @@ what_is_written_is_not_removed(void)
     end();
 }
 
+/*-------------------------------------------------------------------- noise */
+
+static random_t dice;
+
+//  A number that a peer may say: absurd, or one that means something here.
+static uint64_t
+odd(void)
+{
+    const fake_t *fake = &world.fakes[random_below(&dice, FAKES)];
+    const part_t *part = fake->count
+                             ? &fake->parts[random_below(&dice, fake->count)]
+                             : NULL;
+    switch (random_below(&dice, 14)) {
+    case 0:
+        return 0;
+    case 1:
+        return 1;
+    case 2:
+        return UINT64_MAX;
+    case 3:
+        return UINT64_MAX - random_below(&dice, 2000);
+    case 4:
+        return 1ull << random_below(&dice, 64);
+    case 5:
+        return fake->session;
+    case 6:
+        return fake->store;
+    case 7:
+        return part ? part->header.key.stream : 3;
+    case 8:
+        return part ? part->header.key.epoch : 4;
+    case 9:
+        return part ? part->header.offset : 5;
+    case 10:
+        return random_below(&dice, 40);
+    case 11:
+        return CHUNK * random_below(&dice, 20);
+    case 12:
+        return 1ull << 32;
+    default:
+        return random_next(&dice);
+    }
+}
+
+static uint64_t
+any_stream(void)
+{
+    for (int i = 0; i < FAKES; i++)
+        if (world.fakes[i].count && random_chance(&dice, 2, 3))
+            return world.fakes[i].parts[0].header.key.stream;
+    return odd();
+}
+
+static uint64_t
+any_session(void)
+{
+    return random_chance(&dice, 1, 2)
+               ? world.fakes[random_below(&dice, FAKES)].session
+               : odd();
+}
+
+static Rill__V1__ChunkKey
+any_key(void)
+{
+    Rill__V1__ChunkKey key = RILL__V1__CHUNK_KEY__INIT;
+    key.stream = any_stream();
+    key.epoch = odd();
+    key.block = odd();
+    key.slot = (uint32_t)odd();
+    return key;
+}
+
+static void
+noise_to_front(const source_t *source)
+{
+    static const char *const WORDS[] = { "",   "x",          "cam",
+                                         "w1", "tcp://w1:1", "tcp://w77:1",
+                                         "-",  "\xc3\xa4",   "a b" };
+    char *word = message_lend(WORDS[random_below(&dice, 9)]);
+    int peer = (int)random_below(&dice, 256);
+    uint8_t slots[300];
+    memset(slots, (int)odd(), sizeof slots);
+    switch (random_below(&dice, 16)) {
+    case 0: {
+        Rill__V1__Open body = RILL__V1__OPEN__INIT;
+        Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
+        code.k = (uint32_t)odd();
+        code.m = (uint32_t)odd();
+        body.name = word;
+        body.kind = (Rill__V1__Kind)(random_below(&dice, 5));
+        body.token = odd();
+        body.protection = random_chance(&dice, 1, 2) ? &code : NULL;
+        body.known_case = random_chance(&dice, 1, 2)
+                              ? RILL__V1__OPEN__KNOWN_SIZE
+                              : 0;
+        body.size = odd();
+        body.rate_bytes = odd();
+        SAY(peer, OPEN, open, &body);
+        break;
+    }
+    case 1: {
+        Rill__V1__Finish body = RILL__V1__FINISH__INIT;
+        body.session = odd();
+        body.offset = odd();
+        SAY(peer, FINISH, finish, &body);
+        break;
+    }
+    case 2: {
+        source_t other = *source;
+        other.session = random_chance(&dice, 1, 2) ? source->session : odd();
+        uint64_t offset = odd();
+        if (offset != source->next || other.session != source->session)
+            (void)give_at(&other, offset, random_below(&dice, 3000));
+        break;
+    }
+    case 3: {
+        Rill__V1__Describe body = RILL__V1__DESCRIBE__INIT;
+        body.which_case = (int)random_below(&dice, 3);
+        if (body.which_case == RILL__V1__DESCRIBE__WHICH_NAME)
+            body.name = word;
+        else
+            body.stream = odd();
+        SAY(peer, DESCRIBE, describe, &body);
+        break;
+    }
+    case 4: {
+        Rill__V1__List body = RILL__V1__LIST__INIT;
+        body.after = word;
+        body.most = (uint32_t)odd();
+        SAY(peer, LIST, list, &body);
+        break;
+    }
+    case 5:
+    case 6:
+    case 7: {
+        Rill__V1__Ask body = RILL__V1__ASK__INIT;
+        body.stream = any_stream();
+        body.at_case = random_chance(&dice, 1, 9) ? (int)random_below(&dice, 5)
+                                                  : RILL__V1__ASK__AT_OFFSET;
+        body.offset = odd();
+        body.wait = random_chance(&dice, 1, 2);
+        body.budget_ms = (uint32_t)odd();
+        SAY(peer, ASK, ask, &body);
+        break;
+    }
+    case 8:
+    case 9: {
+        Rill__V1__ListChunks body = RILL__V1__LIST_CHUNKS__INIT;
+        body.stream = any_stream();
+        body.from = odd();
+        body.most = (uint32_t)odd();
+        body.parity = random_chance(&dice, 1, 2);
+        SAY(peer, LIST_CHUNKS, list_chunks, &body);
+        break;
+    }
+    case 10: {
+        Rill__V1__Hello body = RILL__V1__HELLO__INIT;
+        Rill__V1__Space space = RILL__V1__SPACE__INIT;
+        space.bytes = odd();
+        space.free_bytes = odd();
+        body.name = word;
+        body.store = random_chance(&dice, 1, 30) ? odd() : 0x900 + odd() % 300;
+        body.push_at = message_lend(WORDS[random_below(&dice, 9)]);
+        body.ask_at = message_lend(WORDS[random_below(&dice, 9)]);
+        body.boot = odd();
+        body.space = random_chance(&dice, 1, 2) ? &space : NULL;
+        //  Its address is nobody's here: connecting fails or does not.
+        if (strncmp(body.push_at, "tcp://w1:", 9) != 0)
+            SAY(peer, HELLO, hello, &body);
+        break;
+    }
+    case 11:
+    case 12: {
+        Rill__V1__Run run = RILL__V1__RUN__INIT;
+        Rill__V1__Run *runs = &run;
+        run.first = odd();
+        run.slots.len = random_below(&dice, sizeof slots);
+        run.slots.data = run.slots.len ? slots : NULL;
+        Rill__V1__Held held = RILL__V1__HELD__INIT;
+        Rill__V1__Held *helds = &held;
+        held.stream = any_stream();
+        held.epoch = odd();
+        held.settled = odd();
+        held.runs = &runs;
+        held.n_runs = random_below(&dice, 2);
+        Rill__V1__Inventory body = RILL__V1__INVENTORY__INIT;
+        body.session = odd();
+        body.held = &helds;
+        body.n_held = random_below(&dice, 2);
+        body.done = random_chance(&dice, 1, 2);
+        body.part = (uint32_t)odd();
+        SAY(peer, INVENTORY, inventory, &body);
+        break;
+    }
+    case 13: {
+        Rill__V1__WorkerKeep body = RILL__V1__WORKER_KEEP__INIT;
+        body.session = any_session();
+        SAY(peer, WORKER_KEEP, worker_keep, &body);
+        break;
+    }
+    case 14: {
+        Rill__V1__SourceKeep body = RILL__V1__SOURCE_KEEP__INIT;
+        body.session = odd();
+        SAY(peer, SOURCE_KEEP, source_keep, &body);
+        break;
+    }
+    default: {
+        Rill__V1__Remove body = RILL__V1__REMOVE__INIT;
+        body.name = message_lend("nobody");
+        SAY(peer, REMOVE, remove, &body);
+        break;
+    }
+    }
+}
+
+static void
+noise_from_worker(void)
+{
+    uint64_t session = any_session();
+    uint64_t request =
+        random_chance(&dice, 1, 2) && world.asks_count
+            ? world.asks[random_below(&dice, world.asks_count)].message->request
+            : odd();
+    switch (random_below(&dice, 5)) {
+    case 0: {
+        Rill__V1__Located body = RILL__V1__LOCATED__INIT;
+        body.found = random_chance(&dice, 4, 5);
+        body.block = odd();
+        body.slot = (uint32_t)odd();
+        body.offset = odd();
+        body.length = (uint32_t)odd();
+        message_t message = MESSAGE(LOCATED, located, &body, request, 0);
+        forwarder_core_on_worker(world.core, session, &message, NULL,
+                                 world.now);
+        break;
+    }
+    case 1: {
+        Rill__V1__ScannedChunk chunks[8], *list[8];
+        Rill__V1__Scanned body = RILL__V1__SCANNED__INIT;
+        body.n_chunks = random_below(&dice, 9);
+        body.chunks = list;
+        for (size_t i = 0; i < body.n_chunks; i++) {
+            rill__v1__scanned_chunk__init(&chunks[i]);
+            chunks[i].block = odd();
+            chunks[i].slot = (uint32_t)odd();
+            chunks[i].offset = odd();
+            chunks[i].length = (uint32_t)odd();
+            list[i] = &chunks[i];
+        }
+        message_t message = MESSAGE(SCANNED, scanned, &body, request, 0);
+        forwarder_core_on_worker(world.core, session, &message, NULL,
+                                 world.now);
+        break;
+    }
+    case 2: {
+        //  A chunk of its own that nobody asked of it, whole or without.
+        fake_t *fake = &world.fakes[random_below(&dice, FAKES)];
+        Rill__V1__Fetched body = RILL__V1__FETCHED__INIT;
+        chunk_on_wire_t wire;
+        buffer_t *payload = buffer_new(random_below(&dice, 2) * CHUNK);
+        memset(buffer_fill(payload), 1, buffer_size(payload));
+        if (fake->count && random_chance(&dice, 2, 3)) {
+            message_from_chunk(
+                &fake->parts[random_below(&dice, fake->count)].header, &wire);
+            body.chunk = &wire.header;
+            if (random_chance(&dice, 1, 3))
+                wire.header.offset = odd();
+            if (random_chance(&dice, 1, 3))
+                wire.header.k = (uint32_t)odd();
+        }
+        message_t message = MESSAGE(FETCHED, fetched, &body, request, 0);
+        forwarder_core_on_worker(world.core, session, &message,
+                                 random_chance(&dice, 1, 3) ? NULL : payload,
+                                 world.now);
+        buffer_unref(&payload);
+        break;
+    }
+    case 3: {
+        Rill__V1__Dropped body = RILL__V1__DROPPED__INIT;
+        body.stream = any_stream();
+        message_t message = MESSAGE(DROPPED, dropped, &body, request, 0);
+        forwarder_core_on_worker(world.core, session, &message, NULL,
+                                 world.now);
+        break;
+    }
+    default: {
+        Rill__V1__Refused body = RILL__V1__REFUSED__INIT;
+        body.status = (Rill__V1__Status)odd();
+        message_t message = MESSAGE(REFUSED, refused, &body, request, 0);
+        forwarder_core_on_worker(world.core, session, &message, NULL,
+                                 world.now);
+        break;
+    }
+    }
+}
+
+static void
+noise_of_receipts(void)
+{
+    Rill__V1__ChunkKey keys[5], *list[5];
+    for (size_t i = 0; i < 5; i++) {
+        keys[i] = any_key();
+        list[i] = &keys[i];
+    }
+    const fake_t *fake = &world.fakes[random_below(&dice, FAKES)];
+    Rill__V1__Receipt body = RILL__V1__RECEIPT__INIT;
+    body.term = random_chance(&dice, 4, 5) ? fake->term : odd();
+    body.session = random_chance(&dice, 4, 5) ? fake->session : odd();
+    body.store = random_chance(&dice, 4, 5) ? fake->store : odd();
+    body.n_stored = random_below(&dice, 6);
+    body.stored = list;
+    body.status = (Rill__V1__Status)odd();
+    if (random_chance(&dice, 1, 20)) {
+        body.n_failed = 1;
+        body.failed = list;
+    }
+    message_t message = MESSAGE(RECEIPT, receipt, &body, 0, 0);
+    forwarder_core_on_receipt(world.core, &message, world.now);
+}
+
+static void
+noise_changes_nothing(void)
+{
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        begin_with(7);
+        dice = random_seeded(seed);
+        source_t source = opened(LIVE_PLAN);
+        uint64_t stored = 0;
+        for (int step = 0; step < 1500; step++) {
+            uint64_t act = random_below(&dice, 40);
+            if (act < 14)
+                noise_to_front(&source);
+            else if (act < 20)
+                noise_from_worker();
+            else if (act < 24)
+                noise_of_receipts();
+            else if (act < 28 && give_at(&source, source.next, 97) == STATUS_OK)
+                source.next += 97;
+            else if (act < 32)
+                (void)answer_one();
+            else if (act < 36)
+                (void)give_receipts((int)random_below(&dice, 7));
+            else if (act == 36)
+                pass(50);
+            else if (act == 37) {
+                int number = (int)random_below(&dice, 7);
+                if (!world.fakes[number].session)
+                    join(number);
+                else if (random_chance(&dice, 1, 10))
+                    kill_worker(number);
+            } else if (act == 38 && random_chance(&dice, 1, 20)) {
+                power_cut();
+                for (int i = 0; i < 7; i++)
+                    join(i);
+                live(1500);
+            } else {
+                source_t again;
+                if (open_source(&again, SOURCE, LIVE_PLAN) == STATUS_OK)
+                    source = again;
+            }
+            CHECK(fault() == STATUS_OK);
+            const message_t *said = SAID_TO(SOURCE, PROGRESS);
+            if (said && said->progress->stored > stored)
+                stored = said->progress->stored;
+            if (world.said_count > SAID / 2)
+                forget_said();
+            if (world.asks_count > ASKS / 2)
+                forget_asks();
+        }
+        live(12000);
+        for (int i = 0; i < 7; i++)
+            if (!world.fakes[i].session)
+                join(i);
+        live(12000);
+        forget_said();
+        CHECK(open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+        CHECK(finish(&source) == STATUS_OK ||
+              (give_at(&source, source.next, 1) == STATUS_OK &&
+               (source.next++, finish(&source) == STATUS_OK)));
+        live(2000);
+        CHECK(progress(&source)->sealed &&
+              progress(&source)->settled >= stored);
+        read_all(source.stream, 0, source.next);
+        (void)walk_layout(source.stream, 0, UINT64_MAX);
+        end();
+    }
+}
+
 /*------------------------------------------------------------- bad messages */
 
 static void
@@ -2835,6 +3224,8 @@ bytes_and_space_take_the_oldest(void)
 int
 main(void)
 {
+    CASE(noise_changes_nothing,
+         "invariants 1, 2 and 18: absurd words of every kind change nothing");
     CASE(every_message_ends_in_one_counter,
          "forwarder_core 6, invariant 21: every message is taken, refused, "
          "dropped or unreadable, once");
