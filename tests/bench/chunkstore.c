@@ -12,7 +12,8 @@
  *  99 of 100) and the longest time in which nothing became durable. Then of
  *  random cold reads, one at a time, 99 of 100, of both. Then half of the
  *  streams are dropped while new chunks are stored: how long until their space
- *  is back, and the rate of storing beside that of the same without a drop.
+ *  is back, and the rate of storing beside that of the same without a drop. And
+ *  how long the store takes to open with all that it then has.
  */
 #include <malloc.h>
 #include <poll.h>
@@ -415,6 +416,11 @@ play_round(const char *folder)
     printf("     cold read p99 %.2f ms, bare %.2f   half dropped in %.2f s, "
            "storing %.0f MB/s beside %.0f without\n",
            store_late * 1e3, bare_late * 1e3, gone, rate(dropping), rate(more));
+    chunkstore_close(&told.store);
+    double begun = seconds();
+    open_store(path, &told);
+    printf("     opened again in %.0f ms: %s\n", (seconds() - begun) * 1e3,
+           chunkstore_story(told.store));
     fflush(stdout);
     chunkstore_close(&told.store);
     snprintf(command, sizeof(command), "rm -r '%s'", path);

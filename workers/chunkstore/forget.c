@@ -426,7 +426,7 @@ forget_turn(chunkstore_t *self)
     make_holes(self);
     if (self->dying && self->burial.count == 0 && self->unusable == STATUS_OK)
         begin_burial(self);
-    self->ready |= self->sweeping || self->dying;
+    self->ready |= self->sweeping || (self->dying && !self->burial.count);
 }
 
 void
