@@ -6,6 +6,7 @@
 
 #include "invariant.h"
 #include "origin.h"
+#include "version.h"
 
 enum {
     LIST_MOST = 100,
@@ -115,7 +116,7 @@ describe(const core_t *self, const stream_t *stream, described_t *to)
     body->retention = record->retention;
     body->created_us = record->created_us;
     body->newest_us = stream->last_us;
-    body->writing = stream->attached;
+    body->writing = stream->attached && !sealed;
     body->extents = (uint32_t)stream->chain_count;
     body->under_protected = under_protected(self, stream, 0);
     body->held = (Rill__V1__Status)(stream->state == STREAM_RECOVERING
@@ -453,7 +454,7 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         code.k = now_code.k;
         code.m = now_code.m;
     }
-    char role[] = "forwarder", version[] = "1";
+    char role[] = "forwarder", version[] = RILL_VERSION;
     report.role = role;
     report.node = self->name;
     report.version = version;

@@ -24,6 +24,13 @@ with Stage(workers=2) as stage:
         for program in ('rill-forwarder', 'rill-storage'):
             told = stage.run(BIN / program, '--version').expect(0).text
             expect(told.split()[-1] == version, f'{told}: {version}')
+        told = stage.rill('status', '--json').expect(0).json()['version']
+        expect(told == version, f'{told}: {version}')
+    with stage.case('a sealed stream is not being written'):
+        stage.put(clip, 'ended')
+        told = stage.rill('stat', 'ended', '--json').expect(0).json()
+        expect(told['sealed'] and not told['writing'], f'{told}')
+        stage.rill('rm', 'ended').expect(0)
     with stage.case('every verb that prints speaks JSON'):
         out = stage.home / 'out'
         for verb in (['put', clip], ['push', 'pushed', clip],
