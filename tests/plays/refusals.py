@@ -55,6 +55,8 @@ with Stage() as stage:
         stage.rill('put', clip, '--ass', 'x').expect_error(64, '--ass')
         stage.rill('stat', 'a', 'b').expect_error(64)
         stage.rill('put').expect_error(64)
+        stage.rill('--json', 'ls').expect_error(64, 'behind the verb')
+        stage.rill('put', '-').expect_error(64, 'rill push')
     with stage.case('a forwarder that is not there: 69 within 3 s'):
         nobody = f'127.0.0.1:{free_ports(1)[0]}'
         for verb in (['status'], ['ls'], ['get', 'clip', '-o', '-'],

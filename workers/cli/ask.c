@@ -36,9 +36,14 @@ ask_fail_saying(const words_t *words, status_t status, const char *name,
     if (status == STATUS_UNKNOWN && name)
         return talk_fail(verb, code,
                          "there is no stream %s; `rill ls` lists them", name);
+    if (status == STATUS_KIND)
+        return talk_fail(verb, code,
+                         "%s answers, but is not a forwarder; say the "
+                         "forwarder's HOST:PORT with --at",
+                         words->at);
     if (!text || !*text)
         text = status_text(status);
-    if (name)
+    if (name && strncmp(text, name, strlen(name)) != 0)
         return talk_fail(verb, code, "%s: %s", name, text);
     return talk_fail(verb, code, "%s", text);
 }
@@ -102,10 +107,11 @@ ask_code(const words_t *words, code_t *code_r)
         *code_r = (code_t){ (uint8_t)k, (uint8_t)m };
         return EX_OK;
     }
-    return talk_fail(words->verb->name, EX_USAGE,
-                     "--protect \"%s\" is none: say auto, none, or K+M with 1 "
-                     "to %d data and 0 to %d parity chunks, as in 4+2",
-                     text, MOST_K, MOST_M);
+    return talk_fail(
+        words->verb->name, EX_USAGE,
+        "--protect \"%s\" is no protection: say auto, none, or K+M "
+        "with 1 to %d data and 0 to %d parity chunks, as in 4+2",
+        text, MOST_K, MOST_M);
 }
 
 int

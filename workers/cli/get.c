@@ -92,8 +92,8 @@ choose(get_t *self, const Rill__V1__Described *stream)
     uint64_t to = UINT64_MAX;
     if (range && !read_range(range, &self->from, &to))
         return talk_fail("get", EX_USAGE,
-                         "the range \"%s\" is none; say FROM-TO in bytes, as "
-                         "in 0-188",
+                         "\"%s\" is no range; say FROM-TO in bytes, as in "
+                         "0-188",
                          range);
     if (to != UINT64_MAX)
         self->to = to;
@@ -142,7 +142,9 @@ judge(get_t *self, const reader_state_t *state)
         return EX_OK;
     if (output_failed(self->output))
         return talk_fail("get", EX_IOERR, "%s cannot be written: %s",
-                         self->path, output_failed(self->output));
+                         strcmp(self->path, "-") == 0 ? "standard output"
+                                                      : self->path,
+                         output_failed(self->output));
     if (interrupted)
         return talk_fail("get", EX_TEMPFAIL, "interrupted at byte %llu",
                          (unsigned long long)state->next);
@@ -223,8 +225,8 @@ get_run(const words_t *words)
     from = 0, to = UINT64_MAX;
     if (range && !read_range(range, &from, &to))
         return talk_fail("get", EX_USAGE,
-                         "the range \"%s\" is none; say FROM-TO in bytes, as "
-                         "in 0-188",
+                         "\"%s\" is no range; say FROM-TO in bytes, as in "
+                         "0-188",
                          range);
     struct sigaction action = { .sa_handler = on_signal };
     sigaction(SIGINT, &action, NULL);

@@ -59,6 +59,9 @@ main(int argc, char *argv[])
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";
     const verb_t *verb = verbs_find(name);
+    if (!verb && name[0] == '-')
+        return talk_fail(name, EX_USAGE,
+                         "options stand behind the verb, as in rill ls --json");
     if (!verb && argc > 1)
         return talk_fail(name, EX_USAGE,
                          "there is no such verb; `rill help` lists them");

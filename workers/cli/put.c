@@ -213,7 +213,12 @@ put_run(const words_t *words)
     };
     client_t *client = NULL;
     char why[256];
-    int code = ask_name(words, self.name);
+    int code = EX_OK;
+    if (strcmp(path, "-") == 0)
+        code = talk_fail("put", EX_USAGE,
+                         "FILE cannot be a pipe; `rill push NAME` takes one");
+    if (code == EX_OK)
+        code = ask_name(words, self.name);
     if (code == EX_OK)
         code = ask_code(words, &settings.asked);
     if (code == EX_OK)

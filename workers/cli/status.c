@@ -74,7 +74,11 @@ show_node(const Rill__V1__Report *report)
     printf("%s %s, version %s, term %llu, up %s\n", report->role, report->node,
            report->version, (unsigned long long)report->term,
            units_ms((uint64_t)report->uptime_ms, a));
-    if (report->protection)
+    if (!report->protection)  //  A worker: it knows chunks, not streams.
+        return;
+    if (report->protection->k == 0)
+        printf("no worker is live: nothing can be stored\n");
+    else
         printf("protection %s\n", ask_code_text(report->protection->k,
                                                 report->protection->m, code));
     printf("streams %llu, %llu of them open; %llu blocks under-protected\n",

@@ -99,6 +99,7 @@ talk_progress(talk_progress_t *self, uint64_t bytes, millis_t now)
         fprintf(
             stderr, "  %s left",
             units_ms((uint64_t)((double)(self->total - bytes) / rate / 1000) *
+                             1000 +
                          1000,
                      left));
     fflush(stderr);

@@ -161,7 +161,8 @@ verbs_explain(const verb_t *verb, FILE *to)
     };
     static const option_t JSON = { .name = "--json",
                                    .help = "print JSON on standard output" };
-    fprintf(to, "rill %s %s\n\n%s\n", verb->name, verb->operands, verb->help);
+    fprintf(to, "rill %s%s%s\n\n%s\n", verb->name, *verb->operands ? " " : "",
+            verb->operands, verb->help);
     if (verb->more)
         fprintf(to, "\n%s\n", verb->more);
     fputc('\n', to);
