@@ -48,6 +48,7 @@ typedef struct {
     uint64_t key;  //  Of its content
     bool opened, finished;
     uint64_t begin, given, stored, settled, end;
+    uint64_t cut_begin, cut_end;  //  Its bytes that were cut
 } writer_t;
 
 typedef struct {
@@ -300,6 +301,32 @@ cut_at(const ledger_t *self, uint64_t stream, uint64_t offset, unsigned life)
     return &self->cut[at];
 }
 
+//  What is cut is published, and may be seen by caches before it is stored:
+//  two sources' chunks never lie at one offset (R11).
+static void
+check_apart(ledger_t *self, const chunk_header_t *header)
+{
+    stream_t *stream = stream_named(self, header->name);
+    uint64_t end = header->offset + header->length;
+    if (!header->length)
+        return;
+    writer_t *own = NULL;
+    for (unsigned i = 0; i < stream->writers; i++) {
+        writer_t *writer = &stream->writer[i];
+        if (writer->token == header->writer)
+            own = writer;
+        else if (header->offset < writer->cut_end && end > writer->cut_begin)
+            story_breach(2, "%s: chunks of two sources at %llu", stream->name,
+                         (unsigned long long)header->offset);
+    }
+    if (own->cut_end == 0)
+        own->cut_begin = header->offset;
+    if (header->offset < own->cut_begin)
+        own->cut_begin = header->offset;
+    if (end > own->cut_end)
+        own->cut_end = end;
+}
+
 //  A chunk once cut is not cut again while its forwarder lives (R5).
 static void
 check_cut(ledger_t *self, const chunk_header_t *header, unsigned life)
@@ -361,6 +388,7 @@ ledger_pushed(ledger_t *self, unsigned life, uint64_t store,
         check_cut(self, header, life);
         check_bytes(self, header, buffer_bytes(payload), buffer_size(payload),
                     "push");
+        check_apart(self, header);
     }
     uint8_t fixed[CHUNK_HEADER_BYTES];
     member->header_crc = chunk_header_pack(header, fixed);
@@ -982,7 +1010,7 @@ explained(const stream_t *stream, const Rill__V1__Described *described,
 {
     for (unsigned i = 0; i < stream->writers; i++)
         if (stream->writer[i].opened && offset >= stream->writer[i].begin &&
-            offset < stream->writer[i].stored)
+            offset < stream->writer[i].given)
             return true;
     for (size_t i = 0; i < described->n_holes; i++)
         if (offset >= described->holes[i]->from &&

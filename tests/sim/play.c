@@ -20,8 +20,12 @@ try_front(node_t *node, void *arg, bool happens)
     stage_t *stage = node->stage;
     if (!happens || *wire_p)
         return;
-    if (stage->front)
-        *wire_p = wire_new(stage, WIRE_FRONT, node, stage->front);
+    //  Not everybody learns at once who serves now.
+    node_t *front = stage->front;
+    if (stage->old_front && !stage->calm && dice_chance(&stage->dice, 200))
+        front = stage->old_front;
+    if (front)
+        *wire_p = wire_new(stage, WIRE_FRONT, node, front);
     else
         node_post(node, dice_between(&stage->dice, 5000, 60000), try_front,
                   wire_p);

@@ -161,6 +161,8 @@ node_kill(node_t *node)
     stage_t *stage = node->stage;
     if (stage->front == node)
         stage->front = NULL;
+    if (stage->old_front == node)
+        stage->old_front = NULL;
     drop_backlog(node);
     drop_held(node);
     node->acts->die(node);

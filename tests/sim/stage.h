@@ -106,7 +106,8 @@ struct stage {
     weather_t weather;
     ledger_t *ledger;
     image_t *catalogue;
-    node_t *front;  //  The forwarder that new connections reach; or NULL
+    node_t *front;      //  The forwarder that new connections reach; or NULL
+    node_t *old_front;  //  One it replaced that may still live; or NULL
     size_t wires, wires_room;
     wire_t **wire;
     int64_t epoch_us;  //  UTC at our time 0

@@ -11,7 +11,7 @@ weather_of(dice_t *dice)
         .lost_permille = 30,
         .repeated_permille = 50,
         .reordered_permille = 30,
-        .flipped_permille = dice_chance(dice, 300) ? 50 : 0,
+        .flipped_permille = dice_chance(dice, 400) ? 300 : 0,
         .delay_us = dice_chance(dice, 200) ? 20000 : 1000,
         .stall_us = dice_chance(dice, 300) ? 400000 : 0,
         .push_queue = dice_chance(dice, 300) ? 2 : 1000,
@@ -274,6 +274,7 @@ make_zombie(play_t *play)
     if (dice_chance(&stage->dice, 700))
         hang(&forwarder->node, 6 * SECOND_US);
     stage->front = NULL;
+    stage->old_front = &forwarder->node;
     if (!forwarder_start(play))
         return;
     //  Some clients find the new one at once, others stay with the old.
