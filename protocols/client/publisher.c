@@ -102,14 +102,21 @@ let_go_oldest(publisher_t *self)
         self->cursor--;
 }
 
-//  Point the cursor at the piece that covers state.sent.
+//  Point the cursor, which is not behind it, at the piece that covers
+//  state.sent.
+static void
+advance_cursor(publisher_t *self)
+{
+    while (self->cursor < self->count &&
+           kept_end(kept_at(self, self->cursor)) <= self->state.sent)
+        self->cursor++;
+}
+
 static void
 find_cursor(publisher_t *self)
 {
     self->cursor = 0;
-    while (self->cursor < self->count &&
-           kept_end(kept_at(self, self->cursor)) <= self->state.sent)
-        self->cursor++;
+    advance_cursor(self);
 }
 
 static status_t
@@ -280,7 +287,7 @@ let_go_stored(publisher_t *self)
         let_go_oldest(self);
     if (state->sent < state->stored)
         state->sent = state->stored;
-    find_cursor(self);
+    advance_cursor(self);
 }
 
 static void
