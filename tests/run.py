@@ -28,7 +28,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 300       # No test program takes as long; one that hangs is failed.
-SEEDS, SLOW_SEEDS = '1-300', '1-40'    # Of a turn of the simulator.
+SEEDS, SLOW_SEEDS = '1-200', '1-30'    # Of a turn of the simulator.
 FUZZ_SECONDS = 4    # For each target.
 TOPS = ('protocols', 'brokers', 'workers', 'tests')
 ENV = {'ASAN_OPTIONS': 'detect_leaks=1', 'UBSAN_OPTIONS': 'print_stacktrace=1',
@@ -128,6 +128,21 @@ def sim(tally, variant, word):
                               timeout=SECONDS)
         tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
                    f'the simulator\'s checker finds that {says}')
+    if variant == 'release':
+        broken(tally, program)
+
+
+def broken(tally, program):
+    """The same seeds on code with one rule broken: each must be found."""
+    for patch in sorted((ROOT / 'tests/sim/broken').glob('*.patch')):
+        says, breaks = patch.read_text().splitlines()[:2]
+        done = subprocess.run([f'{program}-{patch.stem}', '--seeds', SEEDS],
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True,
+                              timeout=SECONDS)
+        number = breaks.split()[-1].rstrip('.')
+        tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
+                   f'invariant {number}: found to be broken when: {says}')
 
 
 def plays(tally, variant, word):
@@ -209,7 +224,8 @@ def build(variants):
     """Build what the turns need; returns whether all of it could be."""
     for variant in variants:
         san = [] if variant == 'release' else [f'san={variant}']
-        want = ['fuzz'] if variant == 'fuzz' else ['.', 'tests']
+        want = {'fuzz': ['fuzz'], 'release': ['.', 'tests', 'broken']}.get(
+            variant, ['.', 'tests'])
         print(f'build {variant}', flush=True)
         if subprocess.run(['/usr/bin/python3', '/usr/bin/scons', '-Q', '-s',
                            *san, *want], cwd=ROOT).returncode:

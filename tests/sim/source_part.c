@@ -88,7 +88,7 @@ feed(node_t *node, void *arg, bool happens)
     const publisher_state_t *state = publisher_state(self->core);
     dice_t *dice = &node->stage->dice;
     //  When calm has come a live stream ends, and a file hurries.
-    size_t budget = node->stage->calm ? 60000
+    size_t budget = node->stage->calm ? 25 * (size_t)self->piece
                                       : dice_below(dice, self->rate) + 1;
     while (state->opened && !self->finished && budget > 0 &&
            state->failed == STATUS_OK && !state->sealed) {
@@ -209,6 +209,8 @@ new_token(source_part_t *self)
                       ? dice_below(dice, 3)
                       : dice_below(dice,
                                    dice_chance(dice, 300) ? 20000 : 1500000);
+    if (self->piece < 100)
+        self->total %= 60000;
     ledger_source(self->play->stage->ledger, self->name, self->token);
 }
 
