@@ -11,6 +11,8 @@
 #include "invariant.h"
 #include "origin.h"
 
+enum { UNREACHED_MS = 3000 };
+
 piece_t *
 piece_new(uint64_t offset, buffer_t *payload, micros_t created_us)
 {
@@ -342,8 +344,18 @@ send_slot(block_t *block, unsigned slot, millis_t now)
         return;
     parcel_t *parcel = malloc(sizeof *parcel);
     INVARIANT(parcel);
-    *parcel = (parcel_t){ .block = block, .slot = slot };
+    *parcel = (parcel_t){ .block = block, .slot = slot, .since = now };
     zlistx_add_end(self->outbox, parcel);
+}
+
+//  Its socket takes nothing, and nothing is on its way to it: it is not
+//  connected, though it says that it lives. No receipt would ever be overdue.
+static bool
+unreached(core_t *self, const parcel_t *parcel, uint64_t store, millis_t now)
+{
+    const worker_t *worker = membership_find(self->members, store);
+    return worker && worker->outstanding == 0 &&
+           now - parcel->since > core_patience(self, UNREACHED_MS);
 }
 
 void
@@ -351,6 +363,7 @@ deal_outbox(core_t *self, millis_t now)
 {
     uint64_t full[LIMIT_WORKERS];  //  Stores that took nothing in this pass
     size_t full_count = 0;
+    uint64_t gone = 0;
     parcel_t *parcel = zlistx_first(self->outbox);
     while (parcel) {
         void *at = zlistx_cursor(self->outbox);
@@ -365,9 +378,15 @@ deal_outbox(core_t *self, millis_t now)
             continue;
         if (push_slot(this.block, this.slot, now))
             zlistx_delete(self->outbox, at);
-        else if (full_count < LIMIT_WORKERS)
+        else if (full_count < LIMIT_WORKERS) {
             full[full_count++] = store;
+            if (unreached(self, &this, store, now))
+                gone = store;
+        }
     }
+    worker_t *worker = gone ? membership_find(self->members, gone) : NULL;
+    if (worker)
+        members_leave(self, worker, true, "its socket takes nothing", now);
 }
 
 //  ---- filling blocks

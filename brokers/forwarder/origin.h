@@ -195,6 +195,7 @@ struct forwarder_core {
     millis_t recover_at;   //  When undecided streams are looked at again
     size_t recovering;     //  Streams in that state
     size_t held_bytes;     //  What inventories of them take
+    size_t reading_bytes;  //  About what is read back of them
     retention_t retention;
     micros_t told_us;  //  The horizon recorded, which workers are told
     millis_t aged_at;  //  When the horizon was looked at last
@@ -211,6 +212,7 @@ typedef struct forwarder_core core_t;
 typedef struct {
     block_t *block;
     unsigned slot;
+    millis_t since;
 } parcel_t;
 
 //  forwarder_core.c

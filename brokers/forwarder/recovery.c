@@ -32,7 +32,8 @@ struct recovery {
     size_t in_air;
     size_t done;
     piece_t **pieces;
-    bool end;  //  The last one said END
+    bool end;      //  The last one said END
+    size_t bytes;  //  About what it reads
 };
 
 typedef struct {
@@ -61,6 +62,7 @@ free_held(stream_t *stream)
 static void
 free_recovery(struct recovery *recovery)
 {
+    recovery->core->reading_bytes -= recovery->bytes;
     for (size_t i = 0; i < recovery->count; i++)
         piece_free(&recovery->pieces[i]);
     free(recovery->pieces);
@@ -200,6 +202,8 @@ judge(core_t *self, stream_t *stream, millis_t now)
     uint64_t trimmed = stream->chain_count ? stream->chain[0]->base_index : 0;
     uint64_t mark = stream->recover_mark;
     mark = mark > trimmed ? mark : trimmed;
+    if (stream->chain_count == 0)
+        mark = 0;  //  Nothing was ever acknowledged
     verdict_t verdict = { .end = mark };
     bool patient = now < self->began + core_patience(self, GRACE_MS);
     size_t nth = stream->chain_count;
@@ -386,6 +390,16 @@ read_on(struct recovery *recovery, millis_t now)
     }
 }
 
+//  About what must be read back.
+static size_t
+bytes_of(const stream_t *stream, const verdict_t *verdict)
+{
+    const extent_t *at = extent_at(stream, verdict->end);
+    return at && verdict->again
+               ? (size_t)(verdict->end - verdict->first) * at->chunk_bytes
+               : 0;
+}
+
 static void
 begin(core_t *self, stream_t *stream, verdict_t verdict, millis_t now)
 {
@@ -402,8 +416,21 @@ begin(core_t *self, stream_t *stream, verdict_t verdict, millis_t now)
     }
     recovery->pieces = zmalloc((recovery->count + 1) *
                                sizeof *recovery->pieces);
+    recovery->bytes = bytes_of(stream, &verdict);
+    self->reading_bytes += recovery->bytes;
     stream->recovery = recovery;
     read_on(recovery, now);
+}
+
+//  Whether the memory carries it beside all that is read back already (house
+//  18); one stream may always go on.
+static bool
+room_for(const core_t *self, const stream_t *stream, const verdict_t *verdict)
+{
+    size_t bytes = bytes_of(stream, verdict);
+    return bytes == 0 || (self->reading_bytes == 0 && self->memory == 0) ||
+           self->memory + self->reading_bytes + 2 * bytes <=
+               self->settings.memory_bytes;
 }
 
 void
@@ -422,7 +449,7 @@ recovery_try(core_t *self, millis_t now)
             streams[n++] = stream;
     for (size_t i = 0; i < n; i++) {
         verdict_t verdict = judge(self, streams[i], now);
-        if (verdict.decided)
+        if (verdict.decided && room_for(self, streams[i], &verdict))
             begin(self, streams[i], verdict, now);
     }
     free(streams);

@@ -188,6 +188,10 @@ push(void *with, uint64_t session, const message_t *message, buffer_t *payload)
                   byte_at(part.header.offset + i));  //  Invariant 2
     for (int i = 0; i < FAKES; i++)
         CHECK(!part_of(&world.fakes[i], &part.header.key));  //  Invariant 7
+    for (size_t i = 0; i < fake->count; i++)                 //  Invariant 5
+        CHECK(fake->parts[i].header.key.stream != part.header.key.stream ||
+              fake->parts[i].header.key.epoch != part.header.key.epoch ||
+              fake->parts[i].header.key.block != part.header.key.block);
     fake->parts[fake->count++] = part;
     fake->pushes++;
     return STATUS_OK;
@@ -2539,6 +2543,113 @@ what_is_written_is_not_removed(void)
     end();
 }
 
+/*------------------------------------------------------------------- memory */
+
+static void
+open_chunks_stay_under_the_budget(void)
+{
+    //  Sources give all they may while nothing is receipted; then all of it
+    //  comes through, the budget kept at each step.
+    begin_with(6);
+    enum { BUDGET = 300 * 1000 };
+    forwarder_core_destroy(&world.core);
+    world.settings.memory_bytes = BUDGET;
+    restart();
+    join_all(6);
+    source_t sources[40];
+    char names[40][NAME_SIZE];
+    size_t count = 0, refused = 0;
+    for (size_t i = 0; i < 40; i++) {
+        snprintf(names[i], NAME_SIZE, "film-%zu", i);
+        plan_t plan = FILE_PLAN;
+        plan.name = names[i];
+        status_t status = open_source(&sources[count], SOURCE, plan);
+        CHECK(status == STATUS_OK || status == STATUS_BUSY);
+        count += status == STATUS_OK;
+        refused += status == STATUS_BUSY;
+    }
+    CHECK(count >= 10 && refused > 0);
+    size_t done = 0;
+    for (int turn = 0; turn < 200 && done < count; turn++) {
+        for (size_t i = 0; i < count; i++) {
+            source_t *source = &sources[i];
+            if (source->next >= 60 * CHUNK)
+                continue;
+            source->credit = progress(source)->credit;
+            uint64_t some = source->credit - source->next;
+            uint64_t left = 60 * CHUNK - source->next;
+            give(source, some < left ? some : left);
+            forget_said();
+            CHECK(report()->memory_bytes <= BUDGET);
+            if (source->next == 60 * CHUNK) {
+                CHECK(finish(source) == STATUS_OK);
+                done++;
+            }
+        }
+        pump();
+        forget_said();
+    }
+    CHECK(done == count);
+    CHECK(report()->memory_bytes == 0);
+    for (size_t i = 0; i < count; i++)
+        read_all(sources[i].stream, 0, 60 * CHUNK);
+    end();
+}
+
+static void
+a_recovery_stays_under_the_budget(void)
+{
+    begin_with(6);
+    enum { BUDGET = 300 * 1000, STREAMS = 8 };
+    char names[STREAMS][NAME_SIZE];
+    world.fakes[0].mute = true;
+    for (int i = 0; i < STREAMS; i++) {
+        snprintf(names[i], NAME_SIZE, "film-%d", i);
+        plan_t plan = FILE_PLAN;
+        plan.name = names[i];
+        source_t source = opened(plan);
+        give(&source, 60 * CHUNK);
+        pump();
+        leave(&source);
+    }
+    world.settings.memory_bytes = BUDGET;
+    power_cut();
+    for (int i = 1; i < 6; i++)
+        join(i);
+    for (int turn = 0; turn < 400; turn++) {
+        live(50);
+        CHECK(report()->memory_bytes <= BUDGET);
+        forget_said();
+    }
+    for (int i = 0; i < STREAMS; i++) {
+        const Rill__V1__Described *told = describe(names[i]);
+        CHECK(told && told->settled == 60 * CHUNK);
+    }
+    CHECK(report()->memory_bytes == 0);
+    end();
+}
+
+static void
+a_worker_that_is_never_reached_leaves(void)
+{
+    //  It lives and says so, but its PUSH address leads nowhere.
+    begin_with(6);
+    world.fakes[3].stuck = true;
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    live(2500);
+    CHECK(world.fakes[3].session);
+    CHECK(progress(&source)->settled == 0);
+    live(1500);
+    CHECK(!world.fakes[3].session);
+    live(500);
+    CHECK(progress(&source)->settled >= 6 * CHUNK);
+    CHECK(finish(&source) == STATUS_OK);
+    live(500);
+    CHECK(progress(&source)->sealed);
+    end();
+}
+
 /*-------------------------------------------------------------------- noise */
 
 static random_t dice;
@@ -3233,6 +3344,12 @@ bytes_and_space_take_the_oldest(void)
 int
 main(void)
 {
+    CASE(open_chunks_stay_under_the_budget,
+         "forwarder_core 5, invariant 18: open chunks stay under the budget");
+    CASE(a_recovery_stays_under_the_budget,
+         "forwarder_core 5, invariant 18: so do those of many recoveries");
+    CASE(a_worker_that_is_never_reached_leaves,
+         "invariant 19: a worker whose socket takes nothing leaves the queue");
     CASE(noise_changes_nothing,
          "invariants 1, 2 and 18: absurd words of every kind change nothing");
     CASE(every_message_ends_in_one_counter,
