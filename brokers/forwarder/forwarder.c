@@ -104,6 +104,8 @@ connect_worker(void *with, uint64_t worker, const char *push_at,
                const char *ask_at)
 {
     forwarder_t *self = with;
+    if (!endpoint_numeric(push_at) || !endpoint_numeric(ask_at))
+        return STATUS_ADDRESS;
     link_t *link = zmalloc(sizeof *link);
     link->owner = self;
     link->session = worker;

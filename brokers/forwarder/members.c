@@ -114,6 +114,29 @@ welcome(core_t *self, const peer_t *peer, const message_t *message,
     free(ids);
 }
 
+//  Whether a store is named by an extent of the stream.
+static bool
+bears(const stream_t *stream, uint64_t store)
+{
+    for (size_t i = 0; i < stream->chain_count; i++)
+        for (uint16_t p = 0; p < stream->chain[i]->width; p++)
+            if (stream->chain[i]->stores[p] == store)
+                return true;
+    return false;
+}
+
+//  Whether a store is one of ours: it served in this term, or bears a stream.
+static bool
+ours(core_t *self, uint64_t store)
+{
+    worker_t *worker = membership_find(self->members, store);
+    bool known = worker && worker->served;
+    for (stream_t *stream = zhashx_first(self->by_id); stream && !known;
+         stream = zhashx_next(self->by_id))
+        known = bears(stream, store);
+    return known;
+}
+
 static void
 on_hello(core_t *self, const peer_t *peer, const message_t *message,
          millis_t now)
@@ -141,6 +164,14 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
                     "A data directory of no cluster has no term.", 0);
         return;
     }
+    //  A stranger's word is not enough to end this forwarder.
+    if (hello->term > term && !ours(self, hello->store)) {
+        core_note(self, 0,
+                  "worker-ahead worker=%s store=%016" PRIx64 " term=%" PRIu64,
+                  hello->name, hello->store, hello->term);
+        core_refuse(self, peer, message, STATUS_FENCED, NULL, 0);
+        return;
+    }
     if (hello->term > term) {
         core_fail(self, STATUS_FENCED,
                   "worker %s was granted term %" PRIu64 ", ours is %" PRIu64
@@ -160,24 +191,29 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
             core_refuse(self, peer, message, STATUS_TAKEN, text, 0);
             return;
         }
-    if (count >= LIMIT_WORKERS &&
-        !membership_find(self->members, hello->store)) {
+    worker_t *worker = membership_find(self->members, hello->store);
+    bool runs = worker && worker->state != WORKER_AWAY;
+    if (runs && message->request <= worker->hello) {
+        core_drop(self, &self->counters.repeated_hellos);
+        return;
+    }
+    if (!worker && count >= LIMIT_WORKERS &&
+        !membership_forget_stranger(self->members)) {
         core_refuse(self, peer, message, STATUS_BUSY, NULL, 0);
         return;
     }
-
-    worker_t *worker = membership_find(self->members, hello->store);
-    if (worker && worker->state != WORKER_AWAY)
-        members_leave(self, worker, false, "it says hello again", now);
     uint64_t session = self->effects.random(self->with);
     if (self->effects.connect(self->with, session, hello->push_at,
                               hello->ask_at) != STATUS_OK) {
         core_refuse(self, peer, message, STATUS_ADDRESS, NULL, 0);
         return;
     }
+    if (runs)
+        members_leave(self, worker, false, "it says hello again", now);
     worker = membership_join(self->members, hello->store, hello->name,
                              hello->boot, session, now);
     worker->shunned = now;
+    worker->hello = message->request;
     worker->parts = 0;
     recovery_unheld(self, worker->store);
     snprintf(worker->reach, sizeof worker->reach, "%s", hello->ask_at);
@@ -227,8 +263,13 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
     bool fits = true;
     for (size_t i = 0; i < inventory->n_held && fits; i++) {
         stream_t *stream = core_stream(self, inventory->held[i]->stream);
-        if (stream && stream->state == STREAM_RECOVERING &&
-            !stream->redealing && worker->state == WORKER_JOINING)
+        if (!stream || stream->state != STREAM_RECOVERING ||
+            stream->redealing || worker->state != WORKER_JOINING)
+            continue;
+        //  Of a stranger not even the settled mark is believed.
+        if (!bears(stream, worker->store))
+            self->counters.foreign_inventories++;
+        else
             fits = recovery_held(stream, worker->store, inventory->held[i]);
     }
     if (!fits) {

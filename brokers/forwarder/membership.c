@@ -226,6 +226,7 @@ static void
 enter(membership_t *self, seat_t *seat, millis_t now)
 {
     seat->worker.state = WORKER_LIVE;
+    seat->worker.served = true;
     seat->counted_full = seat->worker.full;
     seat->live_since = now;
     self->version++;
@@ -466,6 +467,29 @@ membership_by_session(membership_t *self, uint64_t session)
         if (self->by_store[i]->worker.session == session)
             return &self->by_store[i]->worker;
     return NULL;
+}
+
+bool
+membership_forget_stranger(membership_t *self)
+{
+    size_t place = 0, named = 0;
+    while (place < self->count &&
+           (self->by_store[place]->worker.state != WORKER_AWAY ||
+            self->by_store[place]->worker.served))
+        place++;
+    if (place == self->count)
+        return false;
+    seat_t *seat = self->by_store[place];
+    while (self->by_name[named] != &seat->worker)
+        named++;
+    size_t behind = --self->count - place;
+    memmove(&self->by_store[place], &self->by_store[place + 1],
+            behind * sizeof(seat_t *));
+    memmove(&self->by_name[named], &self->by_name[named + 1],
+            (self->count - named) * sizeof(worker_t *));
+    forget(&seat->pushes);
+    free(seat);
+    return true;
 }
 
 size_t

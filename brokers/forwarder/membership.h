@@ -42,6 +42,9 @@ typedef struct {
     worker_state_t state;
     uint64_t session;  //  0 when away
     uint64_t boot;
+    uint64_t hello;  //  Request of the Hello that began the session, the
+                     //  owner's
+    bool served;     //  It was in the queue once
     bool full;       //  Said so: in service for reads, not dealt to. The
                      //  owner sets it; a new session begins without
     millis_t lease;  //  When the session ends by silence
@@ -106,6 +109,10 @@ worker_t *membership_returned(membership_t *self, millis_t now);
 
 worker_t *membership_find(membership_t *self, uint64_t store);
 worker_t *membership_by_session(membership_t *self, uint64_t session);
+
+//  Forget one that is away and was never in the queue: a stranger. False:
+//  there is none.
+bool membership_forget_stranger(membership_t *self);
 
 //  All known workers in the order of their names; lent until the next join.
 size_t membership_all(membership_t *self, worker_t ***all_r);

@@ -156,10 +156,11 @@ typedef struct {
         unreadable;
     uint64_t unsent;  //  Answers that a peer did not take
     //  Why, among other things that happened
-    uint64_t too_large, versions, misplaced, dropped, unknown_worker,
-        unknown_session, out_of_order, foreign_receipts, stale_receipts,
-        refused, redealt_blocks, decoded_reads, corrupt_reads, late_fetches,
-        departures, cached_reads, store_reads, memory_reads, flooded;
+    uint64_t too_large, versions, misplaced, dropped, repeated_hellos,
+        foreign_inventories, unknown_worker, unknown_session, out_of_order,
+        foreign_receipts, stale_receipts, refused, redealt_blocks,
+        decoded_reads, corrupt_reads, late_fetches, departures, cached_reads,
+        store_reads, memory_reads, flooded;
 } counters_t;
 
 struct forwarder_core {

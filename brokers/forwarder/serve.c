@@ -268,14 +268,14 @@ serve_ask(core_t *self, const peer_t *peer, const message_t *message,
 status_t
 serve_remove(core_t *self, stream_t *stream)
 {
-    //  Every store known has to forget it: one that is away may hold parts of
-    //  attempts that no extent names.
+    //  Every store that served has to forget it: one that is away may hold
+    //  parts of attempts that no extent names.
     uint64_t stores[LIMIT_WORKERS];
     worker_t **all;
-    size_t count = membership_all(self->members, &all);
-    count = count < LIMIT_WORKERS ? count : LIMIT_WORKERS;
-    for (size_t i = 0; i < count; i++)
-        stores[i] = all[i]->store;
+    size_t known = membership_all(self->members, &all), count = 0;
+    for (size_t i = 0; i < known && count < LIMIT_WORKERS; i++)
+        if (all[i]->served || all[i]->state != WORKER_AWAY)
+            stores[count++] = all[i]->store;
     for (size_t i = 0; i < stream->chain_count; i++)
         for (uint16_t p = 0; p < stream->chain[i]->width; p++) {
             size_t at = 0;
@@ -385,6 +385,8 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         { "unreadable_too_large", c->too_large },
         { "unreadable_versions", c->versions },
         { "misplaced", c->misplaced },
+        { "hellos_repeated", c->repeated_hellos },
+        { "inventories_foreign", c->foreign_inventories },
         { "workers_of_no_session", c->unknown_worker },
         { "requests_refused", c->refused },
         { "pieces_of_no_session", c->unknown_session },

@@ -1,6 +1,7 @@
 #include "endpoint.h"
 
-#include <stdbool.h>
+#include <arpa/inet.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,5 +95,59 @@ endpoint_join(const char *host_of, const char *port_of,
         !port_possible(port.port))
         return STATUS_ADDRESS;
     join(&host, port.port, endpoint_r);
+    return STATUS_OK;
+}
+
+//  The host without its brackets; false when it does not fit.
+static bool
+bare_host(const halves_t *halves, char host_r[HOST_MOST + 1])
+{
+    const char *host = halves->host;
+    size_t size = (size_t)halves->host_bytes;
+    if (host[0] == '[') {
+        host++;
+        size -= 2;
+    }
+    if (size > HOST_MOST)
+        return false;
+    memcpy(host_r, host, size);
+    host_r[size] = '\0';
+    return true;
+}
+
+bool
+endpoint_numeric(const char *endpoint)
+{
+    halves_t halves;
+    char host[HOST_MOST + 1], same[ENDPOINT_BYTES];
+    uint8_t address[sizeof(struct in6_addr)];
+    if (endpoint_parse(endpoint, same) != STATUS_OK ||
+        strcmp(endpoint, same) != 0 || !halve(same, &halves) ||
+        atoi(halves.port) == 0 || !bare_host(&halves, host))
+        return false;
+    int family = halves.host[0] == '[' ? AF_INET6 : AF_INET;
+    host[strcspn(host, "%")] = '\0';  //  A link-local one's interface
+    return inet_pton(family, host, address) == 1;
+}
+
+status_t
+endpoint_resolve(const char *endpoint, char numeric_r[ENDPOINT_BYTES])
+{
+    halves_t halves;
+    char host[HOST_MOST + 1], figures[HOST_MOST + 1], found[HOST_MOST + 3];
+    if (!halve(endpoint, &halves) || !bare_host(&halves, host))
+        return STATUS_ADDRESS;
+    struct addrinfo wanted = { .ai_socktype = SOCK_STREAM }, *all;
+    if (getaddrinfo(host, NULL, &wanted, &all) != 0)
+        return STATUS_ADDRESS;
+    bool six = all->ai_family == AF_INET6;
+    int rc = getnameinfo(all->ai_addr, all->ai_addrlen, figures,
+                         sizeof(figures), NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(all);
+    if (rc != 0)
+        return STATUS_ADDRESS;
+    snprintf(found, sizeof(found), six ? "[%s]" : "%s", figures);
+    halves_t numeric = { .host = found, .host_bytes = (int)strlen(found) };
+    join(&numeric, halves.port, numeric_r);
     return STATUS_OK;
 }

@@ -437,10 +437,12 @@ open_sockets(storage_t *self, const storage_place_t *place,
         return status;
 
     //  A port of its own choice is reached where it is; else where it is said.
+    //  A name is looked up here: the forwarder asks nobody about strangers.
     bool chosen = strcmp(place->at, place->reach) == 0;
     sockets_bound(self->front, bound);
+    status = endpoint_resolve(reach, reach);
     strcpy(ask_at, reach);
-    if (chosen)
+    if (status == STATUS_OK && chosen)
         status = endpoint_join(reach, bound, ask_at);
     sockets_bound(self->pull, bound);
     if (status == STATUS_OK)

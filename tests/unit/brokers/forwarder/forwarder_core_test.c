@@ -1913,14 +1913,38 @@ a_hello_of_a_higher_term_ends_it(void)
     body.push_at = push_at;
     body.ask_at = ask_at;
     body.term = 9;
-    source_t source = opened(FILE_PLAN);
-    forget_said();
+    //  Nor is it believed of a store that nobody knows.
     SAY(2, HELLO, hello, &body);
+    CHECK(fault() == STATUS_OK && refusal() == STATUS_FENCED);
+    source_t source = opened(FILE_PLAN);
+    body.store = world.fakes[1].store;
+    forget_said();
+    SAY(1, HELLO, hello, &body);
     CHECK(fault() == STATUS_FENCED);
     CHECK(world.said_count == 0);
     keep_source(&source);
     CHECK(world.said_count == 0);
     CHECK(forwarder_core_due(world.core) == MILLIS_NEVER);
+    end();
+}
+
+static void
+a_hello_that_is_played_again_changes_nothing(void)
+{
+    begin_with(2);
+    hello(2);
+    uint64_t session = world.fakes[2].session, request = world.request;
+    Rill__V1__Hello body = RILL__V1__HELLO__INIT;
+    char name[] = "w2", at[] = "tcp://w2:1";
+    body.store = world.fakes[2].store;
+    body.name = name;
+    body.push_at = body.ask_at = at;
+    message_t again = MESSAGE(HELLO, hello, &body, request, 0);
+    peer_t stranger = peer_of(READER);
+    forget_said();
+    forwarder_core_on_front(world.core, &stranger, &again, NULL, world.now);
+    CHECK(world.said_count == 0 && world.fakes[2].session == session);
+    CHECK(counter("hellos_repeated") == 1);
     end();
 }
 
@@ -3414,6 +3438,8 @@ main(void)
          "invariant 18: an absurd settled mark ends nothing");
     CASE(a_hello_of_a_higher_term_ends_it,
          "forwarder_core 4: a worker of a higher term ends this forwarder");
+    CASE(a_hello_that_is_played_again_changes_nothing,
+         "forwarder_core 6: a Hello that is played again is counted, no more");
     CASE(a_catalogue_of_another_term_ends_it,
          "forwarder_core 4: a catalogue of another term ends this forwarder");
     CASE(one_source_at_a_time,

@@ -494,6 +494,26 @@ outstanding_is_what_was_pushed_and_not_receipted(void)
     membership_destroy(&self);
 }
 
+static void
+only_a_stranger_that_is_away_is_forgotten(void)
+{
+    worker_t *workers[2];
+    membership_t *self = house(2, workers);
+    CHECK(!membership_forget_stranger(self));
+    membership_leave(self, workers[0], false, 1);
+    CHECK(!membership_forget_stranger(self));  //  It served
+    worker_t *stranger = membership_join(self, 15, "ab", 1, 9, 2);
+    CHECK(!membership_forget_stranger(self));  //  It may yet serve
+    membership_leave(self, stranger, true, 3);
+    CHECK(membership_forget_stranger(self));
+    CHECK(!membership_find(self, 15) && !membership_forget_stranger(self));
+    worker_t **all;
+    CHECK(membership_all(self, &all) == 2);
+    CHECK(all[0] == workers[0] && all[1] == workers[1]);
+    CHECK(membership_find(self, 20) == workers[1]);
+    membership_destroy(&self);
+}
+
 int
 main(void)
 {
@@ -543,5 +563,7 @@ main(void)
          "workers are found by store and listed by name");
     CASE(outstanding_is_what_was_pushed_and_not_receipted,
          "outstanding is what was pushed and not receipted, in any order");
+    CASE(only_a_stranger_that_is_away_is_forgotten,
+         "invariant 18: only a stranger that is away is forgotten");
     return proof_end();
 }

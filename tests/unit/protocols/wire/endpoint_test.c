@@ -66,6 +66,43 @@ any_port_and_joining_keep_the_host(void)
     CHECK(endpoint_join("ipc://a", "tcp://b:2", endpoint) == STATUS_ADDRESS);
 }
 
+static void
+what_asks_no_name_server_is_numeric(void)
+{
+    CHECK(endpoint_numeric("tcp://127.0.0.1:7000"));
+    CHECK(endpoint_numeric("tcp://[::1]:7000"));
+    CHECK(endpoint_numeric("tcp://[fe80::1%eth0]:7000"));
+    static const char *const others[] = {
+        "",
+        "127.0.0.1:7000",
+        "tcp://localhost:7000",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1:*",
+        "tcp://*:7000",
+        "tcp://eth0:7000",
+        "tcp://127.1:7000",
+        "tcp://127.0.0.1:7000;10.0.0.1:80",
+        "ipc:///tmp/socket",
+        "inproc://watch-1",
+        "udp://127.0.0.1:7000",
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+        CHECK(!endpoint_numeric(others[i]));
+}
+
+static void
+a_name_is_looked_up(void)
+{
+    char at[ENDPOINT_BYTES];
+    CHECK(endpoint_resolve("tcp://localhost:7000", at) == STATUS_OK);
+    CHECK(endpoint_numeric(at) && strstr(at, ":7000"));
+    CHECK(endpoint_resolve("tcp://[::1]:7000", at) == STATUS_OK);
+    CHECK(strcmp(at, "tcp://[::1]:7000") == 0);
+    CHECK(endpoint_resolve("tcp://127.0.0.1:0", at) == STATUS_OK);
+    CHECK(strcmp(at, "tcp://127.0.0.1:0") == 0);
+    CHECK(endpoint_resolve("tcp://*:7000", at) == STATUS_ADDRESS);
+}
+
 int
 main(void)
 {
@@ -75,6 +112,9 @@ main(void)
          "what is not HOST:PORT is refused");
     CASE(the_longest_host_fits_and_a_longer_is_refused,
          "the longest host fits and a longer one is refused");
+    CASE(what_asks_no_name_server_is_numeric,
+         "an endpoint is numeric when connecting to it asks no name server");
+    CASE(a_name_is_looked_up, "a host's name is looked up, figures stay");
     CASE(any_port_and_joining_keep_the_host,
          "any port and joining keep the host, even into its own place");
     return proof_end();
