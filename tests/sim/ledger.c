@@ -926,7 +926,8 @@ ledger_receipt(ledger_t *self, uint64_t store, uint64_t granted,
         const member_t *member = member_of(self, key);
         bool here = false;
         for (unsigned j = 0; member && j < member->copies; j++)
-            here |= member->copy[j].store == store && !member->copy[j].lost;
+            //  What rots afterwards had been durable when it was said.
+            here |= member->copy[j].store == store;
         if (!here)
             story_breach(6,
                          "a receipt for epoch %llx block %llu slot %u, "

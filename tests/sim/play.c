@@ -160,9 +160,14 @@ read_all(play_t *self)
 {
     agenda_t *agenda = self->stage->agenda;
     reader_read_all(&self->reader);
-    int64_t last = agenda_now(agenda) + 60 * SECOND_US;
-    while (!self->reader.done && agenda_now(agenda) < last)
+    int64_t moved = agenda_now(agenda);
+    while (!self->reader.done && agenda_now(agenda) < moved + 10 * SECOND_US) {
+        uint64_t at = self->reader.at;
+        unsigned stream = self->reader.stream;
         run_until(self, agenda_now(agenda) + SECOND_US / 2);
+        if (self->reader.at != at || self->reader.stream != stream)
+            moved = agenda_now(agenda);
+    }
     if (!self->reader.done)
         story_breach(19, "%s cannot be read whole: at %llu of %llu",
                      self->source[self->reader.stream].name,
