@@ -280,17 +280,8 @@ read_all(chunkstore_t *store)
 }
 
 static void
-a_store_lies_on_a_real_disk(void)
+fill(chunkstore_t *store)
 {
-    chunkstore_settings_t settings = { .path = folder_path(folder_new(), "w1"),
-                                       .segment_bytes = 2 * 1024 * 1024 };
-    chunkstore_t *store, *other;
-    char why[300] = "";
-    CHECK(chunkstore_open(&settings, NULL, &EVENTS, NULL, &store, why,
-                          sizeof(why)) == STATUS_OK);
-    CHECK(chunkstore_open(&settings, NULL, &EVENTS, NULL, &other, why,
-                          sizeof(why)) == STATUS_TAKEN);
-    CHECK(strstr(why, "process"));
     durable = 0;
     for (uint64_t block = 0; block < 100; block++) {
         chunk_header_t header = rig_header((chunk_key_t){ 1, 1, block, 0 },
@@ -300,12 +291,50 @@ a_store_lies_on_a_real_disk(void)
         buffer_unref(&payload);
     }
     turn_until(store, &durable, 100);
+}
+
+static chunkstore_t *
+open_at(const char *path, const files_t *files)
+{
+    chunkstore_settings_t settings = { .path = path,
+                                       .segment_bytes = 2 * 1024 * 1024 };
+    chunkstore_t *store = NULL;
+    char why[300] = "";
+    status_t status = chunkstore_open(&settings, files, &EVENTS, NULL, &store,
+                                      why, sizeof(why));
+    if (store)
+        return store;
+    CHECK(status == STATUS_TAKEN && strstr(why, "process"));
+    return NULL;
+}
+
+static void
+store_and_open_again(const files_t *files)
+{
+    const char *path = folder_path(folder_new(), "w1");
+    chunkstore_t *store = open_at(path, files);
+    CHECK(store && !open_at(path, files));
+    fill(store);
+    read_all(store);
+    CHECK(chunkstore_drop(store, 2) == STATUS_OK);
+    chunkstore_close(&store);
+    store = open_at(path, files);
     read_all(store);
     chunkstore_close(&store);
-    CHECK(chunkstore_open(&settings, NULL, &EVENTS, NULL, &store, why,
-                          sizeof(why)) == STATUS_OK);
-    read_all(store);
-    chunkstore_close(&store);
+}
+
+static void
+a_store_lies_on_a_real_disk(void)
+{
+    store_and_open_again(NULL);
+}
+
+static void
+a_store_does_without_the_ring(void)
+{
+    files_t *files = files_system_new(64, true);
+    store_and_open_again(files);
+    files_system_destroy(&files);
 }
 
 int
@@ -323,5 +352,6 @@ main(void)
     CASE(a_store_lies_on_a_real_disk,
          "invariant 1: a store on a real disk gives back what it took, also "
          "when opened again; one process at a time");
+    CASE(a_store_does_without_the_ring, "a store does without io_uring too");
     return proof_end();
 }

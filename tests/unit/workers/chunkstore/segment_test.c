@@ -63,9 +63,8 @@ a_footer_is_read_as_it_was_packed(void)
     size_t size = segment_footer_bytes(COUNT);
     uint8_t *bytes = malloc(size);
     INVARIANT(bytes);
-    segment_trailer_t told, trailer = { .end = 300000,
-                                        .newest_us = -7,
-                                        .count = COUNT };
+    segment_trailer_t told,
+        trailer = { .end = 300000, .newest_us = -7, .count = COUNT };
     segment_pack_footer(&HEAD, &trailer, entries, bytes);
     uint8_t *last = bytes + size - SEGMENT_TRAILER_BYTES;
     CHECK(segment_unpack_trailer(last, &HEAD, &told) == STATUS_OK);
