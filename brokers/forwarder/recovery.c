@@ -429,7 +429,7 @@ room_for(const core_t *self, const stream_t *stream, const verdict_t *verdict)
 {
     size_t bytes = bytes_of(stream, verdict);
     return bytes == 0 || (self->reading_bytes == 0 && self->memory == 0) ||
-           self->memory + self->reading_bytes + 2 * bytes <=
+           self->memory + 2 * (self->reading_bytes + bytes) <=
                self->settings.memory_bytes;
 }
 

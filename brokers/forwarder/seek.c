@@ -389,8 +389,6 @@ seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
         uint64_t last = extent_end(stream, extent);
         if (index >= last && last > extent->base_index)
             index = last - 1;
-        if (index < extent->base_index)
-            index = extent->base_index;  //  Workers tell where chunks begin
         fetch_index(seek, stream, extent, index, now);
     }
 }

@@ -589,6 +589,7 @@ answer_scan(fake_t *fake, uint64_t session, const message_t *question)
         chunk->offset = header->offset;
         chunk->length = header->length;
         chunk->payload_crc = header->payload_crc;
+        chunk->created_us = header->created_us;
         list[scanned.n_chunks++] = chunk;
     }
     message_t answer = MESSAGE(SCANNED, scanned, &scanned, question->request,
@@ -732,6 +733,7 @@ typedef struct {
     uint32_t k, m;
     uint32_t buffer_ms;
     uint32_t retention;
+    uint32_t chunk;
 } plan_t;
 
 typedef struct {
@@ -758,6 +760,7 @@ open_source(source_t *source, int peer, plan_t plan)
     body.token = plan.token;
     body.strict = plan.strict;
     body.buffer_ms = plan.buffer_ms;
+    body.chunk_bytes = plan.chunk;
     body.retention = plan.retention;
     if (plan.k || plan.m)
         body.protection = &code;
@@ -1440,19 +1443,15 @@ a_worker_that_does_not_answer_is_passed_by(void)
 static void
 all_slow_is_nobodys_fault(void)
 {
-    //  The forwarder itself slept: everybody is late, and is asked again.
     begin_with(6);
     source_t source = put(FILE_PLAN, 4 * CHUNK);
     for (int i = 0; i < 6; i++)
         world.fakes[i].deaf = true;
-    uint64_t first = send_ask(source.stream, 0, false);
-    world.now += 1500;
-    sweep();
+    (void)send_ask(source.stream, 0, false);
+    live(1600);
     for (int i = 0; i < 6; i++)
         world.fakes[i].deaf = false;
-    pump();
-    if (!answer_to(first) || refusal() != STATUS_OK)
-        read_at(source.stream, 0);
+    read_at(source.stream, 2 * CHUNK);
     end();
 }
 
@@ -1600,7 +1599,8 @@ what_a_worker_located_is_checked(void)
         uint64_t offset;
     } LIES[] = { { 0, 4, 0 },          { 0, UINT32_MAX, 0 },
                  { UINT64_MAX, 3, 0 }, { UINT64_MAX / 4, 0, 0 },
-                 { 1u << 20, 1, 0 },   { 0, 0, UINT64_MAX } };
+                 { 1u << 20, 1, 0 },   { 0, 0, UINT64_MAX },
+                 { 8, 4, 0 },          { 8, UINT32_MAX, 0 } };
     for (size_t l = 0; l < sizeof LIES / sizeof LIES[0]; l++) {
         begin_with(6);
         //  Chunks shorter than usual, so that the workers are asked.
@@ -1627,7 +1627,6 @@ what_a_worker_located_is_checked(void)
                                            question->request, 0);
                 forwarder_core_on_worker(world.core, world.asks[i].session,
                                          &answer, NULL, world.now);
-                break;
             }
             if (!answer_one())
                 live(50);
@@ -2132,6 +2131,37 @@ too_few_workers_hold_a_source(void)
     const Rill__V1__Opened *told = SAID_TO(SOURCE, OPENED)->opened;
     CHECK(told->narrower);
     CHECK(told->protection->k == 2 && told->protection->m == 1);
+    end();
+}
+
+static void
+a_live_byte_waits_no_longer_than_its_block(void)
+{
+    //  A chunk that was full at once, and nothing behind it.
+    begin_with(6);
+    plan_t plan = LIVE_PLAN;
+    plan.chunk = LIMIT_CHUNK_FLOOR_BYTES;
+    source_t source = opened(plan);
+    CHECK(give_at(&source, 0, plan.chunk) == STATUS_OK);
+    live(700);
+    CHECK(describe("cam")->stored == 0);
+    live(200);
+    CHECK(describe("cam")->stored == plan.chunk);
+    end();
+}
+
+static void
+a_silent_source_is_let_go(void)
+{
+    begin_with(6);
+    source_t source = opened(LIVE_PLAN);
+    world.now += 9999;
+    sweep();
+    CHECK(describe("cam")->writing);
+    world.now += 1;
+    sweep();
+    CHECK(!describe("cam")->writing);
+    CHECK(give_at(&source, 0, 5) == STATUS_SESSION);
     end();
 }
 
@@ -2641,6 +2671,8 @@ a_recovery_stays_under_the_budget(void)
     for (int i = 1; i < 6; i++)
         join(i);
     for (int turn = 0; turn < 400; turn++) {
+        for (int i = 1; i < 6; i++)  //  They receipt in bursts
+            world.fakes[i].mute = turn % 16 < 15;
         live(50);
         CHECK(report()->memory_bytes <= BUDGET);
         forget_said();
@@ -3453,6 +3485,10 @@ main(void)
          "invariant 4: a hole from offset 0 stays recorded");
     CASE(too_few_workers_hold_a_source,
          "invariant 5: what workers cannot carry is held, refused or narrower");
+    CASE(a_live_byte_waits_no_longer_than_its_block,
+         "invariant 19: a live block is closed when it is old, however short");
+    CASE(a_silent_source_is_let_go,
+         "invariant 19: a source that is silent for its lease is let go");
     CASE(what_a_source_may_not_say_is_refused,
          "invariant 21: an Open that cannot be is refused by reason");
     CASE(pieces_that_do_not_fit_are_refused,
