@@ -18,8 +18,9 @@ def resident(process):
 
 
 with Stage(origin='memory: 64MiB') as stage:
-    with stage.case('invariant 18: while no worker takes anything the '
-                    'forwarder holds no more than its memory allows'):
+    with stage.case('forwarder_core 5, invariant 18: while no worker takes '
+                    'anything the forwarder holds no more than its memory '
+                    'allows'):
         path = stage.file('clip', 400_000_000)
         for name in stage.names[1:]:
             stage.signal(name, signal.SIGSTOP)

@@ -348,7 +348,7 @@ on_kept(storage_core_t *self, const Rill__V1__WorkerKept *kept, millis_t now)
         const Rill__V1__Horizon *horizon = kept->horizons[i];
         if (horizon->retention <= UINT8_MAX)
             self->effects->retain(self->with, (uint8_t)horizon->retention,
-                              horizon->horizon_us, horizon->span_ms);
+                                  horizon->horizon_us, horizon->span_ms);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "output.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,27 @@ every_size_is_written_whole(void)
         write_and_compare(SIZES[i]);
 }
 
+static size_t
+memory(void)
+{
+    struct mallinfo2 heap = mallinfo2();
+    return heap.uordblks + heap.hblkhd;
+}
+
+static void
+a_long_file_takes_no_more_memory(void)
+{
+    static const uint8_t PART[256 * 1024];
+    enum { PARTS = 400 };
+    output_t *output = output_open(path, PARTS * sizeof PART, why, sizeof why);
+    size_t before = memory();
+    for (int i = 0; i < PARTS; i++) {
+        CHECK(output_write(output, PART, sizeof PART));
+        CHECK(memory() < before + sizeof PART);
+    }
+    CHECK(output_keep(&output, why, sizeof why));
+}
+
 static void
 what_is_given_up_leaves_what_was_there(void)
 {
@@ -133,6 +155,8 @@ main(void)
          "output 1: less than was expected is not filled up");
     CASE(every_size_is_written_whole,
          "spool 1: what was written is in the file, in order, every size");
+    CASE(a_long_file_takes_no_more_memory,
+         "spool 2, invariant 18: a long file takes no more than its blocks");
     CASE(what_is_given_up_leaves_what_was_there,
          "output 2: what is given up leaves what was there");
     CASE(a_full_device_is_told, "a full device is told");

@@ -1579,9 +1579,9 @@ main(void)
     CASE(receipts_of_an_older_session_are_not_sent,
          "invariant 8: no receipt is sent for a session that is over");
     CASE(the_inventory_says_what_is_above_the_mark,
-         "the inventory says each record above the settled mark");
+         "survey 1: the inventory says each record above the settled mark");
     CASE(a_long_inventory_takes_several_messages,
-         "a long inventory takes several messages, each record in one");
+         "survey 2: a long inventory is several messages, a record in one");
     CASE(an_unreadable_inventory_is_not_sent,
          "storage_core 3: an inventory that cannot be read is not sent");
     CASE(the_session_is_kept,
@@ -1593,7 +1593,7 @@ main(void)
     CASE(a_chunk_keeps_the_session_too,
          "a chunk of the session is a sign of life, another's is not");
     CASE(a_receipt_follows_the_disk,
-         "invariant 6: a receipt is sent for what the store told durable");
+         "storage_core 1, commits 2, invariant 6: receipts follow the disk");
     CASE(a_repeated_chunk_is_receipted_again,
          "invariant 7: a repeated chunk waits once and is receipted again");
     CASE(what_fails_is_told,
@@ -1625,6 +1625,6 @@ main(void)
     CASE(a_drain_without_a_forwarder_ends,
          "a drain ends without a forwarder, when the disk has all");
     CASE(the_counters_add_up,
-         "invariant 21: what comes in is the sum of how it ended");
+         "storage_core 4, invariant 21: what comes in is how it ended");
     return proof_end();
 }
