@@ -143,7 +143,7 @@ membership_new(double patience)
     membership_t *self = calloc(1, sizeof(*self));
     INVARIANT(self);
     self->patience = patience;
-    self->excused = INT64_MIN;
+    self->excused = 0;
     return self;
 }
 
@@ -538,7 +538,6 @@ membership_due(const membership_t *self)
         when = self->excused;
     for (size_t i = 0; i < self->count; i++)
         if (self->by_store[i]->worker.state == WORKER_WAITING)
-            when = millis_least(when,
-                                returns(self, self->by_store[i], INT64_MIN));
+            when = millis_least(when, returns(self, self->by_store[i], 0));
     return when;
 }
