@@ -289,6 +289,8 @@ a_full_disk_is_told_and_harms_nothing(void)
 {
     enum { CHUNKS = 8000 };  //  80 MB into 64 MiB
     open_scene(folder_new());
+    //  Nobody answers its Keeps: a slow machine must not end the session.
+    scene.place.patience = 20;
     start_worker();
     CHECK(welcome_worker(11) == 0);
     //  Nobody reads a receipt meanwhile: the worker keeps them.
