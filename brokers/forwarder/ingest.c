@@ -428,8 +428,8 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
         status = placement_code(workers, asked_code(open), open->strict, &code,
                                 &narrower);
         if (status != STATUS_OK) {
-            snprintf(text, sizeof text, "%zu workers are running: %s", workers,
-                     status_text(status));
+            snprintf(text, sizeof text, "%zu workers with space run: %s",
+                     workers, status_text(status));
             core_refuse(self, peer, message, status, text, 0);
             return;
         }
