@@ -1,5 +1,7 @@
 #include "ask.h"
 
+#include <czmq.h>
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +12,8 @@
 #include "units.h"
 
 enum { MOST_K = 28, MOST_M = 4 };
+
+enum { RECOVER_MS = 10000, RECOVER_PAUSE_MS = 200 };
 
 int
 ask_open(const words_t *words, client_t **client_r)
@@ -53,6 +57,18 @@ ask_fail(const words_t *words, const client_t *client, status_t status,
          const char *name)
 {
     return ask_fail_saying(words, status, name, client_text(client));
+}
+
+status_t
+ask_describe(client_t *client, const char *name, message_t **answer_r)
+{
+    millis_t until = zclock_mono() + RECOVER_MS;
+    status_t status = client_describe(client, name, answer_r);
+    while (status == STATUS_HELD && zclock_mono() < until) {
+        zclock_sleep(RECOVER_PAUSE_MS);
+        status = client_describe(client, name, answer_r);
+    }
+    return status;
 }
 
 //  A legal name as near to `name` as can be.

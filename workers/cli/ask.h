@@ -22,6 +22,10 @@ int ask_fail(const words_t *words, const client_t *client, status_t status,
 int ask_fail_saying(const words_t *words, status_t status, const char *name,
                     const char *text);
 
+//  What the stream is that is to be written. While it is being recovered after
+//  a restart of the forwarder, ask again, for as long as a source waits.
+status_t ask_describe(client_t *client, const char *name, message_t **answer_r);
+
 //  Whether a stream may be called that; 0, or says what would be legal.
 int ask_name(const words_t *words, const char *name);
 

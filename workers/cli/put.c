@@ -126,7 +126,7 @@ static int
 look_first(put_t *self, client_t *client)
 {
     message_t *answer;
-    status_t status = client_describe(client, self->name, &answer);
+    status_t status = ask_describe(client, self->name, &answer);
     if (status == STATUS_UNKNOWN)
         return EX_OK;
     if (status != STATUS_OK)
