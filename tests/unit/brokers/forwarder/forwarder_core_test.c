@@ -308,6 +308,16 @@ restart(void)
     CHECK(start() == STATUS_OK);
 }
 
+//  The forwarder and all workers die: only disks are left.
+static void
+power_cut(void)
+{
+    for (int i = 0; i < FAKES; i++)
+        for (size_t p = 0; p < world.fakes[i].count; p++)
+            world.fakes[i].parts[p].lost |= !world.fakes[i].parts[p].receipted;
+    restart();
+}
+
 static said_t *
 answer_to(uint64_t request)
 {
@@ -1256,6 +1266,50 @@ stored_survives_any_store_at_any_moment(void)
 }
 
 static void
+the_chain_switches_when_all_is_safe_anew(void)
+{
+    //  Three blocks are acknowledged, a store goes, they are dealt again; when
+    //  some of the new blocks are stored and others are not, all dies. What
+    //  was acknowledged is read from the old blocks or from the new ones.
+    for (unsigned anew = 0; anew <= 24; anew++) {
+        begin_with(7);
+        source_t source = opened(FILE_PLAN);
+        give(&source, 12 * CHUNK);
+        for (uint64_t block = 0; block < 3; block++) {
+            unsigned given = 0;
+            for (int i = 6; i >= 0; i--)
+                for (size_t p = 0; p < world.fakes[i].count; p++) {
+                    part_t *part = &world.fakes[i].parts[p];
+                    if (part->header.key.block == block && given++ < 5)
+                        receipt(&world.fakes[i], part);
+                }
+        }
+        CHECK(progress(&source)->stored == 12 * CHUNK);
+        CHECK(progress(&source)->settled == 0);
+        kill_worker(6);
+        unsigned given = 0;
+        for (uint64_t block = 0; block < 4 && given < anew; block++)
+            for (int i = 0; i < 6; i++)
+                for (size_t p = 0; p < world.fakes[i].count; p++) {
+                    part_t *part = &world.fakes[i].parts[p];
+                    if (!part->receipted && part->header.key.block == block &&
+                        (part->header.key.epoch & UINT32_MAX) > 1 &&
+                        given++ < anew)
+                        receipt(&world.fakes[i], part);
+                }
+        CHECK(progress(&source)->stored == 12 * CHUNK);
+        power_cut();
+        for (int i = 0; i < 6; i++)
+            join(i);
+        live(2500);
+        const Rill__V1__Described *told = describe("film");
+        CHECK(told && told->stored == 12 * CHUNK);
+        read_all(told->stream, 0, 12 * CHUNK);
+        end();
+    }
+}
+
+static void
 two_departures_before_the_first_is_mended(void)
 {
     begin_with(7);
@@ -1637,16 +1691,6 @@ what_a_worker_located_is_checked(void)
 }
 
 /*----------------------------------------------------------------- recovery */
-
-//  The forwarder and all workers die: only disks are left.
-static void
-power_cut(void)
-{
-    for (int i = 0; i < FAKES; i++)
-        for (size_t p = 0; p < world.fakes[i].count; p++)
-            world.fakes[i].parts[p].lost |= !world.fakes[i].parts[p].receipted;
-    restart();
-}
 
 //  Every part of the block is where it was pushed, receipted or not.
 static void
@@ -3518,6 +3562,9 @@ main(void)
          "invariant 3: the watermark grows through departures and joins");
     CASE(stored_survives_any_store_at_any_moment,
          "invariant 1: what was said stored survives any store and a restart");
+    CASE(the_chain_switches_when_all_is_safe_anew,
+         "invariants 1 and 3: a chain switches when all that was acknowledged "
+         "is safe anew");
     CASE(two_departures_before_the_first_is_mended,
          "forwarder_core 3: two departures are dealt again from memory");
     CASE(an_inventory_with_a_lost_part_is_said_again,
