@@ -309,6 +309,19 @@ disk_walk_back(disk_t *self, uint64_t stream, uint64_t epoch,
     return STATUS_OK;
 }
 
+status_t
+disk_walk_all(disk_t *self, chunk_key_t from, chunkstore_each_fn *each,
+              void *arg)
+{
+    for (size_t i = place_of(self, &from); i < self->count; i++) {
+        const record_t *record = self->records[i];
+        chunkstore_entry_t entry = entry_of(record);
+        if (record->place == DURABLE && !each(arg, &entry))
+            break;
+    }
+    return STATUS_OK;
+}
+
 size_t
 disk_epochs(disk_t *self, uint64_t stream, uint64_t *epochs, size_t most)
 {
@@ -379,6 +392,35 @@ disk_retain(disk_t *self, uint8_t retention, micros_t horizon_us)
             record->header.block_us < horizon_us && seen(record))
             remove_at(self, i);
     }
+}
+
+//  A few at once, so that the asker has to ask again.
+enum { TRIM_MOST = 5 };
+
+status_t
+disk_trim(disk_t *self, uint64_t stream, uint64_t epoch, uint64_t first,
+          uint64_t end, size_t *dropped_r, bool *more_r)
+{
+    *dropped_r = 0;
+    *more_r = false;
+    for (size_t pass = 0; pass < 2; pass++)
+        for (size_t i = self->count; i-- > 0;) {
+            const record_t *record = self->records[i];
+            const chunk_key_t *key = &record->header.key;
+            if (key->stream != stream || key->epoch != epoch ||
+                (key->block >= first && key->block < end))
+                continue;
+            if (record->place == WAITING || record->place == COMMITTING)
+                return STATUS_BUSY;
+            if (pass == 0 || record->place == LIMBO)
+                continue;
+            *more_r = *dropped_r == TRIM_MOST;
+            if (*more_r)
+                return STATUS_OK;
+            remove_at(self, i);
+            ++*dropped_r;
+        }
+    return STATUS_OK;
 }
 
 chunkstore_identity_t

@@ -51,6 +51,8 @@ status_t disk_walk(disk_t *self, uint64_t stream, uint64_t epoch,
                    uint64_t block, chunkstore_each_fn *each, void *arg);
 status_t disk_walk_back(disk_t *self, uint64_t stream, uint64_t epoch,
                         chunkstore_each_fn *each, void *arg);
+status_t disk_walk_all(disk_t *self, chunk_key_t from, chunkstore_each_fn *each,
+                       void *arg);
 size_t disk_epochs(disk_t *self, uint64_t stream, uint64_t *epochs,
                    size_t most);
 status_t disk_locate(disk_t *self, uint64_t stream, uint64_t epoch,
@@ -59,6 +61,9 @@ uint64_t disk_settled(disk_t *self, uint64_t stream);
 status_t disk_drop(disk_t *self, uint64_t stream);
 //  Nothing below the horizon outlives the call: no segment holds it longer.
 void disk_retain(disk_t *self, uint8_t retention, micros_t horizon_us);
+status_t disk_trim(disk_t *self, uint64_t stream, uint64_t epoch,
+                   uint64_t first, uint64_t end, size_t *dropped_r,
+                   bool *more_r);
 chunkstore_identity_t disk_identity(const disk_t *self);
 void disk_set_cluster(disk_t *self, uint64_t cluster);
 void disk_set_term(disk_t *self, uint64_t term);

@@ -216,6 +216,13 @@ on_walk_back(void *with, uint64_t stream, uint64_t epoch,
     return disk_walk_back(self->disk, stream, epoch, each, arg);
 }
 
+static status_t
+on_walk_all(void *with, chunk_key_t from, chunkstore_each_fn *each, void *arg)
+{
+    worker_part_t *self = with;
+    return disk_walk_all(self->disk, from, each, arg);
+}
+
 static size_t
 on_epochs(void *with, uint64_t stream, uint64_t *epochs, size_t most)
 {
@@ -252,6 +259,21 @@ on_retain(void *with, uint8_t retention, micros_t horizon_us, millis_t span_ms)
     (void)span_ms;
     worker_part_t *self = with;
     disk_retain(self->disk, retention, horizon_us);
+}
+
+static status_t
+on_trim(void *with, uint64_t stream, uint64_t epoch, uint64_t first,
+        uint64_t end, size_t *dropped_r, bool *more_r)
+{
+    worker_part_t *self = with;
+    if (node_is_lost(&self->node))
+        return STATUS_IO;
+    status_t status = disk_trim(self->disk, stream, epoch, first, end,
+                                dropped_r, more_r);
+    story_tell("%s sweeps %zu of epoch %llx", self->node.name, *dropped_r,
+               (unsigned long long)epoch);
+    story_count("record swept", *dropped_r);
+    return status;
 }
 
 static chunkstore_identity_t
@@ -305,11 +327,13 @@ static const storage_effects_t EFFECTS = {
     .read = on_read,
     .walk = on_walk,
     .walk_back = on_walk_back,
+    .walk_all = on_walk_all,
     .epochs = on_epochs,
     .locate = on_locate,
     .settled = on_settled,
     .drop = on_drop,
     .retain = on_retain,
+    .trim = on_trim,
     .identity = on_identity,
     .set_cluster = on_set_cluster,
     .set_term = on_set_term,

@@ -134,6 +134,10 @@ status_t chunkstore_walk_back(chunkstore_t *self, uint64_t stream,
                               uint64_t epoch, chunkstore_each_fn *each,
                               void *arg);
 
+//  The same upwards over all streams and epochs, from a key on.
+status_t chunkstore_walk_all(chunkstore_t *self, chunk_key_t from,
+                             chunkstore_each_fn *each, void *arg);
+
 //  The epochs of a stream that are held, ascending, up to `most`; returns how
 //  many there are.
 size_t chunkstore_epochs(chunkstore_t *self, uint64_t stream, uint64_t *epochs,
@@ -159,6 +163,15 @@ status_t chunkstore_drop(chunkstore_t *self, uint64_t stream);
 //  (0: an hour), so that they do not hold much more than their oldest record.
 void chunkstore_retain(chunkstore_t *self, uint8_t retention,
                        micros_t horizon_us, millis_t span_ms);
+
+//  Keep of an epoch only the blocks from `first` to below `end`: forget a
+//  bounded number of the other records, `*dropped_r` of them, durably when
+//  STATUS_OK is returned, and give their space back; `*more_r`: there are more.
+//  STATUS_BUSY: some of them are not durable yet, nothing was done. An index
+//  that is made anew from the segments knows them again.
+status_t chunkstore_trim(chunkstore_t *self, uint64_t stream, uint64_t epoch,
+                         uint64_t first, uint64_t end, size_t *dropped_r,
+                         bool *more_r);
 
 //  Identity; set_… are durable when they return STATUS_OK.
 chunkstore_identity_t chunkstore_identity(const chunkstore_t *self);

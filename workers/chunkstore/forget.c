@@ -217,6 +217,83 @@ next_unswept(chunkstore_t *self)
 }
 
 //  ---------------------------------------------------------------------------
+//  Trimming: blocks of an epoch that do not count
+
+typedef struct {
+    sweep_t part;
+    uint64_t below;  //  Blocks below it are wanted
+} trim_t;
+
+static bool
+collect_below(void *arg, const index_place_t *place)
+{
+    trim_t *trim = arg;
+    return place->entry.key.block < trim->below && collect(&trim->part, place);
+}
+
+//  The first blocks of the epoch outside [first, end).
+static status_t
+collect_outside(chunkstore_t *self, chunk_key_t from, uint64_t first,
+                uint64_t end, trim_t *trim)
+{
+    trim->below = first;
+    status_t status = index_walk(self->index, &from, false, collect_below,
+                                 trim);
+    from.block = end;
+    trim->below = UINT64_MAX;
+    if (status == STATUS_OK && trim->part.count < SWEEP_ENTRIES)
+        status = index_walk(self->index, &from, false, collect_below, trim);
+    return store_judge_index(self, status);
+}
+
+//  Whether a block outside [first, end) of the epoch is on its way.
+static bool
+has_pending(chunkstore_t *self, const chunk_key_t *epoch, uint64_t first,
+            uint64_t end)
+{
+    for (pending_t *p = zhashx_first(self->pending); p;
+         p = zhashx_next(self->pending)) {
+        const chunk_key_t *key = &p->header.key;
+        if (key->stream == epoch->stream && key->epoch == epoch->epoch &&
+            (key->block < first || key->block >= end))
+            return true;
+    }
+    return false;
+}
+
+status_t
+chunkstore_trim(chunkstore_t *self, uint64_t stream, uint64_t epoch,
+                uint64_t first, uint64_t end, size_t *dropped_r, bool *more_r)
+{
+    chunk_key_t from = { .stream = stream, .epoch = epoch };
+    *dropped_r = 0;
+    *more_r = false;
+    if (store_dropped(self, stream))
+        return STATUS_OK;
+    if (self->unusable != STATUS_OK)
+        return self->unusable;
+    if (has_pending(self, &from, first, end))
+        return STATUS_BUSY;
+    trim_t *trim = malloc(sizeof(*trim));
+    INVARIANT(trim);
+    trim->part.count = 0;
+    sweep_t *part = &trim->part;
+    status_t status = collect_outside(self, from, first, end, trim);
+    if (status == STATUS_OK && part->count) {
+        qsort(part->places, part->count, sizeof(part->places[0]), by_place);
+        forget_part(self, part);
+        status = store_commit(self, true);
+    }
+    if (status == STATUS_OK) {
+        *dropped_r = part->count;
+        *more_r = part->count == SWEEP_ENTRIES;
+    }
+    free(trim);
+    self->ready = true;
+    return status;
+}
+
+//  ---------------------------------------------------------------------------
 //  Holes: made when nothing else waits for it, few at once; a segment that
 //  dies meanwhile goes whole instead
 

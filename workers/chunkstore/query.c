@@ -37,6 +37,43 @@ chunkstore_walk_back(chunkstore_t *self, uint64_t stream, uint64_t epoch,
                                                    UINT64_MAX, pass, &walk));
 }
 
+//  At a dropped stream the walk begins anew behind it.
+typedef struct {
+    chunkstore_t *self;
+    chunkstore_each_fn *each;
+    void *arg;
+    uint64_t stream;  //  Of the last entry
+    bool dropped;     //  It is
+} walk_all_t;
+
+static bool
+pass_held(void *arg, const index_place_t *place)
+{
+    walk_all_t *walk = arg;
+    uint64_t stream = place->entry.key.stream;
+    if (stream != walk->stream)
+        walk->dropped = store_dropped(walk->self, stream) != NULL;
+    walk->stream = stream;
+    if (walk->dropped)
+        return false;
+    return place->rotten || walk->each(walk->arg, &place->entry);
+}
+
+status_t
+chunkstore_walk_all(chunkstore_t *self, chunk_key_t from,
+                    chunkstore_each_fn *each, void *arg)
+{
+    walk_all_t walk = { .self = self, .each = each, .arg = arg };
+    status_t status;
+    do {
+        walk.stream = ~from.stream;
+        walk.dropped = false;
+        status = index_walk_all(self->index, &from, pass_held, &walk);
+        from = (chunk_key_t){ .stream = walk.stream + 1 };
+    } while (status == STATUS_OK && walk.dropped && from.stream != 0);
+    return store_judge_index(self, status);
+}
+
 static bool
 take_first(void *arg, const index_place_t *place)
 {

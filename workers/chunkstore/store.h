@@ -4,7 +4,7 @@
  *  intake.c      chunks accepted and not yet durable: queues, repeats, room
  *  commit.c      groups of records written and synced, one writer a segment
  *  fetch.c       reads
- *  forget.c      drops: entries, holes, dead segments
+ *  forget.c      drops and trims: entries, holes, dead segments
  *  retire.c      segments below the horizon
  *  query.c       questions to the index
  *  recover.c     what a start does with what it finds

@@ -5,7 +5,11 @@
 #include "invariant.h"
 #include "version.h"
 
-enum { SCAN_MOST = 500 };
+enum {
+    SCAN_MOST = 500,
+    COUNT_MOST = 500,     //  Epochs in a Counted: 22 KiB
+    COUNT_RECORDS = 4096  //  Looked at for one: a few milliseconds
+};
 
 //  A Fetch that waits for the disk.
 typedef struct {
@@ -263,6 +267,68 @@ on_scan(questions_t *self, const peer_t *peer, const message_t *ask)
     say(self, peer, &message, NULL, TALLY_ask_answered);
 }
 
+//  Records counted by their epochs, as many as one answer takes.
+typedef struct {
+    Rill__V1__Holding held[COUNT_MOST];
+    Rill__V1__Holding *list[COUNT_MOST];
+    size_t count;
+    size_t looked;
+    bool more;
+    chunk_key_t next;
+} count_t;
+
+static bool
+add_counted(void *arg, const chunkstore_entry_t *entry)
+{
+    count_t *count = arg;
+    const chunk_key_t *key = &entry->key;
+    Rill__V1__Holding *last = count->count ? count->list[count->count - 1]
+                                           : NULL;
+    bool same = last && last->stream == key->stream &&
+                last->epoch == key->epoch;
+    if (count->looked == COUNT_RECORDS ||
+        (!same && count->count == COUNT_MOST)) {
+        count->more = true;
+        count->next = *key;
+        return false;
+    }
+    if (!same) {
+        last = &count->held[count->count];
+        rill__v1__holding__init(last);
+        last->stream = key->stream;
+        last->epoch = key->epoch;
+        count->list[count->count++] = last;
+    }
+    last->records++;
+    last->last_block = key->block;
+    count->looked++;
+    return true;
+}
+
+static void
+on_count(questions_t *self, const peer_t *peer, const message_t *ask)
+{
+    const Rill__V1__ChunkKey *asked = ask->count->from;
+    count_t count = { .count = 0 };
+    chunk_key_t from = { 0 };
+    if (asked)
+        from = message_to_key(asked);
+    status_t status = self->effects->walk_all(self->with, from, add_counted,
+                                              &count);
+    if (status != STATUS_OK) {
+        refuse_ask(self, peer, ask, status);
+        return;
+    }
+    Rill__V1__ChunkKey next = message_from_key(count.next);
+    Rill__V1__Counted counted = RILL__V1__COUNTED__INIT;
+    counted.n_held = count.count;
+    counted.held = count.list;
+    counted.next = count.more ? &next : NULL;
+    message_t message = MESSAGE(COUNTED, counted, &counted, ask->request,
+                                ask->trace);
+    say(self, peer, &message, NULL, TALLY_ask_answered);
+}
+
 static void
 on_drop(questions_t *self, const peer_t *peer, const message_t *ask)
 {
@@ -278,6 +344,32 @@ on_drop(questions_t *self, const peer_t *peer, const message_t *ask)
     dropped.stream = drop->stream;
     message_t message = MESSAGE(DROPPED, dropped, &dropped, ask->request,
                                 ask->trace);
+    say(self, peer, &message, NULL, TALLY_ask_answered);
+}
+
+static void
+on_sweep(questions_t *self, const peer_t *peer, const message_t *ask)
+{
+    const Rill__V1__Sweep *sweep = ask->sweep;
+    size_t dropped = 0;
+    bool more = false;
+    status_t status = STATUS_FENCED;
+    if (sweep->keep_first > sweep->keep_end)
+        status = STATUS_ARGUMENT;
+    else if (sweep->term >= self->effects->identity(self->with).term)
+        status = self->effects->trim(self->with, sweep->stream, sweep->epoch,
+                                     sweep->keep_first, sweep->keep_end,
+                                     &dropped, &more);
+    if (status != STATUS_OK) {
+        refuse_ask(self, peer, ask, status);
+        return;
+    }
+    Rill__V1__Swept swept = RILL__V1__SWEPT__INIT;
+    swept.stream = sweep->stream;
+    swept.epoch = sweep->epoch;
+    swept.dropped = dropped;
+    swept.more = more;
+    message_t message = MESSAGE(SWEPT, swept, &swept, ask->request, ask->trace);
     say(self, peer, &message, NULL, TALLY_ask_answered);
 }
 
@@ -373,8 +465,14 @@ questions_on_ask(questions_t *self, const peer_t *peer,
     case RILL__V1__MESSAGE__BODY_SCAN:
         on_scan(self, peer, message);
         break;
+    case RILL__V1__MESSAGE__BODY_COUNT:
+        on_count(self, peer, message);
+        break;
     case RILL__V1__MESSAGE__BODY_DROP:
         on_drop(self, peer, message);
+        break;
+    case RILL__V1__MESSAGE__BODY_SWEEP:
+        on_sweep(self, peer, message);
         break;
     case RILL__V1__MESSAGE__BODY_STATUS_ASK:
         on_status(self, peer, message, about);

@@ -5,7 +5,8 @@
  *       disk.
  *    2. (house 18) At most QUESTIONS_READS reads are open; more are refused
  *       with STATUS_BUSY.
- *    3. (house 8) A Drop of a lower term than the highest granted is refused.
+ *    3. (house 8) A Drop or Sweep of a lower term than the highest granted is
+ *       refused.
  *
  *  A part of the storage core; it uses the core's effects.
  */

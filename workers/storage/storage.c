@@ -109,6 +109,13 @@ walk_back(void *with, uint64_t stream, uint64_t epoch, chunkstore_each_fn *each,
     return chunkstore_walk_back(self->store, stream, epoch, each, arg);
 }
 
+static status_t
+walk_all(void *with, chunk_key_t from, chunkstore_each_fn *each, void *arg)
+{
+    storage_t *self = with;
+    return chunkstore_walk_all(self->store, from, each, arg);
+}
+
 static size_t
 epochs(void *with, uint64_t stream, uint64_t *list, size_t most)
 {
@@ -143,6 +150,15 @@ retain(void *with, uint8_t retention, micros_t horizon_us, millis_t span_ms)
 {
     storage_t *self = with;
     chunkstore_retain(self->store, retention, horizon_us, span_ms);
+}
+
+static status_t
+trim(void *with, uint64_t stream, uint64_t epoch, uint64_t first, uint64_t end,
+     size_t *dropped_r, bool *more_r)
+{
+    storage_t *self = with;
+    return chunkstore_trim(self->store, stream, epoch, first, end, dropped_r,
+                           more_r);
 }
 
 static chunkstore_identity_t
@@ -189,11 +205,13 @@ static const storage_effects_t EFFECTS = {
     .read = start_read,
     .walk = walk,
     .walk_back = walk_back,
+    .walk_all = walk_all,
     .epochs = epochs,
     .locate = locate,
     .settled = settled,
     .drop = drop,
     .retain = retain,
+    .trim = trim,
     .identity = identity,
     .set_cluster = set_cluster,
     .set_term = set_term,

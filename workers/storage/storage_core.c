@@ -29,6 +29,7 @@ enum { KEEP_MS = 500, KEEP_LEAST_MS = 50, KEEP_MOST_MS = 10000 };
 enum {
     RECEIPT_KEYS = 500,     //  In one message: 20 KiB
     OWED_MOST = 64 * 1024,  //  Unsent receipts; over it we are choked
+    SWEPT_MOST = 1024,      //  Sweeps remembered in a session
     FAULT_BYTES = 320,
 };
 
@@ -39,6 +40,14 @@ typedef enum {
     SERVING,
     OVER,  //  Leaving or at fault: of no session, and seeks none
 } state_t;
+
+//  What of an epoch counts, as a Sweep of the session said.
+typedef struct {
+    uint64_t stream;
+    uint64_t epoch;
+    uint64_t first;
+    uint64_t end;
+} kept_t;
 
 struct storage_core {
     char *name;
@@ -80,6 +89,8 @@ struct storage_core {
     survey_t *survey;
     uint32_t part;  //  Of the inventory, said next
     holdings_t *holdings;
+    kept_t kept[SWEPT_MOST];
+    size_t swept;  //  In this session; the oldest are forgotten
 
     uint64_t tally[TALLY_COUNT];
 };
@@ -219,6 +230,7 @@ end_session(storage_core_t *self)
     forget_owed(self);
     forget_held(self);
     self->session = 0;
+    self->swept = 0;
 }
 
 //  Seek a new session, unless this worker goes down.
@@ -470,11 +482,33 @@ join(storage_core_t *self, millis_t now)
 
 /*----------------------------------------------------------------- chunks */
 
+//  What the last Sweep of an epoch in this session said, or NULL.
+static kept_t *
+kept_of(storage_core_t *self, uint64_t stream, uint64_t epoch)
+{
+    size_t most = self->swept < SWEPT_MOST ? self->swept : SWEPT_MOST;
+    for (size_t i = 0; i < most; i++)
+        if (self->kept[i].stream == stream && self->kept[i].epoch == epoch)
+            return &self->kept[i];
+    return NULL;
+}
+
+static bool
+is_swept(storage_core_t *self, const chunk_key_t *key)
+{
+    const kept_t *kept = kept_of(self, key->stream, key->epoch);
+    return kept && (key->block < kept->first || key->block >= kept->end);
+}
+
 //  Give a chunk to the store. False: it takes none now.
 static bool
 append(storage_core_t *self, const chunk_header_t *header, buffer_t *payload,
        millis_t now)
 {
+    if (is_swept(self, &header->key)) {
+        count(self, TALLY_store_swept);
+        return true;
+    }
     //  It waits before the store can tell: a store may be that fast.
     bool added = commits_add(self->commits, header->key);
     status_t status = self->effects->append(self->with, header, payload, now);
@@ -687,11 +721,28 @@ state_word(const storage_core_t *self)
     }
 }
 
+//  What the session's forwarder sweeps is not stored again (invariant 6).
+static void
+remember_sweep(storage_core_t *self, const Rill__V1__Sweep *sweep)
+{
+    if (self->state != SERVING || sweep->term != self->term)
+        return;
+    kept_t *kept = kept_of(self, sweep->stream, sweep->epoch);
+    if (!kept)
+        kept = &self->kept[self->swept++ % SWEPT_MOST];
+    *kept = (kept_t){ .stream = sweep->stream,
+                      .epoch = sweep->epoch,
+                      .first = sweep->keep_first,
+                      .end = sweep->keep_end };
+}
+
 void
 storage_core_on_ask(storage_core_t *self, const peer_t *peer,
                     const message_t *message, millis_t now)
 {
     count(self, TALLY_ask_in);
+    if (message->body_case == RILL__V1__MESSAGE__BODY_SWEEP)
+        remember_sweep(self, message->sweep);
     questions_self_t about = {
         .name = self->name,
         .state = state_word(self),

@@ -14,6 +14,9 @@
  *    5. (house 18) Unsent receipts, open reads and chunks that the store does
  *       not take are bounded; over the bound chunks are no longer read.
  *
+ *    6. A block that a Sweep has named is not stored again in its session: a
+ *       chunk may still be on the way that was pushed before.
+ *
  *  A session: HELLO, said every 0.5 s until a Welcome; the term made durable;
  *  FLUSHING, until the store holds nothing undecided; INVENTORY; SERVING,
  *  until 3 s of silence, a refusal of the session, or a newer Welcome. Both
@@ -39,8 +42,8 @@ typedef struct {
     double patience;      //  A factor on every deadline
 } storage_settings_t;
 
-//  The world. All calls return at once. The statuses of append, read, walk,
-//  locate, drop and set_… are those of chunkstore.h.
+//  The world. All calls return at once. The statuses of append, read, walk…,
+//  locate, drop, trim and set_… are those of chunkstore.h.
 typedef struct {
     //  To the forwarder's front; to its receipts socket, which open_receipts
     //  opens at the address of the last Welcome, closing the one before. What
@@ -61,6 +64,8 @@ typedef struct {
                      uint64_t block, chunkstore_each_fn *each, void *arg);
     status_t (*walk_back)(void *with, uint64_t stream, uint64_t epoch,
                           chunkstore_each_fn *each, void *arg);
+    status_t (*walk_all)(void *with, chunk_key_t from, chunkstore_each_fn *each,
+                         void *arg);
     size_t (*epochs)(void *with, uint64_t stream, uint64_t *epochs,
                      size_t most);
     status_t (*locate)(void *with, uint64_t stream, uint64_t epoch,
@@ -69,6 +74,9 @@ typedef struct {
     status_t (*drop)(void *with, uint64_t stream);
     void (*retain)(void *with, uint8_t retention, micros_t horizon_us,
                    millis_t span_ms);
+    status_t (*trim)(void *with, uint64_t stream, uint64_t epoch,
+                     uint64_t first, uint64_t end, size_t *dropped_r,
+                     bool *more_r);
     chunkstore_identity_t (*identity)(void *with);
     status_t (*set_cluster)(void *with, uint64_t cluster);
     status_t (*set_term)(void *with, uint64_t term);
@@ -92,7 +100,7 @@ void storage_core_on_forwarder(storage_core_t *self, const message_t *message,
 //  storage_core_choked: then it is dropped and counted.
 void storage_core_on_store(storage_core_t *self, const message_t *message,
                            buffer_t *payload, millis_t now);
-//  Somebody asks (Fetch, Locate, Scan, Drop, StatusAsk).
+//  Somebody asks (Fetch, Locate, Scan, Count, Drop, Sweep, StatusAsk).
 void storage_core_on_ask(storage_core_t *self, const peer_t *peer,
                          const message_t *message, millis_t now);
 //  A message could not be read on one of our sockets; answered when a peer is

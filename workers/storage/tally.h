@@ -33,6 +33,7 @@
     COUNT(store_early)       /* Of no session, or before the inventory */      \
     COUNT(store_header)      /* Its header is not one */                       \
     COUNT(store_length)      /* Its payload is not as long as it says */       \
+    COUNT(store_swept)       /* Of a block that a Sweep has named */           \
     COUNT(store_choked)      /* Read though no more were to be read */         \
     COUNT(store_left_over)   /* Waited for room when its session ended */      \
     COUNT(store_stopping)    /* Came while this worker goes down */            \

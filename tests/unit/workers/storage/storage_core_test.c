@@ -20,6 +20,10 @@ typedef struct {
 } said_t;
 
 typedef struct {
+    uint64_t stream, epoch, first, end;
+} trimmed_t;
+
+typedef struct {
     storage_core_t *core;
     millis_t now;
     said_t forwarder[MOST];  //  Said to the forwarder's front
@@ -34,7 +38,7 @@ typedef struct {
 
     //  What the world answers
     status_t forwarder_status, receipt_status, answer_status;
-    status_t append_status, read_status, walk_status, drop_status;
+    status_t append_status, read_status, walk_status, drop_status, trim_status;
     status_t walk_on_status;  //  Of a walk upwards, as walk_status else
     status_t set_status;
     chunkstore_identity_t identity;
@@ -53,6 +57,7 @@ typedef struct {
     uint8_t retained_class;
     micros_t horizon_us;
     millis_t span_ms;
+    trimmed_t trimmed;
 } world_t;
 
 static world_t world;
@@ -217,6 +222,28 @@ settled(void *with, uint64_t stream)
 }
 
 static status_t
+walk_all(void *with, chunk_key_t from, chunkstore_each_fn *each, void *arg)
+{
+    (void)with;
+    for (size_t i = 0; i < world.held_count; i++)
+        if (chunk_key_compare(&world.held[i].key, &from) >= 0 &&
+            !each(arg, &world.held[i]))
+            break;
+    return world.walk_status;
+}
+
+static status_t
+trim(void *with, uint64_t stream, uint64_t epoch, uint64_t first, uint64_t end,
+     size_t *dropped_r, bool *more_r)
+{
+    (void)with;
+    world.trimmed = (trimmed_t){ stream, epoch, first, end };
+    *dropped_r = 17;
+    *more_r = true;
+    return world.trim_status;
+}
+
+static status_t
 drop(void *with, uint64_t stream)
 {
     (void)with;
@@ -283,11 +310,13 @@ static const storage_effects_t EFFECTS = {
     .read = start_read,
     .walk = walk,
     .walk_back = walk_back,
+    .walk_all = walk_all,
     .epochs = epochs,
     .locate = locate,
     .settled = settled,
     .drop = drop,
     .retain = retain,
+    .trim = trim,
     .identity = identity,
     .set_cluster = set_cluster,
     .set_term = set_term,
@@ -1344,6 +1373,108 @@ a_drop_of_a_lower_term_is_refused(void)
 }
 
 static void
+all_that_is_held_is_counted_in_parts(void)
+{
+    begin();
+    for (uint64_t epoch = 1; epoch <= 700; epoch++)
+        hold(epoch, 10 * epoch, epoch == 3 ? 9000 : 2, 1);
+    Rill__V1__Count body = RILL__V1__COUNT__INIT;
+    Rill__V1__ChunkKey from;
+    size_t answers = 0, records[701] = { 0 };
+    uint64_t last_block[701] = { 0 };
+    bool more = true;
+    for (; more; answers++) {
+        CHECK(answers < 20);
+        ask((message_t)MESSAGE(COUNT, count, &body, 77, 0));
+        const Rill__V1__Counted *said =
+            last(world.answers, world.answers_count)->counted;
+        CHECK(said->n_held > 0 && said->n_held <= 500);
+        size_t together = 0;
+        for (size_t i = 0; i < said->n_held; i++) {
+            CHECK(said->held[i]->stream == STREAM);
+            CHECK(said->held[i]->epoch <= 700);
+            records[said->held[i]->epoch] += said->held[i]->records;
+            last_block[said->held[i]->epoch] = said->held[i]->last_block;
+            together += said->held[i]->records;
+        }
+        CHECK(together <= 4096);
+        more = said->next != NULL;
+        if (more)
+            from = *said->next;
+        body.from = &from;
+    }
+    CHECK(answers == 4);
+    for (uint64_t epoch = 1; epoch <= 700; epoch++) {
+        size_t held = epoch == 3 ? 9000 : 2;
+        CHECK(records[epoch] == held);
+        CHECK(last_block[epoch] == 10 * epoch + held - 1);
+    }
+    world.walk_status = STATUS_IO;
+    ask((message_t)MESSAGE(COUNT, count, &body, 77, 0));
+    CHECK(refusal() == STATUS_IO);
+    end();
+}
+
+static void
+sweep(uint64_t term, uint64_t epoch, uint64_t first, uint64_t end_block)
+{
+    Rill__V1__Sweep body = RILL__V1__SWEEP__INIT;
+    body.stream = STREAM;
+    body.term = term;
+    body.epoch = epoch;
+    body.keep_first = first;
+    body.keep_end = end_block;
+    ask((message_t)MESSAGE(SWEEP, sweep, &body, 77, 0));
+}
+
+static void
+a_sweep_of_a_lower_term_is_refused(void)
+{
+    begin();
+    sweep(3, 2, 0, 9);
+    CHECK(refusal() == STATUS_FENCED && world.trimmed.stream == 0);
+    sweep(4, 2, 9, 8);
+    CHECK(refusal() == STATUS_ARGUMENT && world.trimmed.stream == 0);
+    sweep(4, 2, 3, 9);
+    const message_t *said = last(world.answers, world.answers_count);
+    CHECK(said->body_case == RILL__V1__MESSAGE__BODY_SWEPT);
+    CHECK(said->swept->stream == STREAM && said->swept->epoch == 2);
+    CHECK(said->swept->dropped == 17 && said->swept->more);
+    CHECK(world.trimmed.stream == STREAM && world.trimmed.epoch == 2);
+    CHECK(world.trimmed.first == 3 && world.trimmed.end == 9);
+    world.trim_status = STATUS_BUSY;
+    sweep(4, 2, 3, 9);
+    CHECK(refusal() == STATUS_BUSY);
+    end();
+}
+
+static void
+what_was_swept_is_not_stored_again(void)
+{
+    begin();
+    serve();
+    sweep(5, 5ull << 32, 2, 4);
+    for (uint64_t block = 0; block < 6; block++)
+        store(block);
+    CHECK(world.appended == 2);
+    CHECK(world.waiting[0].block == 2 && world.waiting[1].block == 3);
+    CHECK(counter("store_swept") == 4 && counter("store_taken") == 2);
+    //  It narrows; another epoch is not concerned.
+    sweep(5, 5ull << 32, 2, 3);
+    sweep(5, 9, 0, 0);
+    store(2);
+    store(3);
+    CHECK(world.appended == 3 && counter("store_swept") == 5);
+    //  In the next session nothing of this one is on the way any more.
+    tell(world.waiting_count, STATUS_OK);
+    pass(3000);
+    serve();
+    store(0);
+    CHECK(world.appended == 4);
+    end();
+}
+
+static void
 a_report_says_how_it_is(void)
 {
     begin();
@@ -1613,6 +1744,12 @@ main(void)
     CASE(locate_tells_the_last_at_or_before,
          "Locate tells the last chunk at or before an offset or a time");
     CASE(a_scan_is_cut_between_blocks, "a Scan is cut between blocks");
+    CASE(all_that_is_held_is_counted_in_parts,
+         "R13: all that is held is counted, in parts");
+    CASE(a_sweep_of_a_lower_term_is_refused,
+         "invariant 8: a sweep of a lower term is refused, others are done");
+    CASE(what_was_swept_is_not_stored_again,
+         "storage_core 6: what was swept is not stored again in its session");
     CASE(a_drop_of_a_lower_term_is_refused,
          "questions 3: a Drop of a lower term is refused as fenced");
     CASE(a_report_says_how_it_is, "a report says how the worker is");
