@@ -521,10 +521,7 @@ removal(uint64_t stream, const uint64_t *stores, size_t count, out_t *key,
     value->size = 0;
     for (size_t i = 0; i < count; i++)
         put(value, stores[i], 8);
-    kv_change_t change = { lent(key), { NULL, 0 } };
-    if (count)
-        change.value = lent(value);
-    return change;
+    return (kv_change_t){ lent(key), lent(value) };
 }
 
 status_t

@@ -6,7 +6,7 @@
  *       STATUS_FENCED, and nothing is changed.
  *    3. (R9) A stream's chain changes by one synced batch: truncated at a base,
  *       extents appended, the stream's record with it.
- *    4. (B7) It grows with streams and changes of the cluster, never with
+ *    4. (B7) It grows with streams, removed ones too, and changes of the cluster, never with
  *       chunks: an ensemble is kept once, however many extents use it.
  *
  *  On a kv_t; every write is synced. Keys: "T" term and cluster; "S" + id the
@@ -86,7 +86,9 @@ status_t catalogue_remove(catalogue_t *self, uint64_t stream,
                           extent_t *const *chain, size_t count,
                           const uint64_t *stores, size_t stores_count);
 
-//  That list again, shorter; empty: the stream is forgotten for good.
+//  That list again, shorter. An empty one stays, too: only of a stream that is
+//  known to be removed may a store be told to drop what it holds; one that the
+//  catalogue does not know at all may be missing in an older copy of it.
 status_t catalogue_forgotten(catalogue_t *self, uint64_t stream,
                              const uint64_t *stores, size_t stores_count);
 

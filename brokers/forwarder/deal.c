@@ -624,8 +624,12 @@ deal_again(stream_t *stream, size_t from, millis_t now)
 {
     core_t *self = stream->core;
     zlistx_t *pieces = zlistx_new();
+    const extent_t *left = NULL;
     for (size_t i = from; i < stream->ring_count; i++) {
         block_t *block = deal_ring(stream, i);
+        if (block->extent != left)
+            stock_dealt_again(stream, block->extent, now);
+        left = block->extent;
         self->memory -= block_bytes(block);
         for (unsigned s = 0; s < block->dealt; s++) {
             block->pieces[s]->flags &= (uint16_t)~CHUNK_END;

@@ -217,13 +217,15 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
     zhashx_set_key_destructor(self->by_name, NULL);
     self->open = zlistx_new();
     self->untold = zlistx_new();
-    self->removed = zlistx_new();
+    self->removed = table_of_ids();
+    self->forgetting = zlistx_new();
     self->outbox = zlistx_new();
     zlistx_set_destructor(self->outbox, free_parcel);
     self->relay = relay_new(&relay_effects, self);
     self->fetches = fetches_new();
     self->seeks = seeks_new();
     self->layouts = layouts_new();
+    self->stocks = stocks_new();
     return self;
 }
 
@@ -271,16 +273,18 @@ forwarder_core_destroy(forwarder_core_t **self_p)
     fetches_destroy(&self->fetches);
     seeks_destroy(&self->seeks);
     layouts_destroy(&self->layouts);
+    stocks_destroy(&self->stocks);
     relay_destroy(&self->relay);
     zhashx_destroy(&self->by_session);
     zhashx_destroy(&self->by_name);
     zhashx_destroy(&self->by_id);
     zlistx_destroy(&self->open);
     zlistx_destroy(&self->untold);
-    removed_t *removed;
-    while ((removed = zlistx_detach(self->removed, NULL)) != NULL)
+    for (removed_t *removed = zhashx_first(self->removed); removed;
+         removed = zhashx_next(self->removed))
         free(removed);
-    zlistx_destroy(&self->removed);
+    zhashx_destroy(&self->removed);
+    zlistx_destroy(&self->forgetting);
     zlistx_destroy(&self->outbox);
     membership_destroy(&self->members);
     catalogue_close(&self->catalogue);
@@ -390,6 +394,13 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         break;
     case RILL__V1__MESSAGE__BODY_DROPPED:
         members_dropped(self, worker, message->dropped->stream);
+        stock_dropped(self, worker, message->dropped->stream, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_COUNTED:
+        stock_counted(self, worker, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_SWEPT:
+        stock_swept(self, worker, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_REFUSED:
         //  Whatever it was that we asked for under that request.
@@ -502,6 +513,7 @@ forwarder_core_due(const forwarder_core_t *lent)
     due = millis_least(due, fetch_due(self));
     due = millis_least(due, seek_due(self));
     due = millis_least(due, layout_due(self));
+    due = millis_least(due, stock_due(self));
     due = millis_least(due, relay_due(self->relay));
     due = millis_least(due, horizon_due(self));
     if (self->recovering)
@@ -528,6 +540,7 @@ forwarder_core_sweep(forwarder_core_t *self, millis_t now)
     fetch_sweep(self, now);
     seek_sweep(self, now);
     layout_sweep(self, now);
+    stock_sweep(self, now);
     relay_sweep(self->relay, now);
     horizon_sweep(self, now);
     if (self->recovering && self->recover_at <= now)

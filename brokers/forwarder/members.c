@@ -29,13 +29,13 @@ members_add_removed(core_t *self, uint64_t stream, const uint64_t *stores,
                     size_t count)
 {
     INVARIANT(count <= LIMIT_WORKERS);
-    if (count == 0)
-        return;
     removed_t *removed = zmalloc(sizeof *removed + count * sizeof *stores);
     removed->stream = stream;
     removed->count = count;
     memcpy(removed->stores, stores, count * sizeof *stores);
-    zlistx_add_end(self->removed, removed);
+    zhashx_insert(self->removed, &removed->stream, removed);
+    if (count)
+        zlistx_add_end(self->forgetting, removed);
 }
 
 static bool
@@ -47,31 +47,43 @@ must_forget(const removed_t *removed, uint64_t store)
     return false;
 }
 
+static void
+tell_drop(core_t *self, const worker_t *worker, uint64_t stream)
+{
+    Rill__V1__Drop drop = RILL__V1__DROP__INIT;
+    drop.stream = stream;
+    drop.term = catalogue_term(self->catalogue);
+    message_t message = MESSAGE(DROP, drop, &drop, ++self->request, 0);
+    (void)self->effects.ask(self->with, worker->session, &message);
+}
+
 void
 members_tell_drops(core_t *self, worker_t *worker)
 {
     size_t told = 0;
-    for (removed_t *removed = zlistx_first(self->removed); removed;
-         removed = zlistx_next(self->removed)) {
-        if (!must_forget(removed, worker->store))
-            continue;
-        if (told++ == DROPS_AT_ONCE)
-            return;
-        Rill__V1__Drop drop = RILL__V1__DROP__INIT;
-        drop.stream = removed->stream;
-        drop.term = catalogue_term(self->catalogue);
-        message_t message = MESSAGE(DROP, drop, &drop, ++self->request, 0);
-        (void)self->effects.ask(self->with, worker->session, &message);
-    }
+    for (removed_t *removed = zlistx_first(self->forgetting);
+         removed && told < DROPS_AT_ONCE;
+         removed = zlistx_next(self->forgetting))
+        if (must_forget(removed, worker->store)) {
+            tell_drop(self, worker, removed->stream);
+            told++;
+        }
+}
+
+bool
+members_tell_drop(core_t *self, const worker_t *worker, uint64_t stream)
+{
+    const removed_t *removed = zhashx_lookup(self->removed, &stream);
+    if (removed && worker)
+        tell_drop(self, worker, stream);
+    return removed;
 }
 
 void
 members_dropped(core_t *self, uint64_t session, uint64_t stream)
 {
     worker_t *worker = membership_by_session(self->members, session);
-    removed_t *removed = zlistx_first(self->removed);
-    while (removed && removed->stream != stream)
-        removed = zlistx_next(self->removed);
+    removed_t *removed = zhashx_lookup(self->removed, &stream);
     if (!worker || !removed || !must_forget(removed, worker->store))
         return;
     size_t kept = 0;
@@ -83,11 +95,8 @@ members_dropped(core_t *self, uint64_t session, uint64_t stream)
                                           removed->stores, kept);
     if (status != STATUS_OK)
         core_fail(self, status, "a removal could not be recorded");
-    else if (kept == 0) {
-        void *at = zlistx_find(self->removed, removed);
-        zlistx_detach(self->removed, at);
-        free(removed);
-    }
+    else if (kept == 0)
+        zlistx_detach(self->forgetting, zlistx_find(self->forgetting, removed));
 }
 
 //  ---- joining
@@ -282,6 +291,7 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
         core_note(self, 1, "worker-joined worker=%s state=%s", worker->name,
                   worker->state == WORKER_LIVE ? "live" : "waiting");
         members_tell_drops(self, worker);
+        stock_joined(self, worker, now);
         recovery_try(self, now);
         deal_waiting(self, now);
     }

@@ -4,6 +4,7 @@
  *  deal.c     blocks: extents, pushes, receipts, acknowledgement, departure
  *             (R2 to R6, R9, R10)
  *  members.c  workers: hello, inventory, lease (R7)
+ *  stock.c    what stores hold, against what they should (R12, R13)
  *  recovery.c what a new term finds of an unsealed stream (R8)
  *  fetch.c    chunks from workers, whole or decoded (R14)
  *  seek.c     which chunk covers an offset
@@ -22,6 +23,7 @@
 #include "catalogue.h"
 #include "chunker.h"
 #include "forwarder_core.h"
+#include "garbage.h"
 #include "membership.h"
 #include "parity.h"
 #include "placement.h"
@@ -143,7 +145,7 @@ typedef struct stream {
     unsigned trail_next;
 } stream_t;
 
-//  A removed stream that some stores still have to forget.
+//  A removed stream, and the stores that still have to forget it.
 typedef struct {
     uint64_t stream;
     size_t count;
@@ -160,7 +162,7 @@ typedef struct {
         foreign_inventories, unknown_worker, unknown_session, out_of_order,
         foreign_receipts, stale_receipts, refused, redealt_blocks,
         decoded_reads, corrupt_reads, late_fetches, departures, cached_reads,
-        store_reads, memory_reads, flooded;
+        store_reads, memory_reads, flooded, swept_records, unknown_streams;
 } counters_t;
 
 struct forwarder_core {
@@ -176,12 +178,14 @@ struct forwarder_core {
     zhashx_t *by_session;  //  stream_t with a source, lent
     zlistx_t *open;        //  stream_t that are not sealed, lent
     zlistx_t *untold;      //  stream_t whose source is owed a Progress, lent
-    zlistx_t *removed;     //  removed_t
+    zhashx_t *removed;     //  removed_t, owned; for ever
+    zlistx_t *forgetting;  //  removed_t that some store has to forget, lent
     zlistx_t *outbox;      //  Slots that a full socket did not take
     relay_t *relay;
     struct fetches *fetches;
     struct seeks *seeks;
     struct layouts *layouts;
+    struct stocks *stocks;
     uint32_t epochs;         //  Made in this term
     size_t memory;           //  Bytes of chunks and parity held
     uint64_t owed;           //  Of all streams
@@ -277,6 +281,30 @@ void members_dropped(core_t *self, uint64_t session, uint64_t stream);
 void members_tell_drops(core_t *self, worker_t *worker);
 void members_add_removed(core_t *self, uint64_t stream, const uint64_t *stores,
                          size_t count);
+//  Tell a worker (NULL: nobody) to drop a stream that was removed. False: it
+//  was not.
+bool members_tell_drop(core_t *self, const worker_t *worker, uint64_t stream);
+
+//  stock.c: what stores say they hold, against what placement says (R12, R13)
+//  The worker is in the queue, or waits for it: it is asked what it holds.
+void stock_joined(core_t *self, const worker_t *worker, millis_t now);
+void stock_counted(core_t *self, uint64_t session, const message_t *message,
+                   millis_t now);
+//  What was pushed in an extent is dealt again in another.
+void stock_dealt_again(stream_t *stream, const extent_t *extent, millis_t now);
+void stock_swept(core_t *self, uint64_t session, const message_t *message,
+                 millis_t now);
+void stock_dropped(core_t *self, uint64_t session, uint64_t stream,
+                   millis_t now);
+//  How many of the first `blocks` blocks of a committed extent lack the slot
+//  that `store` has by placement, as far as is known: what it has not said yet
+//  it lacks.
+uint64_t stock_missing(const core_t *self, uint64_t stream,
+                       const extent_t *extent, uint64_t blocks, uint64_t store);
+void stock_sweep(core_t *self, millis_t now);
+millis_t stock_due(core_t *self);
+struct stocks *stocks_new(void);
+void stocks_destroy(struct stocks **self_p);
 
 //  recovery.c
 //  False: the inventories take too much memory (house 18).

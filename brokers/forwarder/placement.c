@@ -121,6 +121,19 @@ placement_slot_of(const extent_t *extent, uint64_t block, uint64_t store)
     return -1;
 }
 
+uint64_t
+placement_count(const extent_t *extent, uint64_t blocks, uint64_t store)
+{
+    uint64_t rest = blocks % extent->width;
+    uint64_t in_rest = 0, in_cycle = 0;
+    for (uint16_t i = 0; i < extent->width; i++)
+        if (extent->stores[i] == store)
+            in_cycle = slots(extent->code);  //  Invariant 2
+    for (uint64_t block = blocks - rest; block < blocks && in_cycle; block++)
+        in_rest += placement_slot_of(extent, block, store) >= 0;
+    return blocks / extent->width * in_cycle + in_rest;
+}
+
 static uint32_t
 least_loaded(const uint64_t *bytes, uint16_t width)
 {

@@ -62,6 +62,10 @@ void placement_of_index(const extent_t *extent, uint64_t index,
 //  The slot of a block that `store` has by placement, or -1.
 int placement_slot_of(const extent_t *extent, uint64_t block, uint64_t store);
 
+//  In how many of the extent's first `blocks` blocks `store` has a slot.
+uint64_t placement_count(const extent_t *extent, uint64_t blocks,
+                         uint64_t store);
+
 //  The first turn for a new extent over an ensemble whose stores keep
 //  `bytes[i]` each: for a stream of `size` bytes in chunks of `chunk_bytes`
 //  (size_known) the start that leaves bytes most level, else the least loaded

@@ -45,31 +45,48 @@ blocks_touching(const extent_t *extent, const bool *away, uint64_t count)
     return touching;
 }
 
-//  Settled blocks of a stream that lack a slot because its store is away;
-//  with `store` not 0, those that lack that store's.
+//  Blocks of an extent that lack a slot: exact for stores that lack all their
+//  slots; of those that lack some it is not known whether they are of the same
+//  blocks, so that it is at most so many.
+static uint64_t
+blocks_lacking(const core_t *self, uint64_t stream, const extent_t *extent,
+               uint64_t blocks)
+{
+    bool all[LIMIT_WORKERS] = { false };
+    bool any = false;
+    uint64_t lacking = 0;
+    for (uint16_t p = 0; p < extent->width; p++) {
+        uint64_t id = extent->stores[p];
+        uint64_t missing = stock_missing(self, stream, extent, blocks, id);
+        all[p] = missing && missing == placement_count(extent, blocks, id);
+        any = any || all[p];
+        if (!all[p])
+            lacking += missing;
+    }
+    //  The pattern of turns repeats after W cycles of at most W blocks.
+    uint64_t period = (uint64_t)extent->width * extent->width;
+    if (any && blocks >= period)
+        lacking += blocks / period * blocks_touching(extent, all, period);
+    if (any)
+        lacking += blocks_touching(extent, all, blocks % period);
+    return lacking < blocks ? lacking : blocks;
+}
+
+//  Settled blocks of a stream that lack a slot; with `store` not 0, those that
+//  lack that store's.
 static uint64_t
 under_protected(const core_t *self, const stream_t *stream, uint64_t store)
 {
     uint64_t total = 0;
     for (size_t i = 0; i < stream->chain_count; i++) {
         const extent_t *extent = stream->chain[i];
-        bool away[LIMIT_WORKERS] = { false };
-        bool any = false;
-        for (uint16_t p = 0; p < extent->width; p++) {
-            uint64_t id = extent->stores[p];
-            worker_t *worker = membership_find(self->members, id);
-            away[p] = (!worker || worker->state == WORKER_AWAY) &&
-                      (!store || store == id);
-            any = any || away[p];
-        }
         uint64_t blocks = extent_blocks(stream, i);
-        if (!any || !blocks)
+        if (!blocks)
             continue;
-        //  The pattern of turns repeats after W cycles of at most W blocks.
-        uint64_t period = (uint64_t)extent->width * extent->width;
-        if (blocks > period)
-            total += blocks / period * blocks_touching(extent, away, period);
-        total += blocks_touching(extent, away, blocks % period);
+        total += store
+                     ? stock_missing(self, stream->record.id, extent, blocks,
+                                     store)
+                     : blocks_lacking(self, stream->record.id, extent, blocks);
     }
     return total;
 }
@@ -357,14 +374,34 @@ count_streams(const core_t *self, Rill__V1__Report *report)
 }
 
 static uint64_t
-lacking(const core_t *self, const worker_t *worker)
+lacking(const core_t *self, uint64_t store)
 {
     uint64_t blocks = 0;
-    if (worker->state == WORKER_AWAY)
-        for (stream_t *stream = zhashx_first(self->by_id); stream;
-             stream = zhashx_next(self->by_id))
-            blocks += under_protected(self, stream, worker->store);
+    for (stream_t *stream = zhashx_first(self->by_id); stream;
+         stream = zhashx_next(self->by_id))
+        blocks += under_protected(self, stream, store);
     return blocks;
+}
+
+//  Stores that extents name and nobody has heard of in this term: wiped, lost,
+//  or not back yet. Writes up to LIMIT_WORKERS.
+static size_t
+lost_stores(const core_t *self, uint64_t *lost)
+{
+    size_t count = 0;
+    for (stream_t *stream = zhashx_first(self->by_id); stream;
+         stream = zhashx_next(self->by_id))
+        for (size_t i = 0; i < stream->chain_count; i++)
+            for (uint16_t p = 0; p < stream->chain[i]->width; p++) {
+                uint64_t id = stream->chain[i]->stores[p];
+                size_t at = 0;
+                while (at < count && lost[at] != id)
+                    at++;
+                if (at == count && count < LIMIT_WORKERS &&
+                    !membership_find(self->members, id))
+                    lost[count++] = id;
+            }
+    return count;
 }
 
 static void
@@ -403,6 +440,8 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         { "reads_decoded", c->decoded_reads },
         { "reads_corrupt", c->corrupt_reads },
         { "reads_late", c->late_fetches },
+        { "records_swept", c->swept_records },
+        { "streams_unknown", c->unknown_streams },
     };
     enum { COUNTERS = sizeof counted / sizeof counted[0] };
     Rill__V1__Counter counters[COUNTERS], *counter_list[COUNTERS];
@@ -418,8 +457,14 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
     worker_t **all;
     size_t workers = membership_all(self->members, &all);
     workers = workers < LIMIT_WORKERS ? workers : LIMIT_WORKERS;
-    Rill__V1__WorkerReport *bodies = zmalloc((workers + 1) * sizeof *bodies);
-    report.workers = zmalloc((workers + 1) * sizeof *report.workers);
+    uint64_t lost[LIMIT_WORKERS];
+    char lost_names[LIMIT_WORKERS][24];
+    char away[] = "away";
+    size_t lost_count = lost_stores(self, lost);
+    Rill__V1__WorkerReport *bodies = zmalloc((workers + lost_count + 1) *
+                                             sizeof *bodies);
+    report.workers = zmalloc((workers + lost_count + 1) *
+                             sizeof *report.workers);
     uint64_t least = UINT64_MAX, most = 0, sum = 0, live = 0;
     for (size_t i = 0; i < workers; i++) {
         Rill__V1__WorkerReport *body = &bodies[i];
@@ -433,7 +478,7 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         body->space_bytes = all[i]->space_bytes;
         body->unreceipted = all[i]->outstanding;
         body->reach = all[i]->reach;
-        body->under_repair = lacking(self, all[i]);
+        body->under_repair = lacking(self, all[i]->store);
         report.workers[report.n_workers++] = body;
         if (all[i]->state != WORKER_LIVE)
             continue;
@@ -441,6 +486,17 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         sum += all[i]->bytes;
         least = all[i]->bytes < least ? all[i]->bytes : least;
         most = all[i]->bytes > most ? all[i]->bytes : most;
+    }
+    for (size_t i = 0; i < lost_count; i++) {
+        Rill__V1__WorkerReport *body = &bodies[workers + i];
+        rill__v1__worker_report__init(body);
+        snprintf(lost_names[i], sizeof lost_names[i], "store-%016" PRIx64,
+                 lost[i]);
+        body->name = lost_names[i];
+        body->store = lost[i];
+        body->state = away;
+        body->under_repair = lacking(self, lost[i]);
+        report.workers[report.n_workers++] = body;
     }
     if (sum)
         report.imbalance = (double)(most - least) /

@@ -62,7 +62,9 @@ typedef struct {
     bool sealed;
     uint64_t size;
     size_t extents;
-    extent_t **chain;  //  As the durable catalogue has it
+    extent_t **chain;      //  As the durable catalogue has it
+    uint64_t end_index;    //  Of the last; sealed only
+    uint64_t first_index;  //  Of what retention has left
 } stream_t;
 
 typedef struct {
@@ -690,6 +692,8 @@ take_chain(void *arg, const stream_record_t *record, extent_t **chain,
     stream->id = record->id;
     stream->chain = chain;
     stream->extents = count;
+    stream->end_index = record->sealed ? record->end_index : 0;
+    stream->first_index = record->first_index;
 }
 
 static void
@@ -989,6 +993,91 @@ ledger_can_lose(const ledger_t *self, chunk_key_t key)
     uint32_t which;
     unsigned now = present(block, &ever, &which);
     return now > block->code.k;
+}
+
+//  Blocks of the nth extent of the chain; the last of a stream that is not
+//  sealed has what was pushed.
+static uint64_t
+blocks_of(const ledger_t *self, const stream_t *stream, size_t nth)
+{
+    const extent_t *extent = stream->chain[nth];
+    bool last = nth + 1 == stream->extents;
+    uint64_t blocks = 0;
+    uint64_t end = last ? stream->end_index
+                        : stream->chain[nth + 1]->base_index;
+    if (last && !end)
+        while (find(self, stream->id, extent->epoch, blocks))
+            blocks++;
+    else if (end > extent->base_index)
+        blocks = (end - extent->base_index) / extent->code.k;
+    return blocks;
+}
+
+static bool
+keeps(const ledger_t *self, uint64_t store, chunk_key_t key)
+{
+    const member_t *member = member_of(self, key);
+    for (unsigned i = 0; member && i < member->copies; i++)
+        if (member->copy[i].store == store && !member->copy[i].lost)
+            return true;
+    return false;
+}
+
+bool
+ledger_is_garbage(ledger_t *self, uint64_t store, chunk_key_t key)
+{
+    take_chains(self);
+    for (unsigned i = 0; i < self->streams; i++) {
+        const stream_t *stream = &self->stream[i];
+        if (stream->id != key.stream)
+            continue;
+        for (size_t n = 0; n < stream->extents; n++)
+            if (stream->chain[n]->epoch == key.epoch &&
+                key.block < blocks_of(self, stream, n) &&
+                placement_slot_of(stream->chain[n], key.block, store) ==
+                    (int)key.slot)
+                return false;
+        //  What is older than its retention goes with its segment.
+        if (stream->first_index && stream->extents &&
+            key.epoch < stream->chain[0]->epoch)
+            return false;
+        //  Nobody knows yet that an attempt behind the chain's end is one.
+        if (!stream->end_index && stream->extents &&
+            stream->chain[stream->extents - 1]->epoch < key.epoch)
+            return false;
+    }
+    return keeps(self, store, key);
+}
+
+//  Slots of one block that their stores do not keep.
+static uint64_t
+slots_missing(const ledger_t *self, uint64_t stream, const extent_t *extent,
+              uint64_t block, uint64_t store)
+{
+    uint64_t missing = 0;
+    for (unsigned s = 0; s < (unsigned)extent->code.k + extent->code.m; s++) {
+        uint64_t home = placement_store(extent, block, s);
+        chunk_key_t key = { stream, extent->epoch, block, s };
+        missing += (!store || store == home) && !keeps(self, home, key);
+    }
+    return missing;
+}
+
+uint64_t
+ledger_missing(ledger_t *self, uint64_t store)
+{
+    uint64_t missing = 0;
+    take_chains(self);
+    for (unsigned i = 0; i < self->streams; i++) {
+        const stream_t *stream = &self->stream[i];
+        for (size_t n = 0; n < stream->extents; n++) {
+            uint64_t blocks = blocks_of(self, stream, n);
+            for (uint64_t b = 0; b < blocks; b++)
+                missing += slots_missing(self, stream->id, stream->chain[n], b,
+                                         store);
+        }
+    }
+    return missing;
 }
 
 uint64_t

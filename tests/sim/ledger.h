@@ -63,6 +63,12 @@ void ledger_check(ledger_t *self);
 //  Whether all that chunk's block was said to be stored can do without it.
 bool ledger_can_lose(const ledger_t *self, chunk_key_t key);
 
+//  Whether a chunk that a store keeps is none that the durable catalogue places
+//  there; and how many chunks it places there that the store does not keep (0:
+//  all stores).
+bool ledger_is_garbage(ledger_t *self, uint64_t store, chunk_key_t key);
+uint64_t ledger_missing(ledger_t *self, uint64_t store);
+
 //  Highest offset that anybody was told stored, and blocks so acknowledged.
 uint64_t ledger_stored(const ledger_t *self, const char *name);
 uint64_t ledger_blocks(const ledger_t *self);

@@ -175,6 +175,15 @@ read_all(play_t *self)
                      (unsigned long long)self->reader.size);
 }
 
+//  What a store keeps and nothing says it should.
+typedef struct {
+    ledger_t *ledger;
+    uint64_t store;
+    uint64_t count;
+    chunk_key_t last;  //  One of it
+    uint64_t holder;
+} garbage_t;
+
 //  After the heal: everything moves, ends, is sealed, and is read whole.
 static void
 finish(play_t *self)
@@ -210,6 +219,62 @@ finish(play_t *self)
     read_all(self);
 }
 
+static void
+count_garbage(void *arg, chunk_key_t key)
+{
+    garbage_t *garbage = arg;
+    if (!ledger_is_garbage(garbage->ledger, garbage->store, key))
+        return;
+    garbage->count++;
+    garbage->last = key;
+    garbage->holder = garbage->store;
+}
+
+static garbage_t
+garbage_everywhere(const play_t *self)
+{
+    garbage_t garbage = { .ledger = self->stage->ledger };
+    for (unsigned i = 0; i < self->workers; i++) {
+        garbage.store = disk_identity(self->worker[i].disk).store;
+        disk_each(self->worker[i].disk, count_garbage, &garbage);
+    }
+    return garbage;
+}
+
+//  Everything is sealed and every worker comes back once more: in the end each
+//  store holds what placement says and nothing else (R13), and what it lacks is
+//  listed (invariant 5).
+static void
+tidy_up(play_t *self)
+{
+    agenda_t *agenda = self->stage->agenda;
+    for (unsigned i = 0; i < self->workers; i++) {
+        if (self->worker[i].gone)
+            continue;
+        node_kill(&self->worker[i].node);
+        worker_start(&self->worker[i]);
+    }
+    int64_t last = agenda_now(agenda) + 30 * SECOND_US;
+    self->reader.audits = true;
+    while (agenda_now(agenda) < last &&
+           (garbage_everywhere(self).count > 0 || !self->reader.agrees))
+        run_until(self, agenda_now(agenda) + SECOND_US / 2);
+    garbage_t left = garbage_everywhere(self);
+    if (left.count)
+        story_breach(11,
+                     "%llu chunks are left that no extent counts; one is "
+                     "stream %llx epoch %llx block %llu slot %u at store %llx",
+                     (unsigned long long)left.count,
+                     (unsigned long long)left.last.stream,
+                     (unsigned long long)left.last.epoch,
+                     (unsigned long long)left.last.block, left.last.slot,
+                     (unsigned long long)left.holder);
+    if (!self->reader.agrees)
+        story_breach(5, "what stores lack is not what is listed");
+    story_held(11);
+    story_held(5);
+}
+
 void
 play_run(uint64_t seed, unsigned seconds, lie_t lie)
 {
@@ -219,6 +284,7 @@ play_run(uint64_t seed, unsigned seconds, lie_t lie)
     run_until(self, (int64_t)seconds * SECOND_US);
     weather_heal(self);
     finish(self);
+    tidy_up(self);
     story_count("virtual second",
                 (uint64_t)(agenda_now(self->stage->agenda) / SECOND_US));
     story_count("block acknowledged", ledger_blocks(self->stage->ledger));

@@ -93,6 +93,8 @@ typedef struct {
     uint64_t at, size;
     bool described;
     bool done;
+    //  Then the status is held against what stores keep.
+    bool audits, agrees;
 } reader_part_t;
 
 //  What a seed decides once.

@@ -118,6 +118,30 @@ check_report(reader_part_t *self, const Rill__V1__Report *report)
                    (unsigned long long)report->settled_bytes);
 }
 
+//  Whether the report lists what each store lacks, and all that lack something.
+static bool
+lists_what_lacks(const reader_part_t *self, const Rill__V1__Report *report)
+{
+    ledger_t *ledger = self->play->stage->ledger;
+    uint64_t listed = 0;
+    bool agrees = true;
+    for (size_t i = 0; i < report->n_workers; i++) {
+        const Rill__V1__WorkerReport *worker = report->workers[i];
+        uint64_t missing = ledger_missing(ledger, worker->store);
+        if (missing != worker->under_repair)
+            story_tell("report: %s (%s) lacks %llu, in truth %llu",
+                       worker->name, worker->state,
+                       (unsigned long long)worker->under_repair,
+                       (unsigned long long)missing);
+        agrees = agrees && missing == worker->under_repair;
+        listed += worker->under_repair;
+    }
+    agrees = agrees && listed == ledger_missing(ledger, 0);
+    if (agrees && listed)
+        story_count("status that lists what is missing", 1);
+    return agrees;
+}
+
 //  The next place to read in the last act: behind holes.
 static void
 skip_holes(reader_part_t *self, const Rill__V1__Described *described)
@@ -274,6 +298,8 @@ on_message(node_t *node, wire_t *wire, status_t status,
         break;
     case RILL__V1__MESSAGE__BODY_REPORT:
         check_report(self, message->report);
+        if (self->audits)
+            self->agrees = lists_what_lacks(self, message->report);
         break;
     case RILL__V1__MESSAGE__BODY_REFUSED:
         on_refused(self, &asked, message->refused);

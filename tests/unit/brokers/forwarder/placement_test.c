@@ -99,6 +99,27 @@ every_store_gets_every_slot_once_in_width_blocks(void)
 }
 
 static void
+look_counted(const extent_t *at)
+{
+    uint64_t counted[WIDEST] = { 0 };
+    for (uint64_t blocks = 0; blocks < 2u * at->width + 3; blocks++)
+        for (unsigned i = 0; i < at->width; i++) {
+            CHECK(placement_count(at, blocks, ids[i]) == counted[i]);
+            counted[i] += placement_slot_of(at, blocks, ids[i]) >= 0;
+        }
+    CHECK(placement_count(at, 1000, 3) == 0);
+    unsigned n = at->code.k + at->code.m;
+    CHECK(placement_count(at, 1ull << 40, ids[0]) >=
+          (1ull << 40) / at->width * n);
+}
+
+static void
+a_stores_share_of_blocks_is_computed(void)
+{
+    over_all(look_counted);
+}
+
+static void
 look_inverse(const extent_t *at)
 {
     for (uint64_t index = at->base_index; index < at->base_index + 200;
@@ -372,6 +393,8 @@ main(void)
          "placement 1: the slots of a block lie on distinct stores");
     CASE(every_store_gets_every_slot_once_in_width_blocks,
          "placement 2: in W blocks every store gets every slot once");
+    CASE(a_stores_share_of_blocks_is_computed,
+         "placement 2: how many slots a store has is what counting says");
     CASE(files_of_all_sizes_leave_stores_within_a_thousandth,
          "placement 2: 300 files of 1 byte to 50 MB lie within 0.1 %");
     CASE(a_file_by_itself_leaves_stores_within_a_thousandth,
