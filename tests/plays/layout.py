@@ -1,7 +1,7 @@
 """What `stat --chunks` tells of every chunk (S4)."""
 import collections
 
-from stage import CHUNK, Stage, end, expect
+from stage import CHUNK, Stage, end, expect, wait_for
 
 SIZE = 10_000_003
 
@@ -34,9 +34,9 @@ with Stage() as stage:
         expect(times == sorted(times) and times[0] > 1e15, f'{times}')
     with stage.case('what the workers say they keep is what the layout says'):
         by_layout = collections.Counter(c['worker'] for c in chunks)
-        by_worker = {w['name']: w['chunks']
-                     for w in stage.status()['workers']}
-        expect(dict(by_layout) == by_worker, f'{by_layout} {by_worker}')
+        wait_for(lambda: by_layout == {w['name']: w['chunks']
+                                       for w in stage.status()['workers']},
+                 f'the workers say that they keep {by_layout}', seconds=5)
     with stage.case('ls, stat and status tell of it in words, too'):
         expect('clip' in stage.rill('ls').expect(0).text, 'ls')
         expect(str(SIZE) in stage.rill('stat', 'clip').expect(0).text, 'stat')
