@@ -131,7 +131,9 @@ node_after(node_t *node)
     if (due == MILLIS_NEVER)
         return;
     int64_t now = agenda_now(node->stage->agenda);
-    int64_t at = due * 1000 - node->clock_us;
+    //  What is overdue may be so since ever: no time to count with.
+    bool is_over = due <= (now + node->clock_us) / 1000;
+    int64_t at = is_over ? now : due * 1000 - node->clock_us;
     //  A loop that has just turned does not turn again in the same instant.
     if (at < now + 500)
         at = now + 500;
