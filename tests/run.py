@@ -128,6 +128,10 @@ def sim(tally, variant, word):
                               timeout=SECONDS)
         tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
                    f'the simulator\'s checker finds that {says}')
+    traces = [subprocess.run([program, '--seed', '3', '--trace'],
+                             stdout=subprocess.PIPE).stdout for _ in range(2)]
+    tally.case(traces[0] == traces[1] and b'digest' in traces[0],
+               'one seed of the simulator is one trace')
     if variant == 'release':
         broken(tally, program)
 

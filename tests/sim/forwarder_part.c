@@ -283,6 +283,11 @@ static bool
 after(node_t *node)
 {
     forwarder_part_t *self = node->self;
+    if (self->draining && forwarder_core_drain(self->core, node_now(node))) {
+        story_tell("%s has drained", node->name);
+        story_count("forwarder drained", 1);
+        return false;
+    }
     const char *text = "";
     status_t status = forwarder_core_fault(self->core, &text);
     if (status == STATUS_OK)

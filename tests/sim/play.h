@@ -43,6 +43,7 @@ typedef struct {
     struct joined *session;  //  Workers it is connected to
     size_t opens, opens_room;
     struct opening *open;  //  Opens it heard
+    bool draining;         //  It stops in good order
     int64_t io_until_us;   //  Its catalogue refuses writes until then
 } forwarder_part_t;
 
@@ -58,6 +59,7 @@ typedef struct {
     int64_t sync_us;  //  Longest usual commit
     int64_t slow_until_us;
     int64_t fail_until_us;  //  Syncs fail until then
+    bool draining;          //  It stops in good order
     bool gone;              //  For good, with its disk
 } worker_part_t;
 

@@ -58,6 +58,18 @@ kill_worker(play_t *play)
 }
 
 static void
+stop_worker(play_t *play)
+{
+    worker_part_t *worker = any_worker(play);
+    if (!worker->node.up || worker->node.hung)
+        return;
+    story_count("worker stopped", 1);
+    story_tell("%s is told to stop", worker->node.name);
+    worker->draining = true;
+    node_after(&worker->node);
+}
+
+static void
 resume(void *arg, bool happens)
 {
     node_t *node = arg;
@@ -253,6 +265,18 @@ kill_forwarder(play_t *play)
 }
 
 static void
+stop_forwarder(play_t *play)
+{
+    forwarder_part_t *forwarder = forwarder_now(play);
+    if (!forwarder || forwarder->node.hung)
+        return;
+    story_count("forwarder stopped", 1);
+    story_tell("%s is told to stop", forwarder->node.name);
+    forwarder->draining = true;
+    node_after(&forwarder->node);
+}
+
+static void
 hang_forwarder(play_t *play)
 {
     forwarder_part_t *forwarder = forwarder_now(play);
@@ -355,7 +379,7 @@ static const fault_t FAULTS[] = {
     { fail_worker, 4 },  { fill_worker, 3 },     { wipe_worker, 6 },
     { rot_worker, 6 },   { kill_forwarder, 16 }, { hang_forwarder, 6 },
     { make_zombie, 8 },  { fail_catalogue, 3 },  { break_wire, 20 },
-    { kill_source, 10 },
+    { kill_source, 10 }, { stop_worker, 4 },     { stop_forwarder, 4 },
 };
 
 static void
@@ -399,6 +423,8 @@ weather_heal(play_t *play)
     for (unsigned i = 0; i < play->forwarders; i++) {
         node_t *node = &play->forwarder[i]->node;
         node->crash_permille = 0;
+        if (play->forwarder[i]->draining)
+            node_kill(node);
         play->forwarder[i]->io_until_us = 0;
         node_resume(node);
         if (i + 1 < play->forwarders)
@@ -409,6 +435,8 @@ weather_heal(play_t *play)
     for (unsigned i = 0; i < play->workers; i++) {
         worker_part_t *worker = &play->worker[i];
         worker->node.crash_permille = 0;
+        if (worker->draining)
+            node_kill(&worker->node);
         worker->slow_until_us = worker->fail_until_us = 0;
         disk_refuse(worker->disk, STATUS_OK);
         node_resume(&worker->node);

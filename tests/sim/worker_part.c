@@ -394,6 +394,11 @@ after(node_t *node)
 {
     worker_part_t *self = node->self;
     turn(self);
+    if (self->draining && storage_core_drain(self->core, node_now(node))) {
+        story_tell("%s has drained", node->name);
+        story_count("worker drained", 1);
+        return false;
+    }
     const char *text = "";
     status_t status = storage_core_fault(self->core, &text);
     if (status == STATUS_OK)
@@ -449,6 +454,7 @@ worker_start(worker_part_t *self)
                                ? 0
                                : (unsigned short)dice_below(dice, 40);
     node_begin(node);
+    self->draining = false;
     disk_open(self->disk);
     char push_at[NAME_BYTES], ask_at[NAME_BYTES];
     snprintf(push_at, sizeof(push_at), "push/%u/%u", self->number, node->life);
