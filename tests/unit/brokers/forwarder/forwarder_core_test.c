@@ -2683,8 +2683,7 @@ a_removed_stream_is_forgotten_everywhere(void)
     power_cut();
     join_all(6);
     for (size_t i = 0; i < world.asks_count; i++)
-        CHECK(world.asks[i].message->body_case !=
-              RILL__V1__MESSAGE__BODY_DROP);
+        CHECK(world.asks[i].message->body_case != RILL__V1__MESSAGE__BODY_DROP);
     end();
 }
 
@@ -3504,6 +3503,198 @@ bytes_and_space_take_the_oldest(void)
     end();
 }
 
+/*--------------------------------------------- what stores hold and lack */
+
+static const Rill__V1__WorkerReport *
+worker_told(uint64_t store)
+{
+    const Rill__V1__Report *told = report();
+    for (size_t i = 0; i < told->n_workers; i++)
+        if (told->workers[i]->store == store)
+            return told->workers[i];
+    return NULL;
+}
+
+//  Parts on all disks, and of them those of another epoch than the newest.
+static size_t
+count_parts(size_t *old_r)
+{
+    uint64_t newest = 0;
+    size_t count = 0;
+    for (int i = 0; i < FAKES; i++)
+        for (size_t p = 0; p < world.fakes[i].count; p++)
+            if (world.fakes[i].parts[p].header.key.epoch > newest)
+                newest = world.fakes[i].parts[p].header.key.epoch;
+    *old_r = 0;
+    for (int i = 0; i < FAKES; i++)
+        for (size_t p = 0; p < world.fakes[i].count; p++, count++)
+            *old_r += world.fakes[i].parts[p].header.key.epoch < newest;
+    return count;
+}
+
+static void
+mute_all(bool mute)
+{
+    for (int i = 0; i < FAKES; i++)
+        world.fakes[i].mute = mute;
+}
+
+static void
+what_was_dealt_again_is_swept(void)
+{
+    begin_with(6);
+    live(100);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 16 * CHUNK);
+    //  These are on disk, but no block is whole when it dies.
+    CHECK(give_receipts(2) > 0);
+    size_t held = world.fakes[2].count;
+    kill_worker(2);
+    mute_all(true);
+    live(2500);
+    size_t old;
+    count_parts(&old);
+    CHECK(old > held && counter("records_swept") == 0);
+    mute_all(false);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    live(2500);
+    count_parts(&old);
+    CHECK(old == held && counter("records_swept") > 0);
+    join(2);
+    live(2500);
+    count_parts(&old);
+    CHECK(old == 0 && world.fakes[2].count == 0);
+    CHECK(report()->under_protected == 0);
+    read_all(source.stream, 0, source.next);
+    end();
+}
+
+static void
+what_counts_is_never_swept(void)
+{
+    //  The chain changes twice; then all come back, in the next term too.
+    begin_with(7);
+    source_t source = opened(LIVE_PLAN);
+    for (int gone = 1; gone <= 2; gone++) {
+        give(&source, 20 * CHUNK);
+        live(800);
+        give(&source, 5 * CHUNK);
+        kill_worker(gone);
+        live(800);
+        join(gone);
+    }
+    live(3000);
+    power_cut();
+    join_all(7);
+    live(3000);
+    size_t old, before = count_parts(&old);
+    power_cut();
+    join_all(7);
+    live(3000);
+    CHECK(count_parts(&old) == before && old > 0);
+    CHECK(describe("cam")->under_protected == 0);
+    read_all(source.stream, 0, describe("cam")->stored);
+    end();
+}
+
+static void
+an_older_disk_is_told(void)
+{
+    begin_with(6);
+    put(FILE_PLAN, 60 * CHUNK);
+    fake_t *fake = &world.fakes[1];
+    kill_worker(1);
+    for (size_t i = 0; i < 4; i++)
+        fake->parts[fake->count - 1 - i].lost = true;
+    join(1);
+    live(1500);
+    CHECK(worker_told(fake->store)->under_repair == 4);
+    CHECK(worker_told(world.fakes[2].store)->under_repair == 0);
+    CHECK(describe("film")->under_protected == 4);
+    CHECK(report()->under_protected == 4);
+    end();
+}
+
+static void
+what_is_not_counted_yet_counts_as_missing(void)
+{
+    begin_with(6);
+    put(FILE_PLAN, 60 * CHUNK);
+    fake_t *fake = &world.fakes[1];
+    kill_worker(1);
+    CHECK(worker_told(fake->store)->under_repair == fake->count);
+    fake->deaf = true;
+    join(1);
+    live(1500);
+    CHECK(strcmp(worker_told(fake->store)->state, "live") == 0);
+    CHECK(worker_told(fake->store)->under_repair == fake->count);
+    //  Asked again until it answers.
+    forget_asks();
+    fake->deaf = false;
+    live(1500);
+    CHECK(worker_told(fake->store)->under_repair == 0);
+    CHECK(describe("film")->under_protected == 0);
+    end();
+}
+
+static void
+a_wiped_store_stays_listed(void)
+{
+    begin_with(6);
+    source_t source = put(FILE_PLAN, 60 * CHUNK);
+    fake_t *fake = &world.fakes[1];
+    uint64_t lost = fake->store, count = fake->count;
+    kill_worker(1);
+    wipe(fake);
+    fake->store = 0x999;
+    for (int i = 0; i < 2; i++) {
+        join_all(6);
+        live(1500);
+        CHECK(worker_told(0x999)->under_repair == 0);
+        CHECK(worker_told(lost)->under_repair == count);
+        CHECK(strcmp(worker_told(lost)->state, "away") == 0);
+        CHECK(describe("film")->under_protected == count);
+        read_all(source.stream, 0, source.next);
+        power_cut();
+    }
+    end();
+}
+
+//  A worker has a part of a stream of which nothing is known here.
+static void
+plant(int number, uint64_t stream)
+{
+    fake_t *fake = &world.fakes[number];
+    part_t part = fake->parts[0];
+    part.header.key.stream = stream;
+    buffer_ref(part.payload);
+    fake->parts[fake->count++] = part;
+}
+
+static void
+an_unknown_stream_is_left_alone(void)
+{
+    begin_with(6);
+    source_t source = put(FILE_PLAN, 60 * CHUNK);
+    uint64_t stream = source.stream;
+    CHECK(remove_stream("film") == STATUS_OK);
+    live(500);
+    put(FILE_PLAN, 60 * CHUNK);
+    //  An old copy of a disk brings back what was removed; an old copy of the
+    //  catalogue does not know what was stored.
+    kill_worker(1);
+    plant(1, stream);
+    plant(1, 12345);
+    join(1);
+    live(1500);
+    CHECK(parts_of(stream) == 0);
+    CHECK(parts_of(12345) == 1);
+    CHECK(counter("streams_unknown") == 1);
+    end();
+}
+
 int
 main(void)
 {
@@ -3654,5 +3845,17 @@ main(void)
          "too many bytes and a worker short of space take the oldest, and no "
          "more of it than that");
     end();
+    CASE(what_was_dealt_again_is_swept,
+         "R13: what was dealt again goes when what replaced it is settled");
+    CASE(what_counts_is_never_swept,
+         "invariant 1: no block that a chain counts is swept");
+    CASE(an_older_disk_is_told,
+         "invariant 5: what an older copy of a disk lacks is listed");
+    CASE(what_is_not_counted_yet_counts_as_missing,
+         "invariant 5: what a store has not counted counts as missing");
+    CASE(a_wiped_store_stays_listed,
+         "invariant 5: a store that was wiped is listed for ever");
+    CASE(an_unknown_stream_is_left_alone,
+         "invariant 11: a removed stream is dropped, an unknown one never");
     return proof_end();
 }
