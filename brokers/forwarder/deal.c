@@ -364,8 +364,10 @@ deal_outbox(core_t *self, millis_t now)
     uint64_t full[LIMIT_WORKERS];  //  Stores that took nothing in this pass
     size_t full_count = 0;
     uint64_t gone = 0;
+    worker_t *queue[1];
+    size_t workers = membership_queue(self->members, queue, 1);
     parcel_t *parcel = zlistx_first(self->outbox);
-    while (parcel) {
+    while (parcel && full_count < workers) {
         void *at = zlistx_cursor(self->outbox);
         parcel_t this = *parcel;
         parcel = zlistx_next(self->outbox);

@@ -6,6 +6,7 @@
 #include "breaker.h"
 #include "claim.h"
 #include "daemon.h"
+#include "endpoint.h"
 #include "forwarder_core.h"
 #include "frames.h"
 #include "invariant.h"
@@ -109,9 +110,15 @@ connect_worker(void *with, uint64_t worker, const char *push_at,
     link_t *link = zmalloc(sizeof *link);
     link->owner = self;
     link->session = worker;
-    status_t status = sockets_open(SOCKET_PUSH, push_at, &link->push);
+    //  What a peer says is no endpoint of this process, nor a file.
+    char push_to[ENDPOINT_BYTES], ask_to[ENDPOINT_BYTES];
+    status_t status = endpoint_parse(push_at, push_to);
     if (status == STATUS_OK)
-        status = sockets_open(SOCKET_ASK, ask_at, &link->ask);
+        status = endpoint_parse(ask_at, ask_to);
+    if (status == STATUS_OK)
+        status = sockets_open(SOCKET_PUSH, push_to, &link->push);
+    if (status == STATUS_OK)
+        status = sockets_open(SOCKET_ASK, ask_to, &link->ask);
     if (status != STATUS_OK) {
         log_event(LOG_AT_ERROR, "worker_unreachable",
                   "push_at=%s ask_at=%s status=%s", push_at, ask_at,
