@@ -2,15 +2,17 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "buffer.h"
 #include "invariant.h"
 
 enum {
-    LOOK_MS = 100,   //  Z14 fills 100 MB meanwhile
-    BIND_MS = 10,    //  Until a dropped socket's port is tried again
-    PAUSE_MS = 300,  //  Closed for so long, its memory would be back
+    LOOK_MS = 100,      //  Z14 fills 100 MB meanwhile
+    BIND_MS = 10,       //  Until a dropped socket's port is tried again
+    PAUSE_MS = 300,     //  Closed for so long, what it used would be back
+    RESERVED_PART = 4,  //  Of all descriptors: for files and our own sockets
 };
 
 typedef struct {
@@ -20,7 +22,8 @@ typedef struct {
 } watched_t;
 
 struct breaker {
-    breaker_rule_t rule;
+    breaker_rule_t memory;
+    breaker_rule_t descriptors;
     const breaker_events_t *events;
     void *with;
     alarm_t *alarm;
@@ -31,19 +34,18 @@ struct breaker {
 };
 
 int
-breaker_judge(breaker_rule_t *rule, size_t stray, unsigned sockets,
-              millis_t now)
+breaker_judge(breaker_rule_t *rule, size_t used, unsigned sockets, millis_t now)
 {
-    if (stray <= rule->base + rule->allowed) {
+    if (used <= rule->base + rule->allowed) {
         rule->tried = 0;
-        if (stray < rule->base)
-            rule->base = stray;
+        if (used < rule->base)
+            rule->base = used;
         return BREAKER_NONE;
     }
     if (rule->tried && now < rule->again)
         return BREAKER_NONE;
     if (rule->tried == sockets) {
-        rule->base = stray;
+        rule->base = used;
         rule->tried = 0;
         return BREAKER_NONE;
     }
@@ -77,24 +79,45 @@ resident_stray(const breaker_t *self)
     return less(resident * (size_t)getpagesize(), buffer_total());
 }
 
+//  Close what the rule chooses.
 static void
-judge(breaker_t *self, millis_t now)
+obey(breaker_t *self, breaker_rule_t *rule, size_t used, millis_t now)
+{
+    int chosen = breaker_judge(rule, used, self->count, now);
+    if (chosen == BREAKER_NONE)
+        return;
+    zsock_t **socket_p = self->watched[chosen].socket_p;
+    self->trim = true;
+    if (*socket_p) {
+        self->events->closing(self->with, *socket_p);
+        sockets_drop(socket_p);
+    }
+}
+
+static void
+weigh_memory(breaker_t *self, millis_t now)
 {
     size_t stray = resident_stray(self);
-    if (stray > self->rule.base + self->rule.allowed)
+    if (stray > self->memory.base + self->memory.allowed)
         stray = breaker_stray();
-    int chosen = breaker_judge(&self->rule, stray, self->count, now);
-    if (chosen != BREAKER_NONE) {
-        zsock_t **socket_p = self->watched[chosen].socket_p;
-        self->trim = true;
-        if (*socket_p) {
-            self->events->closing(self->with, *socket_p);
-            sockets_drop(socket_p);
-        }
-    } else if (self->trim && self->rule.tried == 0) {
+    obey(self, &self->memory, stray, now);
+    if (self->trim && self->memory.tried == 0) {
         self->trim = false;
         malloc_trim(0);
     }
+}
+
+//  The lowest number that is free: all below it are used.
+static void
+count_descriptors(breaker_t *self, millis_t now)
+{
+    int lowest = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    if (lowest != -1)
+        close(lowest);
+    else if (errno != EMFILE)
+        return;  //  There is nothing to copy
+    obey(self, &self->descriptors, lowest == -1 ? SIZE_MAX / 2 : (size_t)lowest,
+         now);
 }
 
 //  Bind again what is closed. False: libzmq has not let go of a port yet.
@@ -121,7 +144,8 @@ look(void *arg)
     breaker_t *self = arg;
     millis_t now = zclock_mono();
     bool all = bind_again(self);
-    judge(self, now);
+    weigh_memory(self, now);
+    count_descriptors(self, now);
     alarm_set(self->alarm, now + (all ? LOOK_MS : BIND_MS));
     return 0;
 }
@@ -131,7 +155,11 @@ breaker_new(zloop_t *loop, size_t allowed, const breaker_events_t *events,
             void *with)
 {
     breaker_t *self = zmalloc(sizeof(*self));
-    self->rule.allowed = allowed;
+    self->memory.allowed = allowed;
+    struct rlimit limit;
+    int rc = getrlimit(RLIMIT_NOFILE, &limit);
+    INVARIANT(rc == 0);
+    self->descriptors.allowed = limit.rlim_cur - limit.rlim_cur / RESERVED_PART;
     self->events = events;
     self->with = with;
     self->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);

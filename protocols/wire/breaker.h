@@ -1,15 +1,17 @@
-/*  breaker - bound sockets that fill the memory are closed and bound again
+/*  breaker - bound sockets that use up the process are closed and bound again
  *
  *  Invariants
  *    1. (house 18) While the process holds more memory than the allowance that
- *       no counted buffer accounts for, one bound socket after the other is
- *       closed, until it is given back. Each is bound again where it was.
+ *       no counted buffer accounts for, or fewer descriptors are free than the
+ *       reserve for files, one bound socket after the other is closed, until
+ *       it is given back. Each is bound again where it was.
  *    2. What closing all of them does not give back is the program's own and
  *       is allowed from then on: nothing is closed for ever and ever.
  *
  *  Nothing of an unfinished multipart comes out of a socket (Z15), so a peer
  *  that never ends one fills the memory unseen and unbounded by any mark (Z14).
- *  So do peers that send faster than anything can be read and refused. Which
+ *  So do peers that send faster than anything can be read and refused; and
+ *  connections that say nothing leave no descriptor for anybody (Z6). Which
  *  socket it was shows when it is closed. Its peers connect again by
  *  themselves and say again what was lost; everybody must be ready for that.
  */
@@ -23,17 +25,17 @@
 
 //  What closing has led to so far. A plain value.
 typedef struct {
-    size_t allowed;  //  Bytes
+    size_t allowed;  //  Bytes, or descriptors
     size_t base;     //  Found to be the program's own, beside these
     unsigned tried;  //  Sockets closed since all was well
-    millis_t again;  //  Not before: memory is given back in its own time
+    millis_t again;  //  Not before: it is given back in its own time
 } breaker_rule_t;
 
 #define BREAKER_NONE (-1)
 
-//  The rule: `stray` bytes are unaccounted for. Which of `sockets` sockets is
+//  The rule: so much is `used`. Which of `sockets` sockets is
 //  to be closed now, or BREAKER_NONE.
-int breaker_judge(breaker_rule_t *rule, size_t stray, unsigned sockets,
+int breaker_judge(breaker_rule_t *rule, size_t used, unsigned sockets,
                   millis_t now);
 
 //  Bytes this process holds that no counted buffer accounts for.

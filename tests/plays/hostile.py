@@ -21,7 +21,7 @@ import time
 
 import zmq
 
-from stage import ROOT, SLOW, Stage, end, expect, wait_for
+from stage import ROOT, SLOW, Failed, Stage, end, expect, wait_for
 
 MB = 1 << 20
 BUDGET = 64 * MB            # The forwarder's for open chunks
@@ -71,7 +71,7 @@ class Peer:
         for name, value in options.items():
             self.socket.setsockopt(getattr(zmq, name), value)
         self.socket.connect(f'tcp://{at}')
-        self.bare = kind == zmq.PUSH
+        self.bare, self.request = kind == zmq.PUSH, 1 << 40
 
     def tell(self, *parts):
         self.socket.send_multipart([*([] if self.bare else [b'']), *parts])
@@ -83,8 +83,13 @@ class Peer:
         return Message.FromString(self.socket.recv_multipart()[1])
 
     def ask(self, seconds=5, **body):
-        self.tell(say(**body))
-        return self.hear(seconds)
+        """Ask; what answers that, not what was said before."""
+        self.request += 1
+        self.tell(say(self.request, **body))
+        while (answer := self.hear(seconds)) \
+                and answer.request != self.request:
+            pass
+        return answer
 
     def close(self):
         self.socket.close()
@@ -171,7 +176,14 @@ class Attacked(Stage):
         #   Every socket that a stranger can reach, and what it is.
         self.fronts = [self.front, self.at['w1']]
         self.pulls = [self.receipts, self.pull]
+        self.guests = []
         return self
+
+    def guest(self, at):
+        """A stranger that pushes; it stays until its case ends, so that all
+        it says arrives."""
+        self.guests.append(Peer(at, zmq.PUSH))
+        return self.guests[-1]
 
     @contextlib.contextmanager
     def attack(self, says):
@@ -185,6 +197,8 @@ class Attacked(Stage):
             yield
             came.result()
             went.result()
+            while self.guests:
+                self.guests.pop().close()
             self.expect_same(name, self.small)
             self.expect_well()
 
@@ -203,11 +217,23 @@ class Attacked(Stage):
         peer.close()
         return {c.name: c.value for c in report.report.counters}
 
+    def cluster_id(self):
+        return int(self.status()['cluster'], 16)
+
+    def store(self, name):
+        return next(int(w['store'], 16) for w in self.status()['workers']
+                    if w['name'] == name)
+
     def counted(self, name, counter, before, least=1):
         """A counter grew by at least so much."""
-        wait_for(lambda: self.counters(name).get(counter, 0)
-                 >= before.get(counter, 0) + least,
-                 f'{name} counts {least} more of {counter}')
+        def now():
+            return self.counters(name)
+        try:
+            wait_for(lambda: now().get(counter, 0)
+                     >= before.get(counter, 0) + least, counter)
+        except Failed:
+            raise Failed(f'{name} does not count {least} more of {counter}: '
+                         f'{before} became {now()}') from None
 
 
 #   What a node counts coming in, and in what it ends, once.
@@ -349,6 +375,147 @@ def stays_alive(wire, seconds):
     return True
 
 
+def refusal(answer):
+    """The word of a refusal, or what came instead."""
+    if answer is None or not answer.HasField('refused'):
+        return answer and answer.WhichOneof('body')
+    return answer.DESCRIPTOR.file.pool.FindEnumTypeByName(
+        'rill.v1.Status').values_by_number[answer.refused.status].name[7:]
+
+
+def strangers_join(stage):
+    """Hellos that are none, and inventories of nobody."""
+    peer, cluster = Peer(stage.front), stage.cluster_id()
+    at = 'tcp://127.0.0.1:9'
+    for wanted, wrong in (
+            ('ARGUMENT', {'name': ''}), ('ARGUMENT', {'store': 0}),
+            ('ARGUMENT', {'push_at': ''}), ('ARGUMENT', {'ask_at': ''}),
+            ('ARGUMENT', {'name': 'x/y'}), ('ARGUMENT', {'term': 1 << 63,
+                                                         'cluster': 0}),
+            ('CLUSTER', {'cluster': cluster ^ 1}),
+            ('FENCED', {'term': 1 << 63}),
+            ('TAKEN', {'name': 'w1'}),
+            *(('ADDRESS', {where: absurd}) for where in ('push_at', 'ask_at')
+              for absurd in ('nonsense', 'ipc:///etc/passwd', 'inproc://watch-0',
+                             'tcp://*:*', 'tcp://127.0.0.1:0', 'udp://a:1',
+                             'tcp://slow.invalid:80', 'tcp://127.0.0.1:99999',
+                             'tcp://127.0.0.1:1;127.0.0.1:2', 'x' * 60_000))):
+        body = {'cluster': cluster, 'store': 18, 'name': 'stranger',
+                'term': 0, 'push_at': at, 'ask_at': at, **wrong}
+        heard = refusal(peer.ask(hello=body))
+        expect(heard == wanted, f'{heard}, not {wanted}, to {str(wrong)[:80]}')
+    #   A worker's own Hello, as somebody else may have heard it.
+    mine = {'cluster': cluster, 'store': stage.store('w2'), 'name': 'w2',
+            'push_at': at, 'ask_at': at}
+    peer.tell(say(1, hello=mine))
+    #   One that joins and says absurd things of what it holds.
+    welcome = peer.ask(hello={'cluster': cluster, 'store': 19, 'name': 'odd',
+                              'push_at': at, 'ask_at': at}).welcome
+    most = (1 << 64) - 1
+    for first, slots in ((most, b'\0'), (most - 3, bytes(60_000)), (0, b''),
+                         (0, b'\xfe' * 60_000)):
+        peer.tell(say(inventory={'session': welcome.session, 'held': [
+            {'stream': most, 'epoch': most, 'settled': most,
+             'runs': [{'first': first, 'slots': slots}] * (
+                 1 if slots else 9000)}]}))
+    for session in (0, 1, most):
+        for body in ({'inventory': {'session': session}},
+                     {'worker_keep': {'session': session}}):
+            heard = refusal(peer.ask(**body))
+            expect(heard == 'SESSION', f'{heard} to a session of nobody')
+    peer.tell(say(worker_leave={'session': most}))
+    peer.tell(say(worker_leave={'session': welcome.session}))
+    peer.close()
+
+
+def strangers_receipt(stage):
+    """Receipts for what nobody pushed, or of nobody's session."""
+    push = stage.guest(stage.receipts)
+    keys = [{'stream': chance.getrandbits(64), 'epoch': 1 << 32, 'block': n,
+             'slot': n % 6} for n in range(500)]
+    for term in (0, 1, 2, 1 << 63):
+        for store in (0, stage.store('w1')):
+            push.tell(say(receipt={'term': term, 'store': store, 'stored': keys,
+                                   'session': chance.getrandbits(64)}))
+            push.tell(say(receipt={'term': term, 'store': store,
+                                   'failed': keys, 'status': 80}))
+    pull = stage.guest(stage.pull)
+    for n in range(100):
+        pull.tell(say(store={'term': n, 'session': n}), bytes(1000))
+        pull.tell(say(store={'term': n, 'chunk': {'name': 'x' * 999}}), b'')
+
+
+def strangers_send(stage):
+    """Bytes of no session, over the credit, of no size; sources that open and
+    say nothing; names without end."""
+    peer = Peer(stage.front, SNDHWM=0, RCVHWM=0)
+    for _ in range(200):
+        peer.tell(say(piece={'session': chance.getrandbits(64)}), bytes(9))
+        expect(refusal(peer.hear()) == 'SESSION', 'bytes of no session')
+    opened = peer.ask(open={'name': 'silent', 'kind': 2, 'token': 7}).opened
+    for wanted, offset, size in (('TOO_LARGE', opened.credit, 10),
+                                 ('TOO_LARGE', (1 << 64) - 1, 10),
+                                 ('TOO_LARGE', 0, 0), ('OFFSET', 9, 1),
+                                 ('TOO_LARGE', 0, 2 * MB)):
+        peer.tell(say(piece={'session': opened.session, 'offset': offset}),
+                  bytes(size))
+        heard = refusal(wait_for(
+            lambda: (a := peer.hear()) and a.HasField('refused') and a,
+            'a piece that cannot be is refused'))
+        expect(heard == wanted, f'{heard} to {size} bytes at {offset}')
+    for n in range(10_000):
+        peer.tell(say(n + 1, open={'name': f'n{chance.getrandbits(64):x}',
+                                   'kind': 2, 'token': n + 1}))
+    opened = answered = 0
+    while answered < 10_000 and (answer := peer.hear()):
+        answered += answer.request > 0 and not answer.HasField('progress')
+        opened += answer.HasField('opened')
+    expect(answered == 10_000, f'{answered} of 10,000 opens were answered')
+    expect(opened < 7_000, f'{opened} sources were let in')
+    for session in range(100):
+        peer.tell(say(source_leave={'session': session}))
+    peer.close()
+    wait_for(lambda: stage.rill('put', stage.small, '--as', 'after').code == 0,
+             'who says nothing makes room for a source')
+
+
+def strangers_ask(stage):
+    """Questions that are none, at the fronts of both."""
+    most = (1 << 64) - 1
+    for at, bodies in ((stage.front, (
+            {'ask': {}}, {'ask': {'stream': most, 'offset': most}},
+            {'describe': {}}, {'describe': {'name': '\u20ac' * 9000}},
+            {'list': {'after': '~' * 50_000, 'most': (1 << 32) - 1}},
+            {'list_chunks': {'stream': 1, 'from': most}},
+            {'remove': {'name': 'x' * 1000}}, {'fetch': {}})),
+            (stage.at['w1'], (
+                {'fetch': {}}, {'fetch': {'key': {'slot': (1 << 32) - 1}}},
+                {'locate': {}}, {'locate': {'stream': 1, 'time_us': -1}},
+                {'scan': {'stream': most, 'epoch': most, 'block': most}},
+                {'drop': {'stream': 1, 'term': 0}}, {'open': {}},
+                {'hello': {}}))):
+        peer = Peer(at)
+        for body in bodies:
+            answer = peer.ask(**body)
+            expect(answer is not None, f'{at}: no answer to {body}')
+        peer.close()
+
+
+def thousand_say_nothing(stage):
+    """Half of them not even a greeting; some a frame that never ends."""
+    wires = []
+    for n in range(1000):
+        at = (stage.fronts + stage.pulls)[n % 4]
+        kind = b'DEALER' if at in stage.fronts else b'PUSH'
+        wire = Wire(at, kind, shakes=n % 8 >= 4)
+        if n % 8 >= 6:      # A large frame, of which a little comes.
+            wire.frame(MB, body=bytes(100))
+        elif n % 8 < 2:     # A greeting, one byte now and one later.
+            wire.send(Wire.GREETING[:1])
+        wires.append(wire)
+    return wires
+
+
 def main():
     with Attacked(origin='memory: 64MiB') as stage:
         first = {name: stage.counters(name) for name in ('origin', 'w1')}
@@ -379,6 +546,30 @@ def main():
                     stage.counted(name, what, before)
                 stage.wait_live(*stage.names[1:])
         before = stage.counters()
+        with stage.attack('invariant 21: a Hello that cannot be is refused and '
+                          'says why; what a stranger holds counts nothing'):
+            strangers_join(stage)
+            stage.counted('origin', 'hellos_repeated', before)
+            stage.counted('origin', 'workers_of_no_session', before, 7)
+            wait_for(lambda: stage.live() == set(stage.names[1:]),
+                     'the workers are in the queue, and nobody else')
+        with stage.attack('invariant 21: receipts of a stranger and chunks of '
+                          'no session are counted, and count nothing'):
+            worker = stage.counters('w1')
+            strangers_receipt(stage)
+            stage.counted('origin', 'receipts_foreign', before, 16)
+            stage.counted('w1', 'store_old_term', worker, 100)
+        with stage.attack('invariant 21: a question that cannot be is answered '
+                          'all the same'):
+            strangers_ask(stage)
+        with stage.attack('invariant 18: 1,000 connections that say nothing '
+                          'hinder nobody'):
+            wires = thousand_say_nothing(stage)
+            expect(all(wire.cut(30) for wire in wires), 'they stay for ever')
+        with stage.attack('invariant 18: 10,000 opens of random names are all '
+                          'answered, few let in'):
+            strangers_send(stage)
+            stage.counted('origin', 'pieces_of_no_session', before, 200)
         with stage.attack('invariant 18: who asks and reads nothing is lent '
                           'little, told BUSY, and goes'):
             wires = never_reads(stage)

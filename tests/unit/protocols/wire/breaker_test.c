@@ -1,5 +1,8 @@
 #include "breaker.h"
 
+#include <arpa/inet.h>
+#include <sys/resource.h>
+
 #include "buffer.h"
 #include "proof.h"
 
@@ -74,9 +77,89 @@ what_a_buffer_holds_is_not_stray(void)
     CHECK(breaker_stray() < before + MB);
 }
 
+//  A front that a breaker of a loop watches, and connections to it.
+typedef struct {
+    zsock_t *front;
+    zloop_t *loop;
+    alarm_t *alarm;
+    struct sockaddr_in at;
+    int closed, bound;
+    int wires[200];
+    unsigned count;
+} scene_t;
+
+static void
+on_closing(void *with, zsock_t *socket)
+{
+    scene_t *scene = with;
+    scene->closed += socket == scene->front;
+}
+
+static void
+on_bound(void *with, zsock_t *socket)
+{
+    scene_t *scene = with;
+    scene->bound += socket == scene->front;
+}
+
+//  Another connection that says nothing, every few milliseconds, until it is
+//  too many; ends when the front is there again.
+static int
+connect_more(void *arg)
+{
+    scene_t *scene = arg;
+    alarm_set(scene->alarm, zclock_mono() + 2);
+    if (scene->bound)
+        return -1;
+    if (scene->closed || scene->count == 200)
+        return 0;
+    int wire = socket(AF_INET, SOCK_STREAM, 0);
+    if (wire == -1)
+        return 0;
+    struct sockaddr *at = (struct sockaddr *)&scene->at;
+    CHECK(connect(wire, at, sizeof(scene->at)) == 0);
+    scene->wires[scene->count++] = wire;
+    return 0;
+}
+
+static void
+connections_leave_descriptors_for_files(void)
+{
+    static const breaker_events_t EVENTS = { .closing = on_closing,
+                                             .bound = on_bound };
+    struct rlimit before, few;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    few = (struct rlimit){ .rlim_cur = 200, .rlim_max = before.rlim_max };
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    scene_t scene = { .loop = zloop_new() };
+    char at[ENDPOINT_BYTES];
+    CHECK(sockets_open(SOCKET_FRONT, "tcp://127.0.0.1:*", &scene.front) ==
+          STATUS_OK);
+    sockets_bound(scene.front, at);
+    scene.at = (struct sockaddr_in){ .sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                     .sin_port = htons((uint16_t)atoi(
+                                         strrchr(at, ':') + 1)) };
+    breaker_t *breaker = breaker_new(scene.loop, SIZE_MAX / 4, &EVENTS, &scene);
+    breaker_add(breaker, &scene.front, SOCKET_FRONT);
+    scene.alarm = alarm_new(scene.loop, connect_more, &scene);
+    alarm_set(scene.alarm, zclock_mono());
+    zloop_start(scene.loop);
+    CHECK(scene.closed == 1 && scene.bound == 1 && scene.count < 200);
+    for (unsigned i = 0; i < scene.count; i++)
+        close(scene.wires[i]);
+    alarm_destroy(&scene.alarm);
+    breaker_destroy(&breaker);
+    zloop_destroy(&scene.loop);
+    sockets_drop(&scene.front);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
 int
 main(void)
 {
+    zsys_init();
+    zsys_handler_set(NULL);
     CASE(nothing_is_closed_below_the_allowance,
          "breaker 1: nothing is closed for memory that is allowed");
     CASE(one_after_the_other_is_closed_until_it_is_given_back,
@@ -87,5 +170,8 @@ main(void)
          "as it is held");
     CASE(what_a_buffer_holds_is_not_stray,
          "breaker 1: what counted buffers hold is not stray");
+    CASE(connections_leave_descriptors_for_files,
+         "breaker 1, invariant 18: connections that say nothing leave "
+         "descriptors for files");
     return proof_end();
 }
