@@ -1,330 +1,6 @@
-#include <errno.h>
-#include <sys/mman.h>
-
-#include "checksum.h"
 #include "entry.h"
 #include "invariant.h"
 #include "store.h"
-
-#define LARGE_PAGE (2 * 1024 * 1024)
-
-//  ---------------------------------------------------------------------------
-//  Making a segment ready
-
-static writer_t *
-add_writer(chunkstore_t *self, chain_t *chain, segment_t *segment)
-{
-    writer_t *writer = calloc(1, sizeof(*writer));
-    INVARIANT(writer);
-    writer->op.kind = OP_WRITER;
-    writer->segment = segment;
-    writer->chain = chain;
-    writer->head = (segment_head_t){
-        .cluster = self->identity.cluster,
-        .store = self->identity.store,
-        .id = segment->is.id,
-        .nonce = segment->is.nonce,
-        .size = segment->is.size,
-        .retention = chain->retention,
-    };
-    writer->tail = writer->synced_to = SEGMENT_FIRST;
-    writer->groups.end = &writer->groups.first;
-    writer->opened = self->now;
-    segment->writer = writer;
-    STORE_GROW(self->writers, self->writers_count, self->writers_most);
-    self->writers[self->writers_count++] = writer;
-    return writer;
-}
-
-static void
-remove_writer(chunkstore_t *self, writer_t *writer)
-{
-    size_t at = 0;
-    while (self->writers[at] != writer)
-        at++;
-    self->writers[at] = self->writers[--self->writers_count];
-    writer->segment->writer = NULL;
-    shelf_unuse(self, writer->segment);
-    free(writer->table);
-    free(writer->page);
-    free(writer);
-}
-
-//  A file for segment `id`, under its fresh name: a spare one, or a new one. A
-//  handle, or -errno.
-static int
-make_file(chunkstore_t *self, uint64_t id)
-{
-    char *path = shelf_path(self, id, SHELF_FRESH);
-    int rc = -ENOENT;
-    if (self->spares_count) {
-        uint64_t was = self->spares[--self->spares_count];
-        char *spare = shelf_path(self, was, SHELF_SPARE);
-        rc = self->files->rename(self->files, spare, path);
-        if (rc == 0)
-            rc = self->files->open(self->files, path, false, 0);
-        free(spare);
-    }
-    if (rc < 0)
-        rc = self->files->open(self->files, path, true,
-                               self->settings.segment_bytes);
-    free(path);
-    return rc;
-}
-
-//  Begin the chain's next segment under a fresh name.
-static status_t
-begin_segment(chunkstore_t *self, chain_t *chain)
-{
-    if (!shelf_has_room(self, 1))
-        return STATUS_FULL;
-    //  With the boot in it an id never comes back (R18).
-    index_segment_t is = {
-        .id = self->identity.boot << 32 | ++self->ids,
-        .nonce = self->files->random(self->files),
-        .size = self->settings.segment_bytes,
-        .end = SEGMENT_FIRST,
-        .retention = chain->retention,
-    };
-    int rc = make_file(self, is.id);
-    if (rc < 0)
-        return store_status(rc);
-    segment_t *segment = shelf_add(self, &is);
-    segment->handle = rc;
-    segment->users = 1;
-    self->handles++;
-    self->allocated += is.size;
-    chain->next = add_writer(self, chain, segment);
-    return STATUS_OK;
-}
-
-//  Give it its own name.
-static status_t
-name_segment(chunkstore_t *self, const writer_t *writer)
-{
-    char *fresh = shelf_path(self, writer->head.id, SHELF_FRESH);
-    char *named = shelf_path(self, writer->head.id, SHELF_NAMED);
-    int rc = self->files->rename(self->files, fresh, named);
-    free(fresh);
-    free(named);
-    return rc == 0 ? STATUS_OK : store_status(rc);
-}
-
-//  ---------------------------------------------------------------------------
-//  Submitting: what cannot be submitted now is tried again at a later turn
-
-static bool
-submitted(writer_t *writer, int rc)
-{
-    if (rc == 0)
-        writer->flying++;
-    else if (rc != -EAGAIN)
-        writer->broken = store_status(rc);
-    return rc == 0;
-}
-
-static void
-submit_page(chunkstore_t *self, writer_t *writer, uint64_t place)
-{
-    submitted(writer, self->files->write(self->files, writer->segment->handle,
-                                         writer->page, writer->page_bytes,
-                                         place, (uintptr_t)&writer->op));
-}
-
-static bool
-submit_sync(chunkstore_t *self, writer_t *writer)
-{
-    return submitted(writer,
-                     self->files->sync(self->files, writer->segment->handle,
-                                       (uintptr_t)&writer->op));
-}
-
-static void
-submit_names(chunkstore_t *self, writer_t *writer)
-{
-    submitted(writer, self->files->sync_names(self->files, self->folder_handle,
-                                              (uintptr_t)&writer->op));
-}
-
-static void
-take_page(writer_t *writer, uint64_t bytes)
-{
-    free(writer->page);
-    writer->page = aligned_alloc(FILES_ALIGNMENT, bytes);
-    INVARIANT(writer->page);
-    writer->page_bytes = bytes;
-}
-
-//  ---------------------------------------------------------------------------
-//  Groups
-
-//  Memory for a group; NULL while all of it is being written.
-static uint8_t *
-take_staging(chunkstore_t *self)
-{
-    if (self->staging_count == 0)
-        return NULL;
-    uint8_t *bytes = self->staging[--self->staging_count];
-    if (bytes)
-        return bytes;
-    //  A group is begun with up to a full one in it already.
-    size_t most = self->settings.group_bytes +
-                  segment_page_up(record_bytes(LIMIT_PAYLOAD_BYTES));
-    //  In large pages a write pins few of them.
-    most = (most + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
-    bytes = aligned_alloc(LARGE_PAGE, most);
-    INVARIANT(bytes);
-    (void)madvise(bytes, most, MADV_HUGEPAGE);
-    return bytes;
-}
-
-static void
-give_staging(chunkstore_t *self, group_t *group)
-{
-    if (group->bytes)
-        self->staging[self->staging_count++] = group->bytes;
-    group->bytes = NULL;
-}
-
-static group_t *
-begin_group(writer_t *writer, uint8_t *bytes)
-{
-    group_t *group = calloc(1, sizeof(*group));
-    INVARIANT(group);
-    group->op.kind = OP_GROUP;
-    group->writer = writer;
-    group->bytes = bytes;
-    group->start = group->end = writer->tail;
-    return group;
-}
-
-static void
-end_group(chunkstore_t *self, group_t *group)
-{
-    give_staging(self, group);
-    free(group);
-}
-
-static void
-add_entry(writer_t *writer, const pending_t *pending)
-{
-    STORE_GROW(writer->table, writer->count, writer->most);
-    segment_entry_t *entry = &writer->table[writer->count++];
-    *entry = (segment_entry_t){ .kind = pending->kind,
-                                .place = pending->place };
-    entry->entry.key = pending->header.key;
-    if (pending->kind == RECORD_CHUNK) {
-        entry->entry = entry_of(&pending->header);
-        entry->settled = pending->header.settled;
-        if (pending->header.block_us > writer->newest_us)
-            writer->newest_us = pending->header.block_us;
-    }
-}
-
-//  Lay one record at the end of the group. False: its payload is not what its
-//  header says, nothing was laid.
-static bool
-stage(group_t *group, pending_t *pending)
-{
-    const writer_t *writer = group->writer;
-    uint8_t *to = group->bytes + (group->end - group->start);
-    uint64_t nonce = writer->head.nonce;
-    pending->place = group->end;
-    size_t used = RECORD_HEAD_BYTES;
-    if (pending->kind == RECORD_CHUNK) {
-        uint32_t length = pending->header.length;
-        uint32_t crc = checksum_copy_crc32c(
-            to + RECORD_HEAD_BYTES, buffer_bytes(pending->payload), length);
-        buffer_unref(&pending->payload);
-        if (crc != pending->header.payload_crc)
-            return false;
-        record_pack_chunk(&pending->header, nonce, writer->synced_to,
-                          group->end, to);
-        used += length;
-    } else {
-        record_pack_drop(pending->header.key.stream, nonce, writer->synced_to,
-                         group->end, to);
-    }
-    size_t whole = record_bytes(pending->header.length);
-    memset(to + used, 0, whole - used);
-    group->end += whole;
-    return true;
-}
-
-//  Whether the first of a list fits into the writer behind the group.
-static bool
-next_fits(const chunkstore_t *self, const group_t *group,
-          const pending_list_t *list)
-{
-    const writer_t *writer = group->writer;
-    return list->first &&
-           group->end - group->start < self->settings.group_bytes &&
-           segment_fits(writer->head.size, group->end, writer->count,
-                        record_bytes(list->first->header.length));
-}
-
-static void
-stage_next(chunkstore_t *self, group_t *group, pending_list_t *list)
-{
-    pending_t *pending = pending_pop(list);
-    if (!stage(group, pending)) {
-        pending_end(self, &pending, STATUS_CORRUPT);
-        return;
-    }
-    add_entry(group->writer, pending);
-    pending_push(&group->records, pending);
-}
-
-//  Fill the group up from the chain's queue, to whole pages.
-static void
-fill(chunkstore_t *self, group_t *group)
-{
-    writer_t *writer = group->writer;
-    chain_t *chain = writer->chain;
-    while (next_fits(self, group, &self->unlogged))
-        stage_next(self, group, &self->unlogged);
-    while (next_fits(self, group, &chain->queue)) {
-        chain->queue_bytes -= record_bytes(chain->queue.first->header.length);
-        stage_next(self, group, &chain->queue);
-    }
-    uint64_t padded = segment_page_up(group->end);
-    memset(group->bytes + (group->end - group->start), 0, padded - group->end);
-    group->end = padded;
-}
-
-//  Stage one group of what is queued. False: nothing can be staged now.
-static bool
-stage_group(chunkstore_t *self, writer_t *writer)
-{
-    uint8_t *bytes = take_staging(self);
-    if (!bytes)
-        return false;
-    group_t *group = begin_group(writer, bytes);
-    fill(self, group);
-    if (!group->records.first) {
-        end_group(self, group);
-        return true;
-    }
-    writer->tail = group->end;
-    *writer->groups.end = group;
-    writer->groups.end = &group->next;
-    return true;
-}
-
-static void
-issue_groups(chunkstore_t *self, writer_t *writer)
-{
-    for (group_t *g = writer->groups.first; g && !writer->broken; g = g->next) {
-        if (g->issued)
-            continue;
-        g->issued = submitted(
-            writer,
-            self->files->write(self->files, writer->segment->handle, g->bytes,
-                               g->end - g->start, g->start, (uintptr_t)&g->op));
-        if (!g->issued)
-            return;
-    }
-}
 
 //  ---------------------------------------------------------------------------
 //  Chains: which segment takes what is queued
@@ -376,7 +52,7 @@ have_segment(chunkstore_t *self, chain_t *chain)
         return true;
     }
     if (!chain->next) {
-        status_t status = begin_segment(self, chain);
+        status_t status = writer_begin(self, chain);
         if (status == STATUS_OK)
             intake_recount(self, chain);
         else
@@ -395,7 +71,7 @@ prepare_next(chunkstore_t *self, chain_t *chain)
     if (chain->next || !wanted || open->broken ||
         !shelf_has_room(self, self->promised + 2))
         return;
-    if (begin_segment(self, chain) == STATUS_OK)
+    if (writer_begin(self, chain) == STATUS_OK)
         intake_recount(self, chain);
 }
 
@@ -410,9 +86,9 @@ move_chain(chunkstore_t *self, chain_t *chain)
         if (chain->queue_bytes < self->settings.group_bytes &&
             writes_in_flight(open))
             break;
-        if (!stage_group(self, open))
+        if (!group_stage(self, open))
             break;
-        issue_groups(self, open);
+        group_issue(self, open);
     }
     if (had && !chain->queue.first)
         intake_recount(self, chain);
@@ -433,7 +109,7 @@ start_sync(chunkstore_t *self, writer_t *writer)
     uint64_t upto = 0;
     for (const group_t *g = writer->groups.first; g && g->done; g = g->next)
         upto = g->end;
-    if (upto && submit_sync(self, writer))
+    if (upto && writer_submit_sync(self, writer))
         writer->syncing_to = upto;
 }
 
@@ -491,7 +167,7 @@ retire(chunkstore_t *self, writer_t *writer)
                 index_record(self, segment, p);
             pending_push(&records, p);
         }
-        end_group(self, group);
+        group_end(self, group);
     }
     if (!writer->groups.first)
         writer->groups.end = &writer->groups.first;
@@ -508,64 +184,7 @@ retire(chunkstore_t *self, writer_t *writer)
 }
 
 //  ---------------------------------------------------------------------------
-//  Closing
-
-static void
-begin_footer(writer_t *writer)
-{
-    take_page(writer, segment_footer_bytes(writer->count));
-    segment_trailer_t trailer = { .end = writer->synced_to,
-                                  .newest_us = writer->newest_us,
-                                  .count = writer->count };
-    segment_pack_footer(&writer->head, &trailer, writer->table, writer->page);
-    writer->state = WRITER_FOOTER;
-}
-
-//  No more is written to the segment: say so in the index, give back what it
-//  does not need.
-static void
-end_segment(chunkstore_t *self, writer_t *writer)
-{
-    segment_t *segment = writer->segment;
-    chain_t *chain = writer->chain;
-    if (chain->open == writer)
-        chain->open = NULL;
-    if (chain->next == writer)
-        chain->next = NULL;
-    segment->is.closed = true;
-    segment->is.end = writer->synced_to;
-    uint64_t footer = writer->page ? writer->page_bytes : 0;
-    //  A hole for the little that is left is not worth its journal entry.
-    uint64_t limit = segment->is.size - footer;
-    if (limit - writer->tail > segment->is.size / 64)
-        shelf_add_hole(self, segment, writer->tail, limit);
-    index_put_segment(self->index, &segment->is);
-    //  Not synced: a start that does not find this reads the footer. Of a
-    //  broken segment nothing that was told failed may come back.
-    (void)store_commit(self, writer->broken);
-    forget_if_empty(self, segment);
-}
-
-//  Unmake a segment that has no record.
-static void
-discard(chunkstore_t *self, writer_t *writer)
-{
-    segment_t *segment = writer->segment;
-    //  A naming that failed may have left either name, or both.
-    char *fresh = shelf_path(self, writer->head.id, SHELF_FRESH);
-    char *named = shelf_path(self, writer->head.id, SHELF_NAMED);
-    self->files->unlink(self->files, fresh);
-    self->files->unlink(self->files, named);
-    free(fresh);
-    free(named);
-    if (writer->chain->open == writer)
-        writer->chain->open = NULL;
-    if (writer->chain->next == writer)
-        writer->chain->next = NULL;
-    self->allocated -= shelf_bytes(segment);
-    remove_writer(self, writer);
-    shelf_remove(self, segment);
-}
+//  Failures
 
 //  A write or a sync failed: nothing more goes into this segment (invariant
 //  3), what is not durable never will be.
@@ -578,55 +197,25 @@ bury(chunkstore_t *self, writer_t *writer)
         writer->groups.first = g->next;
         for (pending_t *p; (p = pending_pop(&g->records));)
             pending_end(self, &p, writer->broken);
-        end_group(self, g);
+        group_end(self, g);
     }
     writer->groups.end = &writer->groups.first;
     free(writer->page);
     writer->page = NULL;
     if (named) {
-        end_segment(self, writer);
+        writer_end(self, writer);
     } else {
         status_t why = writer->broken;
-        discard(self, writer);
+        writer_discard(self, writer);
         intake_fail(self, chain, why);
         return;
     }
-    remove_writer(self, writer);
+    writer_remove(self, writer);
     intake_recount(self, chain);
 }
 
 //  ---------------------------------------------------------------------------
 //  Turns
-
-static void
-move_head(chunkstore_t *self, writer_t *writer)
-{
-    if (writer->flying)
-        return;
-    if (writer->state == WRITER_HEAD_SYNC) {
-        submit_sync(self, writer);
-        return;
-    }
-    if (writer->state == WRITER_NAME) {
-        submit_names(self, writer);
-        return;
-    }
-    if (!writer->page)
-        take_page(writer, SEGMENT_PAGE);
-    segment_pack_head(&writer->head, writer->page);
-    submit_page(self, writer, 0);
-}
-
-static void
-move_footer(chunkstore_t *self, writer_t *writer)
-{
-    if (writer->flying)
-        return;
-    if (writer->state == WRITER_FOOTER_SYNC)
-        submit_sync(self, writer);
-    else
-        submit_page(self, writer, writer->head.size - writer->page_bytes);
-}
 
 //  When an open segment closes by age.
 static millis_t
@@ -640,7 +229,7 @@ due(const writer_t *writer)
 static void
 move_records(chunkstore_t *self, writer_t *writer)
 {
-    issue_groups(self, writer);
+    group_issue(self, writer);
     if (!writer->broken)
         start_sync(self, writer);
     bool idle = !writer->groups.first && !writer->flying && !writer->broken;
@@ -649,8 +238,8 @@ move_records(chunkstore_t *self, writer_t *writer)
         writer->chain->open = NULL;
     }
     if (writer->state == WRITER_FULL && idle) {
-        begin_footer(writer);
-        move_footer(self, writer);
+        writer_begin_footer(writer);
+        writer_move_footer(self, writer);
     }
 }
 
@@ -660,12 +249,12 @@ move_writer(chunkstore_t *self, writer_t *writer)
 {
     if (!writer->broken) {
         if (writer->state < WRITER_READY)
-            move_head(self, writer);
+            writer_move_head(self, writer);
         else if (writer->state == WRITER_OPEN || writer->state == WRITER_FULL)
             move_records(self, writer);
         else if (writer->state == WRITER_FOOTER ||
                  writer->state == WRITER_FOOTER_SYNC)
-            move_footer(self, writer);
+            writer_move_footer(self, writer);
     }
     if (writer->broken && !writer->flying) {
         bury(self, writer);
@@ -673,8 +262,8 @@ move_writer(chunkstore_t *self, writer_t *writer)
     }
     if (writer->state != WRITER_ENDED)
         return false;
-    end_segment(self, writer);
-    remove_writer(self, writer);
+    writer_end(self, writer);
+    writer_remove(self, writer);
     return true;
 }
 
@@ -701,7 +290,7 @@ writer_done(chunkstore_t *self, writer_t *writer)
         writer->state = WRITER_HEAD_SYNC;
         break;
     case WRITER_HEAD_SYNC:
-        writer->broken = name_segment(self, writer);
+        writer->broken = writer_name(self, writer);
         writer->state = WRITER_NAME;
         free(writer->page);
         writer->page = NULL;
@@ -744,7 +333,7 @@ commit_done(chunkstore_t *self, op_t *op, int64_t result)
     writer_t *writer = group ? group->writer : (writer_t *)op;
     writer->flying--;
     if (group)
-        give_staging(self, group);
+        group_written(self, group);
     if (result < 0)
         writer->broken = store_status((int)result);
     else if ((uint64_t)result != wanted(writer, group))
@@ -764,13 +353,13 @@ close_chain(chunkstore_t *self, chain_t *chain)
 {
     writer_t *open = chain->open, *next = chain->next;
     if (next && next->state == WRITER_READY && !next->flying)
-        discard(self, next);
+        writer_discard(self, next);
     if (!open)
         return;
     if (self->unlogged.first && !open->broken)
-        stage_group(self, open);
+        group_stage(self, open);
     if (open->count == 0 && !open->flying) {
-        discard(self, open);
+        writer_discard(self, open);
         return;
     }
     open->state = WRITER_FULL;

@@ -2,11 +2,14 @@
  *
  *  chunkstore.c  open, close, turn
  *  intake.c      chunks accepted and not yet durable: queues, repeats, room
- *  commit.c      groups of records written and synced, one writer a segment
+ *  writer.c      a segment's making, its header, footer and end
+ *  group.c       records staged and written, many at once
+ *  commit.c      which segment takes what, syncs, what they made durable
  *  fetch.c       reads
  *  forget.c      drops and trims: entries, holes, dead segments
  *  retire.c      segments below the horizon
  *  query.c       questions to the index
+ *  remake.c      the index on LevelDB, set aside when it is damaged
  *  recover.c     what a start does with what it finds
  *  shelf.c       the segments there are, their files and their space
  *
@@ -349,6 +352,39 @@ void intake_recount(chunkstore_t *self, chain_t *chain);
 void intake_fail(chunkstore_t *self, chain_t *chain, status_t status);
 void intake_destroy(chunkstore_t *self);
 
+//  ---- writer.c
+
+//  Begin the chain's next segment. STATUS_FULL, STATUS_IO: there is none.
+status_t writer_begin(chunkstore_t *self, chain_t *chain);
+//  Its header is durable: give it its own name, not yet durably.
+status_t writer_name(chunkstore_t *self, const writer_t *writer);
+//  What submitting an operation of it came to; when there are too many it is
+//  tried again at a later turn, another failure breaks the writer.
+bool writer_submitted(writer_t *writer, int rc);
+bool writer_submit_sync(chunkstore_t *self, writer_t *writer);
+//  Submit what its header or its footer needs next, when nothing is in flight.
+void writer_move_head(chunkstore_t *self, writer_t *writer);
+void writer_move_footer(chunkstore_t *self, writer_t *writer);
+//  All its records are durable: a footer is next.
+void writer_begin_footer(writer_t *writer);
+//  No more is written to the segment: the index is told, what the segment does
+//  not need is given back. It stays; the writer is to be removed.
+void writer_end(chunkstore_t *self, writer_t *writer);
+void writer_remove(chunkstore_t *self, writer_t *writer);
+//  Unmake a segment that has no record, and its writer.
+void writer_discard(chunkstore_t *self, writer_t *writer);
+
+//  ---- group.c
+
+//  Stage one group of what the writer's chain has queued. False: not now.
+bool group_stage(chunkstore_t *self, writer_t *writer);
+//  Submit what is staged and not yet submitted.
+void group_issue(chunkstore_t *self, writer_t *writer);
+//  Its write has ended: its staging memory is free again.
+void group_written(chunkstore_t *self, group_t *group);
+//  It is off its writer's list, its records are off its own.
+void group_end(chunkstore_t *self, group_t *group);
+
 //  ---- commit.c
 
 void commit_turn(chunkstore_t *self);
@@ -390,6 +426,13 @@ void forget_destroy(chunkstore_t *self);
 void retire_turn(chunkstore_t *self);
 void retire_done(chunkstore_t *self, int64_t result);
 void retire_destroy(chunkstore_t *self);
+
+//  ---- remake.c
+
+//  Have the index that was given, which is nulled, or the one on LevelDB; a
+//  damaged one is set aside, so that recover makes it again.
+status_t remake_take_index(chunkstore_t *self, kv_t **given_p, char *why_r,
+                           size_t why_size);
 
 //  ---- recover.c
 
