@@ -1,7 +1,9 @@
 #include "storage.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "alarm.h"
 #include "breaker.h"
@@ -471,12 +473,30 @@ open_sockets(storage_t *self, const storage_place_t *place,
     return status;
 }
 
+//  What the disk of a directory has, less 5 %, though the directory may still
+//  have to be made; 0: it cannot be told.
+static uint64_t
+disk_space(const char *path)
+{
+    char nearest[PATH_MAX];
+    struct statvfs disk;
+    snprintf(nearest, sizeof nearest, "%s%s", *path == '/' ? "" : "./", path);
+    while (statvfs(nearest, &disk) != 0) {
+        char *end = strrchr(nearest, '/');
+        if (!end || end == nearest)
+            return 0;
+        *end = '\0';
+    }
+    return (uint64_t)disk.f_blocks * disk.f_frsize / 100 * 95;
+}
+
 static status_t
 open_store(storage_t *self, const storage_place_t *place, char *why)
 {
     chunkstore_settings_t settings = {
         .path = place->data,
-        .space_bytes = place->space_bytes,
+        .space_bytes = place->space_bytes ? place->space_bytes
+                                          : disk_space(place->data),
         .segment_bytes = place->segment_bytes,
     };
     return chunkstore_open(&settings, NULL, &EVENTS, self, &self->store, why,

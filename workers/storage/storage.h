@@ -12,7 +12,7 @@ typedef struct {
     const char *reach;         //  HOST:PORT where others reach it
     const char *forwarder_at;  //  HOST:PORT where the forwarder is reached
     const char *data;          //  Its directory
-    uint64_t space_bytes;      //  As in chunkstore.h
+    uint64_t space_bytes;      //  0: what the disk has, less 5 %
     uint64_t segment_bytes;
     double patience;  //  A factor on every deadline
 } storage_place_t;
