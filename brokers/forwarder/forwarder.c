@@ -105,20 +105,16 @@ connect_worker(void *with, uint64_t worker, const char *push_at,
                const char *ask_at)
 {
     forwarder_t *self = with;
+    //  What a peer says is no endpoint of this process, no file, and no name
+    //  that somebody would have to be asked about.
     if (!endpoint_numeric(push_at) || !endpoint_numeric(ask_at))
         return STATUS_ADDRESS;
     link_t *link = zmalloc(sizeof *link);
     link->owner = self;
     link->session = worker;
-    //  What a peer says is no endpoint of this process, nor a file.
-    char push_to[ENDPOINT_BYTES], ask_to[ENDPOINT_BYTES];
-    status_t status = endpoint_parse(push_at, push_to);
+    status_t status = sockets_open(SOCKET_PUSH, push_at, &link->push);
     if (status == STATUS_OK)
-        status = endpoint_parse(ask_at, ask_to);
-    if (status == STATUS_OK)
-        status = sockets_open(SOCKET_PUSH, push_to, &link->push);
-    if (status == STATUS_OK)
-        status = sockets_open(SOCKET_ASK, ask_to, &link->ask);
+        status = sockets_open(SOCKET_ASK, ask_at, &link->ask);
     if (status != STATUS_OK) {
         log_event(LOG_AT_ERROR, "worker_unreachable",
                   "push_at=%s ask_at=%s status=%s", push_at, ask_at,
