@@ -923,6 +923,9 @@ deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
         if (status == STATUS_FULL) {
             worker->full = true;
             deal_departure(self, worker->store, false, now);
+            //  The queue changed here: that it has space again is another
+            //  change, at which what waits now is dealt.
+            deal_waiting(self, now);
         } else
             members_leave(self, worker, true, "its store failed", now);
     }

@@ -1420,17 +1420,10 @@ a_full_socket_waits_in_the_outbox(void)
     end();
 }
 
+//  A worker cannot keep the first chunk that it was given.
 static void
-a_full_worker_gets_nothing_more(void)
+say_full(fake_t *fake)
 {
-    begin_with(6);
-    source_t source = opened(FILE_PLAN);
-    give(&source, 2 * CHUNK);
-    fake_t *fake = &world.fakes[0];
-    size_t n = 0;
-    while (world.fakes[n].count == 0)
-        n++;
-    fake = &world.fakes[n];
     Rill__V1__ChunkKey key = message_from_key(fake->parts[0].header.key);
     Rill__V1__ChunkKey *keys = &key;
     Rill__V1__Receipt body = RILL__V1__RECEIPT__INIT;
@@ -1442,8 +1435,42 @@ a_full_worker_gets_nothing_more(void)
     body.status = RILL__V1__STATUS__STATUS_FULL;
     message_t message = MESSAGE(RECEIPT, receipt, &body, 0, 0);
     fake->parts[0].lost = fake->full = true;
-    size_t pushes = fake->pushes;
     forwarder_core_on_receipt(world.core, &message, world.now);
+}
+
+static void
+what_waits_for_space_is_dealt_when_there_is_some(void)
+{
+    begin_with(2);
+    source_t source = opened(FILE_PLAN);
+    give(&source, CHUNK);
+    pump();
+    forget_lost(&world.fakes[0]);
+    give(&source, CHUNK);
+    say_full(&world.fakes[1]);
+    give(&source, CHUNK);
+    world.fakes[1].full = false;
+    keep_worker(1);
+    live(200);
+    CHECK(finish(&source) == STATUS_OK);
+    live(200);
+    CHECK(progress(&source)->sealed);
+    end();
+}
+
+static void
+a_full_worker_gets_nothing_more(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 2 * CHUNK);
+    fake_t *fake = &world.fakes[0];
+    size_t n = 0;
+    while (world.fakes[n].count == 0)
+        n++;
+    fake = &world.fakes[n];
+    size_t pushes = fake->pushes;
+    say_full(fake);
     CHECK(fake->session);  //  It serves on
     give(&source, 10 * CHUNK);
     CHECK(finish(&source) == STATUS_OK);
@@ -3827,6 +3854,8 @@ main(void)
          "invariant 19: a worker that gives no receipt leaves the queue");
     CASE(a_full_socket_waits_in_the_outbox,
          "forwarder_core 2: what a full socket does not take is pushed later");
+    CASE(what_waits_for_space_is_dealt_when_there_is_some,
+         "invariant 3: what waited for space is dealt when there is some");
     CASE(a_full_worker_gets_nothing_more,
          "invariant 19: a full worker is dealt around");
     CASE(a_live_stream_goes_from_its_front,
