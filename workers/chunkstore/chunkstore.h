@@ -116,8 +116,12 @@ millis_t chunkstore_due(const chunkstore_t *self);
 
 //  Queue one chunk; a reference to the payload is taken. Its header's CRC is
 //  checked while copying (`failed` with STATUS_CORRUPT). STATUS_BUSY: the
-//  queue is full, try again after a turn; STATUS_FULL: no next segment;
-//  STATUS_CORRUPT: the key is held with another payload_crc.
+//  queue is full, or may need all room there is: try again after a turn;
+//  STATUS_FULL: no next segment, and nothing waits; STATUS_CORRUPT: the key is
+//  held with another payload_crc; STATUS_GONE: the stream was dropped;
+//  STATUS_ARGUMENT, STATUS_NAME, STATUS_TOO_LARGE: not a chunk, or longer than a
+//  segment; STATUS_IO: the index failed, nothing can be stored until the store
+//  is opened again.
 status_t chunkstore_append(chunkstore_t *self, const chunk_header_t *header,
                            buffer_t *payload, millis_t now);
 

@@ -206,8 +206,9 @@ chunkstore_append(chunkstore_t *self, const chunk_header_t *header,
     chain_t *chain = intake_chain(self, header->retention);
     uint64_t bytes = record_bytes(header->length);
     if (!fits(chain, bytes)) {
+        //  What waits has its room at worst; in the end it takes less.
         if (!can_step_over(self, chain))
-            return STATUS_FULL;
+            return zhashx_size(self->pending) ? STATUS_BUSY : STATUS_FULL;
         step_over(self, chain);
     }
     reserve(chain, bytes);

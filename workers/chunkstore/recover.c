@@ -441,6 +441,7 @@ recover(chunkstore_t *self, char *why_r, size_t why_size)
     while (names.unwanted_count > 0)
         free(names.unwanted[--names.unwanted_count]);
     free(names.unwanted);
+    shelf_weigh_index(self);
     for (size_t i = 0; i < self->segments_count; i++) {
         segment_t *segment = self->segments[i];
         segment->is.closed |= segment->absent;

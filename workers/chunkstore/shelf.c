@@ -135,11 +135,19 @@ shelf_bytes(const segment_t *segment)
     return segment->absent ? 0 : segment->is.size - segment->is.holes;
 }
 
+void
+shelf_weigh_index(chunkstore_t *self)
+{
+    uint64_t bytes = index_bytes(self->index);
+    if (bytes > self->index_peak)
+        self->index_peak = bytes;
+}
+
 bool
 shelf_has_room(const chunkstore_t *self, unsigned count)
 {
     uint64_t wanted = count * self->settings.segment_bytes;
-    uint64_t taken = self->allocated + index_bytes(self->index);
+    uint64_t taken = self->allocated + self->index_peak;
     uint64_t space = self->settings.space_bytes;
     if (space && (taken > space || space - taken < wanted))
         return false;

@@ -213,6 +213,9 @@ struct chunkstore {
     unsigned handles;
     uint64_t clock;      //  Counts uses of handles
     uint64_t allocated;  //  Bytes of all segment files, less holes
+    //  The most that the index took: it grows and shrinks with its compactions,
+    //  and what is full is not to be so by turns.
+    uint64_t index_peak;
     uint64_t chunks, bytes;
 
     chain_t *chains[256];
@@ -325,6 +328,8 @@ void shelf_destroy(chunkstore_t *self);
 int shelf_use(chunkstore_t *self, segment_t *segment);
 void shelf_unuse(chunkstore_t *self, segment_t *segment);
 
+//  Look again how much the index takes: at an open and with each segment.
+void shelf_weigh_index(chunkstore_t *self);
 //  Bytes on disk that a segment takes.
 uint64_t shelf_bytes(const segment_t *segment);
 //  Whether `count` more segments can be had now.

@@ -71,6 +71,7 @@ make_file(chunkstore_t *self, uint64_t id)
 status_t
 writer_begin(chunkstore_t *self, chain_t *chain)
 {
+    shelf_weigh_index(self);
     if (!shelf_has_room(self, 1))
         return STATUS_FULL;
     //  With the boot in it an id never comes back (R18).

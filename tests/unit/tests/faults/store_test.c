@@ -363,6 +363,7 @@ full_is_said_before_and_never_after(void)
         }
     }
     CHECK(status == STATUS_FULL);
+    CHECK(chunkstore_space(rig->store).full);
     CHECK(rig_settle(rig) && rig->failed_count == 0);
     CHECK(rig->durable_count > 40);
     CHECK(chunkstore_space(rig->store).full);
