@@ -1,7 +1,7 @@
 """What a source began and did not finish goes on where it was stored."""
 from stage import SLOW, Stage, end, expect, wait_for
 
-SIZE = 60_000_000 if SLOW else 400_000_000
+SIZE = 240_000_000 if SLOW else 400_000_000
 CREDIT = 64 * 1024 * 1024
 
 
