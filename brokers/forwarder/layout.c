@@ -74,16 +74,10 @@ layouts_destroy(struct layouts **self_p)
 static const extent_t *
 extent_of(const stream_t *stream, uint64_t epoch, uint64_t *end_r)
 {
-    for (size_t i = 0; i < stream->chain_count; i++) {
-        const extent_t *extent = stream->chain[i];
-        if (extent->epoch != epoch)
-            continue;
-        *end_r = i + 1 < stream->chain_count ? stream->chain[i + 1]->base_index
-                 : stream->state == STREAM_SEALED ? stream->record.end_index
-                                                  : stream->settled_index;
-        return extent;
-    }
-    return NULL;
+    const extent_t *extent = seek_extent_of(stream, epoch);
+    if (extent)
+        *end_r = seek_extent_end(stream, extent);
+    return extent;
 }
 
 static void

@@ -350,6 +350,10 @@ void seeks_destroy(struct seeks **self_p);
 //  hole; then *nearest_r is the next offset that has a byte.
 const extent_t *seek_extent(const stream_t *stream, uint64_t offset,
                             uint64_t *nearest_r);
+//  The extent of an epoch, or NULL; and the index behind an extent's last chunk
+//  that can be read.
+const extent_t *seek_extent_of(const stream_t *stream, uint64_t epoch);
+uint64_t seek_extent_end(const stream_t *stream, const extent_t *extent);
 
 //  serve.c: describe, list, remove, status; layout.c: where chunks lie.
 void serve_message(core_t *self, const peer_t *peer, const message_t *message,

@@ -93,8 +93,8 @@ seek_extent(const stream_t *stream, uint64_t offset, uint64_t *nearest_r)
     return found;
 }
 
-static const extent_t *
-extent_of(const stream_t *stream, uint64_t epoch)
+const extent_t *
+seek_extent_of(const stream_t *stream, uint64_t epoch)
 {
     for (size_t i = stream->chain_count; i-- > 0;)
         if (stream->chain[i]->epoch == epoch)
@@ -102,9 +102,8 @@ extent_of(const stream_t *stream, uint64_t epoch)
     return NULL;
 }
 
-//  The index behind an extent's last chunk that can be read.
-static uint64_t
-extent_end(const stream_t *stream, const extent_t *extent)
+uint64_t
+seek_extent_end(const stream_t *stream, const extent_t *extent)
 {
     for (size_t i = 0; i + 1 < stream->chain_count; i++)
         if (stream->chain[i] == extent)
@@ -153,7 +152,8 @@ static void
 go_located(seek_t *seek, millis_t now)
 {
     stream_t *stream = core_stream(seek->core, seek->stream);
-    const extent_t *extent = stream ? extent_of(stream, seek->epoch) : NULL;
+    const extent_t *extent = stream ? seek_extent_of(stream, seek->epoch)
+                                    : NULL;
     if (!extent) {
         fail(seek, STATUS_MISS, 0);
         return;
@@ -211,7 +211,8 @@ on_fetched(void *arg, status_t status, const chunk_header_t *header,
     seek_t *seek = arg;
     core_t *self = seek->core;
     stream_t *stream = core_stream(self, seek->stream);
-    const extent_t *extent = stream ? extent_of(stream, seek->epoch) : NULL;
+    const extent_t *extent = stream ? seek_extent_of(stream, seek->epoch)
+                                    : NULL;
     if (!stream) {
         fail(seek, STATUS_GONE, 0);
         return;
@@ -242,7 +243,7 @@ on_fetched(void *arg, status_t status, const chunk_header_t *header,
         locate(seek, extent, now);  //  Another chunk's fault is none of ours
     else if (status == STATUS_OK && seek->steps < 2 * LIMIT_SLOTS &&
              header->offset <= seek->offset &&
-             seek->index + 1 < extent_end(stream, extent)) {
+             seek->index + 1 < seek_extent_end(stream, extent)) {
         seek->steps++;
         fetch_index(seek, stream, extent, seek->index + 1, now);
     } else
@@ -268,11 +269,12 @@ static void
 take_located(seek_t *seek, const Rill__V1__Located *located)
 {
     stream_t *stream = core_stream(seek->core, seek->stream);
-    const extent_t *extent = stream ? extent_of(stream, seek->epoch) : NULL;
+    const extent_t *extent = stream ? seek_extent_of(stream, seek->epoch)
+                                    : NULL;
     if (!extent || !located->found || located->slot >= extent->code.k ||
         located->offset > seek->offset)
         return;
-    uint64_t blocks = (extent_end(stream, extent) - extent->base_index) /
+    uint64_t blocks = (seek_extent_end(stream, extent) - extent->base_index) /
                       extent->code.k;
     if (located->block >= blocks ||
         (seek->found && (located->block < seek->found_block ||
@@ -386,7 +388,7 @@ seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
     else {
         seek->epoch = extent->epoch;
         uint64_t index = guess(stream, extent, offset);
-        uint64_t last = extent_end(stream, extent);
+        uint64_t last = seek_extent_end(stream, extent);
         if (index >= last && last > extent->base_index)
             index = last - 1;
         fetch_index(seek, stream, extent, index, now);
