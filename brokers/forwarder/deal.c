@@ -147,6 +147,7 @@ static void
 block_free(block_t *block)
 {
     core_t *self = block->stream->core;
+    self->parity -= block->parity_bytes;
     if (!block_settled(block))
         forget_parcels(self, block);
     for (unsigned i = 0; i < block->extent->code.k; i++)
@@ -208,6 +209,10 @@ make_extent(stream_t *stream, const piece_t *next)
     if (placement_code(workers, stream->record.asked, stream->record.strict,
                        &code, &narrower) != STATUS_OK)
         return too_few(self);
+    if (stream->extent && stream->extent_blocks == 0) {
+        stream->extent = NULL;  //  Nothing was dealt into it
+        free_unused_pending(stream);
+    }
 
     uint64_t bytes[LIMIT_WORKERS];
     extent_t *extent = extent_new((uint16_t)workers);
@@ -406,8 +411,40 @@ block_due(stream_t *stream)
     return block->opened + (millis_t)block->extent->code.k * buffer_ms;
 }
 
+//  At most what the parity of a block that begins with `first` will take.
+static size_t
+parity_most(const stream_t *stream, const piece_t *first)
+{
+    size_t longest = buffer_size(first->payload);
+    if (stream->longest > longest)
+        longest = stream->longest;
+    if (stream->chunker && chunker_size(stream->chunker) > longest)
+        longest = chunker_size(stream->chunker);
+    return stream->extent->code.m * (CHUNK_HEADER_BYTES + longest);
+}
+
+//  Whether the memory carries the parity of one block more beside all payload
+//  that is here or granted (house 18): short chunks have more of it than their
+//  own length. One block may always go on.
+static bool
+room_for_parity(const stream_t *stream, const piece_t *first)
+{
+    const core_t *self = stream->core;
+    return self->parity == 0 ||
+           self->owed + self->parity + parity_most(stream, first) <=
+               self->settings.memory_bytes;
+}
+
+static void
+set_parity(block_t *block, size_t bytes)
+{
+    core_t *self = block->stream->core;
+    self->parity = self->parity - block->parity_bytes + bytes;
+    block->parity_bytes = bytes;
+}
+
 static block_t *
-begin_block(stream_t *stream, millis_t now)
+begin_block(stream_t *stream, const piece_t *first, millis_t now)
 {
     block_t *block = calloc(1, sizeof *block);
     INVARIANT(block);
@@ -426,6 +463,7 @@ begin_block(stream_t *stream, millis_t now)
                                                           : stream->stored;
     block->asked = stream->record.asked;
     block->retention = stream->record.retention;
+    set_parity(block, parity_most(stream, first));
     ring_append(stream, block);
     core_soon(stream->core, block_due(stream));
     return block;
@@ -450,11 +488,14 @@ finish_block(block_t *block, millis_t now)
         chunk_header_pack(&header, fixed);
         parity_add(parity, i, fixed, block->pieces[i]->payload);
     }
+    size_t bytes = 0;
     for (unsigned i = 0; i < code.m; i++) {
         block->parities[i] = parity_take(parity, i);
-        block->stream->core->memory += buffer_size(block->parities[i]);
+        bytes += buffer_size(block->parities[i]);
         send_slot(block, code.k + i, now);
     }
+    block->stream->core->memory += bytes;
+    set_parity(block, bytes);
     parity_destroy(&parity);
 }
 
@@ -512,7 +553,8 @@ deal_fill(stream_t *stream, millis_t now)
     fill(stream, false, now);
 }
 
-//  The block that `piece` goes into, or NULL when there are too few workers.
+//  The block that `piece` goes into, or NULL when there are too few workers or
+//  too little memory.
 static block_t *
 block_for(stream_t *stream, const piece_t *piece, millis_t now)
 {
@@ -535,22 +577,33 @@ block_for(stream_t *stream, const piece_t *piece, millis_t now)
         if (held != STATUS_OK)
             return NULL;
     }
-    return begin_block(stream, now);
+    if (!room_for_parity(stream, piece)) {
+        stream->core->crowded = true;
+        return NULL;
+    }
+    return begin_block(stream, piece, now);
+}
+
+//  Deal a piece. False: it cannot be dealt now.
+static bool
+deal_now(stream_t *stream, piece_t *piece, bool last, millis_t now)
+{
+    block_t *block = block_for(stream, piece, now);
+    if (!block)
+        return false;
+    if (last && block->dealt + 1u == block->extent->code.k)
+        piece->flags |= CHUNK_END;
+    place(stream, block, piece, now);
+    return true;
 }
 
 void
 deal_piece(stream_t *stream, piece_t *piece, bool last, millis_t now)
 {
-    block_t *block = zlistx_size(stream->waiting) == 0
-                         ? block_for(stream, piece, now)
-                         : NULL;
-    if (!block) {
+    if (buffer_size(piece->payload) > stream->longest)
+        stream->longest = buffer_size(piece->payload);
+    if (zlistx_size(stream->waiting) || !deal_now(stream, piece, last, now))
         zlistx_add_end(stream->waiting, piece);
-        return;
-    }
-    if (last && block->dealt + 1u == block->extent->code.k)
-        piece->flags |= CHUNK_END;
-    place(stream, block, piece, now);
 }
 
 //  Deal what was kept back for Finish.
@@ -590,20 +643,20 @@ deal_rest(stream_t *stream, millis_t now)
         deal_fill(stream, now);
 }
 
-//  Deal what waits for workers, in order.
+//  Deal what waits for workers or for room, in order.
 static void
 deal_stream_waiting(stream_t *stream, millis_t now)
 {
     zlistx_t *waiting = stream->waiting;
-    if (zlistx_size(waiting) == 0)
+    piece_t *piece = zlistx_first(waiting);
+    if (!piece)
         return;
-    stream->waiting = zlistx_new();
-    piece_t *piece;
-    while ((piece = zlistx_detach(waiting, NULL)) != NULL) {
-        bool last = stream->ending && zlistx_size(waiting) == 0;
-        deal_piece(stream, piece, last, now);
+    for (; piece; piece = zlistx_first(waiting)) {
+        bool last = stream->ending && zlistx_size(waiting) == 1;
+        if (!deal_now(stream, piece, last, now))
+            return;
+        zlistx_detach(waiting, NULL);
     }
-    zlistx_destroy(&waiting);
     deal_rest(stream, now);
 }
 
@@ -611,9 +664,10 @@ void
 deal_waiting(core_t *self, millis_t now)
 {
     uint64_t version = membership_version(self->members);
-    if (version == self->dealt_version)
+    if (version == self->dealt_version && !self->crowded)
         return;
     self->dealt_version = version;
+    self->crowded = false;
     for (stream_t *stream = zlistx_first(self->open); stream;
          stream = zlistx_next(self->open))
         deal_stream_waiting(stream, now);
@@ -929,6 +983,7 @@ deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
         } else
             members_leave(self, worker, true, "its store failed", now);
     }
+    deal_waiting(self, now);
     deal_outbox(self, now);
 }
 
@@ -970,6 +1025,7 @@ deal_sweep(core_t *self, millis_t now)
                               self->effects.wall_us(self->with));
             deal_fill(stream, now);
         }
+    deal_waiting(self, now);
 }
 
 millis_t

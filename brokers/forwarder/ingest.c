@@ -404,7 +404,14 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
                     "The stream is being recovered; it waits for workers.", 0);
         return;
     }
-    if (stream && !same && (stream->state == STREAM_SEALED || stream->ending)) {
+    if (stream && !same && stream->ending && stream->state == STREAM_OPEN) {
+        //  It may still come to nothing: SEALED is for ever.
+        core_refuse(self, peer, message, STATUS_HELD,
+                    "The stream is complete but for the end of its storing.",
+                    0);
+        return;
+    }
+    if (stream && !same && stream->state == STREAM_SEALED) {
         snprintf(text, sizeof text,
                  "%s is complete and cannot grow; choose "
                  "another name or `rill rm %s`.",
@@ -702,7 +709,9 @@ ingest_drain(core_t *self, millis_t now)
             deal_final(stream, now);
             deal_fill(stream, now);
         }
-        done = done && (stream->ring_count == 0 || stream->held != STATUS_OK);
+        bool dealt = stream->ring_count == 0 &&
+                     zlistx_size(stream->waiting) == 0;
+        done = done && (dealt || stream->held != STATUS_OK);
     }
     return done;
 }

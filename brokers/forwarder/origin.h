@@ -58,6 +58,7 @@ typedef struct block {
     buffer_t *parities[LIMIT_SLOTS];  //  By nth parity slot
     slot_t slots[LIMIT_SLOTS];
     uint64_t tickets[LIMIT_SLOTS];
+    size_t parity_bytes;    //  Of all of it; while the block is open, at most
     uint64_t settled_mark;  //  What its headers say, the same in all, whoever
     uint64_t watermark;     //  the stream's source is later
     code_t asked;
@@ -105,7 +106,9 @@ typedef struct stream {
     block_t **ring;           //  Unsettled blocks, oldest first
     size_t ring_first, ring_count, ring_size;
     size_t ring_stored;   //  Of them, acknowledged
-    zlistx_t *waiting;    //  piece_t with no worker to go to (R6)
+    zlistx_t *waiting;    //  piece_t with no worker to go to (R6), or no room
+                          //  for the parity of their block (R19)
+    size_t longest;       //  Of the chunks that are to be dealt
     piece_t *final;       //  Last of a known size, kept back for Finish
     uint64_t next_index;  //  Of the next chunk to be dealt
     uint64_t dealt_end;   //  Offset behind the last chunk dealt
@@ -188,6 +191,8 @@ struct forwarder_core {
     struct stocks *stocks;
     uint32_t epochs;         //  Made in this term
     size_t memory;           //  Bytes of chunks and parity held
+    size_t parity;           //  Of blocks, what open ones will have with it
+    bool crowded;            //  Something waits for room for its parity
     uint64_t owed;           //  Of all streams
     uint64_t owed_told;      //  When sources were last told
     bool starving;           //  Some source has less than it needs to get on

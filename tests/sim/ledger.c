@@ -914,6 +914,16 @@ ledger_said(ledger_t *self, unsigned life, const message_t *message,
 }
 
 void
+ledger_sealed(ledger_t *self, const char *name)
+{
+    take_chains(self);
+    const stream_t *stream = stream_named(self, name);
+    if (!stream || !stream->end_index)
+        story_breach(3, "%s is said to be sealed, and may grow again", name);
+    story_held(3);
+}
+
+void
 ledger_receipt(ledger_t *self, uint64_t store, uint64_t granted,
                const message_t *message)
 {

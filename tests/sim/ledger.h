@@ -31,6 +31,9 @@ void ledger_gave(ledger_t *self, const char *name, uint64_t token,
 void ledger_finished(ledger_t *self, const char *name, uint64_t token,
                      uint64_t end);
 
+//  A source was told that its stream is sealed: no restart may open it again.
+void ledger_sealed(ledger_t *self, const char *name);
+
 //  The `life`th forwarder says this; to an Opened belongs the Open it answers.
 //  Lives of successors are greater.
 void ledger_said(ledger_t *self, unsigned life, const message_t *message,

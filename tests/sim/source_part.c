@@ -164,8 +164,10 @@ after(node_t *node)
                    (unsigned long long)state->next);
         story_count("stream sealed", 1);
     }
-    if (state->failed == STATUS_SEALED)
+    if (state->failed == STATUS_SEALED && !self->done) {
+        ledger_sealed(node->stage->ledger, self->name);
         self->done = true;
+    }
     if (state->failed != STATUS_OK && !self->done && !self->feeding) {
         story_tell("%s fails: %s", self->name, state->text);
         if (state->failed != STATUS_TAKEN)

@@ -2134,6 +2134,31 @@ one_source_at_a_time(void)
 }
 
 static void
+sealed_is_said_of_what_is_sealed(void)
+{
+    //  The first source ended the stream; it may still come to nothing.
+    begin_with(6);
+    source_t first = opened(LIVE_PLAN), second;
+    plan_t other = LIVE_PLAN;
+    other.token = 8;
+    for (int i = 0; i < 6; i++)
+        world.fakes[i].mute = true;
+    give(&first, 1000);
+    CHECK(finish(&first) == STATUS_OK);
+    CHECK(open_source(&second, SOURCE + 1, other) == STATUS_HELD);
+    power_cut();
+    join_all(6);
+    CHECK(open_source(&second, SOURCE + 1, other) == STATUS_OK);
+    for (int i = 0; i < 6; i++)
+        world.fakes[i].mute = false;
+    CHECK(finish(&second) == STATUS_OK);
+    pump();
+    CHECK(progress(&second)->sealed);
+    CHECK(open_source(&first, SOURCE, LIVE_PLAN) == STATUS_SEALED);
+    end();
+}
+
+static void
 the_same_source_goes_on(void)
 {
     begin_with(6);
@@ -2780,6 +2805,42 @@ open_chunks_stay_under_the_budget(void)
     CHECK(report()->memory_bytes == 0);
     for (size_t i = 0; i < count; i++)
         read_all(sources[i].stream, 0, 60 * CHUNK);
+    end();
+}
+
+//  Live chunks that are cut short while nothing is receipted: their parity is
+//  longer than they are.
+static void
+short_chunks_stay_under_the_budget(void)
+{
+    enum { BUDGET = 160 * 1000, BURSTS = 190, BYTES = 40 };
+    begin_with(6);
+    forwarder_core_destroy(&world.core);
+    world.settings.memory_bytes = BUDGET;
+    restart();
+    join_all(6);
+    for (int i = 0; i < 6; i++)
+        world.fakes[i].mute = true;
+    plan_t plan = LIVE_PLAN;
+    plan.buffer_ms = 1;
+    source_t source = opened(plan);
+    //  A block each, in less time than it takes to let a worker go.
+    for (int burst = 0; burst < BURSTS; burst++) {
+        give(&source, BYTES);
+        world.now += 1;
+        sweep();
+        world.now += 4;
+        sweep();
+        forget_said();
+        CHECK(report()->memory_bytes <= BUDGET);
+    }
+    CHECK(report()->memory_bytes > BUDGET / 3);
+    for (int i = 0; i < 6; i++)
+        world.fakes[i].mute = false;
+    live(500);
+    CHECK(progress(&source)->settled == BURSTS * BYTES);
+    CHECK(report()->memory_bytes == 0);
+    read_all(source.stream, 0, BURSTS * BYTES);
     end();
 }
 
@@ -3727,6 +3788,9 @@ main(void)
 {
     CASE(open_chunks_stay_under_the_budget,
          "forwarder_core 5, invariant 18: open chunks stay under the budget");
+    CASE(short_chunks_stay_under_the_budget,
+         "invariants 18 and 19: chunks of few bytes wait for room for their "
+         "parity");
     CASE(a_recovery_stays_under_the_budget,
          "forwarder_core 5, invariant 18: so do those of many recoveries");
     CASE(a_worker_that_is_never_reached_leaves,
@@ -3801,6 +3865,8 @@ main(void)
          "forwarder_core 4: a catalogue of another term ends this forwarder");
     CASE(one_source_at_a_time,
          "invariant 2: one source writes until its lease is over");
+    CASE(sealed_is_said_of_what_is_sealed,
+         "invariant 3: SEALED is said of what no restart opens again");
     CASE(the_same_source_goes_on,
          "invariant 4: the same source goes on at the watermark");
     CASE(another_source_after_a_restart_leaves_a_hole,
