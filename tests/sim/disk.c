@@ -33,6 +33,8 @@ struct disk {
     bool committing;
     size_t waiting;  //  Records for the next commit
     keys_t done, again, corrupt;
+    size_t dropped;
+    uint64_t *drops;  //  Streams, ascending
 };
 
 static void
@@ -87,6 +89,7 @@ disk_destroy(disk_t **self_p)
     free(self->done.keys);
     free(self->again.keys);
     free(self->corrupt.keys);
+    free(self->drops);
     free(self);
     *self_p = NULL;
 }
@@ -132,6 +135,7 @@ disk_crash(disk_t *self)
 void
 disk_wipe(disk_t *self)
 {
+    self->dropped = 0;
     while (self->count)
         remove_at(self, self->count - 1);
     self->identity = (chunkstore_identity_t){ .store = dice_next(self->dice) };
@@ -372,9 +376,39 @@ disk_settled(disk_t *self, uint64_t stream)
     return settled;
 }
 
+size_t
+disk_dropped(disk_t *self, uint64_t from, uint64_t *streams, size_t most)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->dropped; i++) {
+        if (self->drops[i] < from)
+            continue;
+        if (count < most)
+            streams[count] = self->drops[i];
+        count++;
+    }
+    return count;
+}
+
+static void
+remember_drop(disk_t *self, uint64_t stream)
+{
+    size_t at = 0;
+    while (at < self->dropped && self->drops[at] < stream)
+        at++;
+    if (at < self->dropped && self->drops[at] == stream)
+        return;
+    self->drops = realloc(self->drops, (self->dropped + 1) * sizeof(stream));
+    INVARIANT(self->drops);
+    memmove(self->drops + at + 1, self->drops + at,
+            (self->dropped++ - at) * sizeof(stream));
+    self->drops[at] = stream;
+}
+
 status_t
 disk_drop(disk_t *self, uint64_t stream)
 {
+    remember_drop(self, stream);
     for (size_t i = self->count; i-- > 0;) {
         const record_t *record = self->records[i];
         if (record->header.key.stream == stream && seen(record))

@@ -57,6 +57,8 @@ size_t disk_epochs(disk_t *self, uint64_t stream, uint64_t *epochs,
                    size_t most);
 status_t disk_locate(disk_t *self, uint64_t stream, uint64_t epoch,
                      bool by_time, uint64_t at, chunkstore_entry_t *entry_r);
+size_t disk_dropped(disk_t *self, uint64_t from, uint64_t *streams,
+                    size_t most);
 uint64_t disk_settled(disk_t *self, uint64_t stream);
 status_t disk_drop(disk_t *self, uint64_t stream);
 //  Nothing below the horizon outlives the call: no segment holds it longer.

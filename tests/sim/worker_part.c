@@ -238,6 +238,13 @@ on_locate(void *with, uint64_t stream, uint64_t epoch, bool by_time,
     return disk_locate(self->disk, stream, epoch, by_time, at, entry_r);
 }
 
+static size_t
+on_dropped(void *with, uint64_t from, uint64_t *streams, size_t most)
+{
+    worker_part_t *self = with;
+    return disk_dropped(self->disk, from, streams, most);
+}
+
 static uint64_t
 on_settled(void *with, uint64_t stream)
 {
@@ -329,6 +336,7 @@ static const storage_effects_t EFFECTS = {
     .walk_back = on_walk_back,
     .walk_all = on_walk_all,
     .epochs = on_epochs,
+    .dropped = on_dropped,
     .locate = on_locate,
     .settled = on_settled,
     .drop = on_drop,

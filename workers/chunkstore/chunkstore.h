@@ -153,6 +153,11 @@ status_t chunkstore_locate(chunkstore_t *self, uint64_t stream, uint64_t epoch,
                            bool by_time, uint64_t at,
                            chunkstore_entry_t *entry_r);
 
+//  The streams that were dropped and are still remembered as that: ids from
+//  `from` on, ascending, up to `most`; returns how many there are.
+size_t chunkstore_dropped(const chunkstore_t *self, uint64_t from,
+                          uint64_t *streams, size_t most);
+
 //  Highest settled mark (an index) seen in the headers of a stream; 0 of none.
 uint64_t chunkstore_settled(chunkstore_t *self, uint64_t stream);
 

@@ -1,3 +1,6 @@
+#include <stdlib.h>
+#include <string.h>
+
 #include "invariant.h"
 #include "store.h"
 
@@ -102,6 +105,31 @@ chunkstore_epochs(chunkstore_t *self, uint64_t stream, uint64_t *epochs,
             return count;
         from.epoch = first.entry.key.epoch + 1;
     }
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+    uint64_t one = *(const uint64_t *)a, other = *(const uint64_t *)b;
+    return (one > other) - (one < other);
+}
+
+size_t
+chunkstore_dropped(const chunkstore_t *self, uint64_t from, uint64_t *streams,
+                   size_t most)
+{
+    zlistx_t *ids = zhashx_keys(self->drops);
+    uint64_t *all = calloc(zlistx_size(ids) + 1, sizeof(*all));
+    INVARIANT(all);
+    size_t count = 0;
+    for (uint64_t *id = zlistx_first(ids); id; id = zlistx_next(ids))
+        if (*id >= from)
+            all[count++] = *id;
+    zlistx_destroy(&ids);
+    qsort(all, count, sizeof(*all), compare_ids);
+    memcpy(streams, all, (count < most ? count : most) * sizeof(*all));
+    free(all);
+    return count;
 }
 
 uint64_t

@@ -7,8 +7,9 @@
 
 enum {
     SCAN_MOST = 500,
-    COUNT_MOST = 500,     //  Epochs in a Counted: 22 KiB
-    COUNT_RECORDS = 4096  //  Looked at for one: a few milliseconds
+    COUNT_MOST = 500,      //  Epochs in a Counted: 30 KiB
+    COUNT_RECORDS = 4096,  //  Looked at for one: a few milliseconds
+    DROPPED_MOST = 1000    //  Dropped streams in a Counted: 8 KiB
 };
 
 //  A Fetch that waits for the disk.
@@ -299,6 +300,9 @@ add_counted(void *arg, const chunkstore_entry_t *entry)
         last->epoch = key->epoch;
         count->list[count->count++] = last;
     }
+    //  The index is that of the chunk, of parity that of its block's first.
+    uint64_t first = entry->index - (key->slot < entry->k ? key->slot : 0);
+    last->base_index = first - key->block * entry->k;
     last->records++;
     last->last_block = key->block;
     count->looked++;
@@ -319,11 +323,20 @@ on_count(questions_t *self, const peer_t *peer, const message_t *ask)
         refuse_ask(self, peer, ask, status);
         return;
     }
+    for (size_t i = 0; i < count.count; i++)
+        count.held[i].settled = self->effects->settled(self->with,
+                                                       count.held[i].stream);
+    uint64_t dropped[DROPPED_MOST + 1];
+    size_t drops = self->effects->dropped(self->with, ask->count->dropped_from,
+                                          dropped, DROPPED_MOST + 1);
     Rill__V1__ChunkKey next = message_from_key(count.next);
     Rill__V1__Counted counted = RILL__V1__COUNTED__INIT;
     counted.n_held = count.count;
     counted.held = count.list;
     counted.next = count.more ? &next : NULL;
+    counted.n_dropped = drops < DROPPED_MOST ? drops : DROPPED_MOST;
+    counted.dropped = dropped;
+    counted.dropped_next = drops > DROPPED_MOST ? dropped[DROPPED_MOST] : 0;
     message_t message = MESSAGE(COUNTED, counted, &counted, ask->request,
                                 ask->trace);
     say(self, peer, &message, NULL, TALLY_ask_answered);

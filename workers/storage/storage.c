@@ -125,6 +125,13 @@ epochs(void *with, uint64_t stream, uint64_t *list, size_t most)
     return chunkstore_epochs(self->store, stream, list, most);
 }
 
+static size_t
+dropped(void *with, uint64_t from, uint64_t *streams, size_t most)
+{
+    storage_t *self = with;
+    return chunkstore_dropped(self->store, from, streams, most);
+}
+
 static status_t
 locate(void *with, uint64_t stream, uint64_t epoch, bool by_time, uint64_t at,
        chunkstore_entry_t *entry_r)
@@ -209,6 +216,7 @@ static const storage_effects_t EFFECTS = {
     .walk_back = walk_back,
     .walk_all = walk_all,
     .epochs = epochs,
+    .dropped = dropped,
     .locate = locate,
     .settled = settled,
     .drop = drop,

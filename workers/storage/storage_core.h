@@ -70,6 +70,8 @@ typedef struct {
                      size_t most);
     status_t (*locate)(void *with, uint64_t stream, uint64_t epoch,
                        bool by_time, uint64_t at, chunkstore_entry_t *entry_r);
+    size_t (*dropped)(void *with, uint64_t from, uint64_t *streams,
+                      size_t most);
     uint64_t (*settled)(void *with, uint64_t stream);
     status_t (*drop)(void *with, uint64_t stream);
     void (*retain)(void *with, uint8_t retention, micros_t horizon_us,

@@ -62,13 +62,13 @@ add_span(survey_t *self, span_t span)
     self->spans[self->count++] = span;
 }
 
-//  The mark lies between blocks, and a record's offset is nowhere before that
-//  of its block: what begins below the mark is of a settled block.
+//  The mark is an index and lies between blocks: what is below it is of a
+//  settled block.
 static bool
 find_first_open(void *arg, const chunkstore_entry_t *entry)
 {
     span_t *span = arg;
-    if (entry->offset < span->settled)
+    if (entry->index < span->settled)
         return false;
     span->block = entry->key.block;
     span->held = true;

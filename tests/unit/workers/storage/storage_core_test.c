@@ -54,6 +54,7 @@ typedef struct {
     size_t reads;    //  Begun
     bool header_only;
     uint64_t dropped;
+    uint64_t drops;  //  Streams 1 to this were dropped before
     uint8_t retained_class;
     micros_t horizon_us;
     millis_t span_ms;
@@ -243,6 +244,17 @@ trim(void *with, uint64_t stream, uint64_t epoch, uint64_t first, uint64_t end,
     return world.trim_status;
 }
 
+static size_t
+dropped(void *with, uint64_t from, uint64_t *streams, size_t most)
+{
+    (void)with;
+    size_t count = 0;
+    for (uint64_t id = from > 1 ? from : 1; id <= world.drops; id++, count++)
+        if (count < most)
+            streams[count] = id;
+    return count;
+}
+
 static status_t
 drop(void *with, uint64_t stream)
 {
@@ -313,6 +325,7 @@ static const storage_effects_t EFFECTS = {
     .walk_all = walk_all,
     .epochs = epochs,
     .locate = locate,
+    .dropped = dropped,
     .settled = settled,
     .drop = drop,
     .retain = retain,
@@ -629,6 +642,7 @@ hold(uint64_t epoch, uint64_t first, size_t count, uint32_t slot)
     for (size_t i = 0; i < count; i++) {
         chunkstore_entry_t entry = {
             .key = { STREAM, epoch, first + i, slot },
+            .index = (first + i) * 4 + (slot < 4 ? slot : 0),
             .offset = (first + i) * 16,
             .length = 4,
             .created_us = (micros_t)(first + i) * 10,
@@ -855,11 +869,11 @@ the_inventory_says_what_is_above_the_mark(void)
     hold(2, 40, 1, 0);
     hold(3, 50, 1, 0);
     world.held[world.held_count - 1].key.stream = STREAM + 1;
-    world.settled = 5 * 16;
+    world.settled = 5 * 4;
     welcome(5, SESSION);
     CHECK(INVENTORIES == 1 && to_forwarder()->inventory->done);
     CHECK(to_forwarder()->inventory->session == SESSION);
-    CHECK(to_forwarder()->inventory->held[0]->settled == 80);
+    CHECK(to_forwarder()->inventory->held[0]->settled == 20);
     size_t all = 0;
     CHECK(said_of(1, 4, &all) == 0 && said_of(1, 5, &all) == 1u << 2);
     CHECK(said_of(1, 9, &all) == 1u << 2 && said_of(2, 4, &all) == 0);
@@ -870,11 +884,11 @@ the_inventory_says_what_is_above_the_mark(void)
     begin();
     hold(1, 0, 3, 2);
     hold(2, 3, 3, 2);
-    world.settled = 6 * 16;
+    world.settled = 6 * 4;
     welcome(5, SESSION);
     const Rill__V1__Inventory *said = to_forwarder()->inventory;
     CHECK(said->n_held == 1 && said->held[0]->epoch == 2);
-    CHECK(said->held[0]->n_runs == 0 && said->held[0]->settled == 96);
+    CHECK(said->held[0]->n_runs == 0 && said->held[0]->settled == 24);
     end();
 }
 
@@ -1416,6 +1430,29 @@ all_that_is_held_is_counted_in_parts(void)
 }
 
 static void
+what_was_dropped_is_counted_too_in_parts(void)
+{
+    begin();
+    hold(3, 5, 2, 1);
+    world.settled = 33;
+    world.drops = 2500;
+    Rill__V1__Count body = RILL__V1__COUNT__INIT;
+    uint64_t next = 1;
+    for (size_t answers = 0; answers < 3; answers++) {
+        ask((message_t)MESSAGE(COUNT, count, &body, 77, 0));
+        const Rill__V1__Counted *said =
+            last(world.answers, world.answers_count)->counted;
+        CHECK(said->n_dropped == (answers < 2 ? 1000 : 500));
+        for (size_t i = 0; i < said->n_dropped; i++)
+            CHECK(said->dropped[i] == next++);
+        body.dropped_from = said->dropped_next;
+        CHECK(said->dropped_next == (answers < 2 ? next : 0));
+        CHECK(said->held[0]->settled == 33);
+    }
+    end();
+}
+
+static void
 sweep(uint64_t term, uint64_t epoch, uint64_t first, uint64_t end_block)
 {
     Rill__V1__Sweep body = RILL__V1__SWEEP__INIT;
@@ -1750,6 +1787,8 @@ main(void)
          "invariant 8: a sweep of a lower term is refused, others are done");
     CASE(what_was_swept_is_not_stored_again,
          "storage_core 6: what was swept is not stored again in its session");
+    CASE(what_was_dropped_is_counted_too_in_parts,
+         "invariant 11: a store says which streams it was told to drop");
     CASE(a_drop_of_a_lower_term_is_refused,
          "questions 3: a Drop of a lower term is refused as fenced");
     CASE(a_report_says_how_it_is, "a report says how the worker is");
