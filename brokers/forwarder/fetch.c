@@ -4,6 +4,11 @@
  *  A job wants one data chunk. Parts are what is asked of workers, one message
  *  a key however many jobs want it. What came lately is kept: the other lost
  *  chunks of a decoded block are asked for next.
+ *
+ *  A worker has few parts at once and the others wait here, so that how long
+ *  it takes is the time of its disk. Late is who takes long beside the others:
+ *  where all are slow, asking more of them would only make them slower. A late
+ *  part is still welcome; its jobs ask elsewhere meanwhile.
  */
 #include <string.h>
 
@@ -12,16 +17,27 @@
 #include "origin.h"
 
 enum {
-    PART_LATE_MS = 500,  //  A hop's patience
-    SHUN_MS = 2000,      //  A worker that let one wait is not asked
+    PARTS_PER_WORKER = 32,  //  In the air
+    LATE_LEAST_MS = 250,    //  A hop's patience (live.md 7),
+    LATE_TIMES = 4,         //  or so many times what a part mostly takes
+    LATE_MOST_MS = 4000,
+    LOST_MS = 30000,   //  A late part that nobody hopes for any more
+    SHUN_MS = 2000,    //  A worker that let one wait is not asked
+    TYPICAL_MS = 100,  //  How long a typical time is good
     KEPT_BYTES = 32 * 1024 * 1024,
 };
+
+//  A worker's time for a part follows what it took by so much.
+#define TIME_GAIN 0.125
 
 typedef struct {
     chunk_key_t key;
     uint64_t request;
     uint64_t store;
+    millis_t since;  //  It was sent then, or waits since
     millis_t due;
+    bool sent;
+    bool late;
     zlistx_t *jobs;  //  job_t, lent
 } part_t;
 
@@ -39,7 +55,8 @@ typedef struct {
     fetch_fn *answer;
     void *arg;
     bool tried[LIMIT_SLOTS];
-    unsigned asked;  //  In the air
+    unsigned asked;  //  In the air or waiting to be,
+    unsigned late;   //  and of them those that are late
     unsigned have;
     unsigned corrupt;
     chunk_header_t *headers[LIMIT_SLOTS];
@@ -50,10 +67,13 @@ typedef struct {
 struct fetches {
     zhashx_t *by_request;   //  part_t, owned
     zhashx_t *by_key;       //  part_t, lent
+    zlistx_t *waiting;      //  part_t, lent: their workers have enough
     zhashx_t *kept_by_key;  //  kept_t, lent
     zlistx_t *kept;         //  kept_t, oldest first; owned
     size_t kept_bytes;
-    millis_t due;  //  Not later than the earliest part's
+    millis_t due;         //  Not later than the earliest part's
+    millis_t late;        //  After so long a part is late,
+    millis_t late_until;  //  found anew then
 };
 
 static size_t
@@ -99,9 +119,11 @@ fetches_new(void)
     struct fetches *self = zmalloc(sizeof *self);
     self->by_request = table(hash_request, compare_request);
     self->by_key = table(hash_key, compare_key);
+    self->waiting = zlistx_new();
     self->kept_by_key = table(hash_key, compare_key);
     self->kept = zlistx_new();
     self->due = MILLIS_NEVER;
+    self->late_until = MILLIS_NEVER;
     return self;
 }
 
@@ -161,6 +183,7 @@ fetches_destroy(struct fetches **self_p)
         }
         free_part(part);
     }
+    zlistx_destroy(&self->waiting);
     zlistx_destroy(&self->kept);
     zhashx_destroy(&self->kept_by_key);
     zhashx_destroy(&self->by_key);
@@ -201,6 +224,63 @@ slot_key(const job_t *job, unsigned slot)
     return key;
 }
 
+static int
+compare_times(const void *a, const void *b)
+{
+    const double *left = a, *right = b;
+    return *left < *right ? -1 : *left > *right;
+}
+
+//  How long a part may take: a multiple of what it takes the middle one of the
+//  workers, so that one that is slow makes nobody patient.
+static millis_t
+late_after(core_t *self, millis_t now)
+{
+    struct fetches *fetches = self->fetches;
+    if (fetches->late_until != MILLIS_NEVER && now < fetches->late_until)
+        return fetches->late;
+    worker_t **all;
+    double times[LIMIT_WORKERS];
+    size_t count = membership_all(self->members, &all), known = 0;
+    for (size_t i = 0; i < count && known < LIMIT_WORKERS; i++)
+        if (all[i]->state != WORKER_AWAY && all[i]->read_ms > 0)
+            times[known++] = all[i]->read_ms;
+    qsort(times, known, sizeof *times, compare_times);
+    double late = known ? LATE_TIMES * times[known / 2] : 0;
+    late = late < LATE_MOST_MS ? late : LATE_MOST_MS;
+    late = late > LATE_LEAST_MS ? late : LATE_LEAST_MS;
+    fetches->late = core_patience(self, (millis_t)late);
+    fetches->late_until = now + TYPICAL_MS;
+    return fetches->late;
+}
+
+//  Send a part to its worker. False: that cannot be asked now.
+static bool
+send_part(core_t *self, worker_t *worker, part_t *part, millis_t now)
+{
+    Rill__V1__ChunkKey wire = message_from_key(part->key);
+    Rill__V1__Fetch fetch = RILL__V1__FETCH__INIT;
+    fetch.key = &wire;
+    message_t message = MESSAGE(FETCH, fetch, &fetch, part->request, 0);
+    if (self->effects.ask(self->with, worker->session, &message) != STATUS_OK)
+        return false;
+    part->sent = true;
+    part->since = now;
+    part->due = now + late_after(self, now);
+    self->fetches->due = millis_least(self->fetches->due, part->due);
+    worker->reads++;
+    return true;
+}
+
+static void
+join_part(job_t *job, part_t *part)
+{
+    zlistx_add_end(part->jobs, job);
+    job->tried[part->key.slot] = true;
+    job->asked++;
+    job->late += part->late;
+}
+
 //  Ask the worker that has the slot; one that let somebody wait lately only
 //  when `desperate`. False: it cannot be asked now.
 static bool
@@ -210,9 +290,7 @@ ask_part(core_t *self, job_t *job, unsigned slot, bool desperate, millis_t now)
     chunk_key_t key = slot_key(job, slot);
     part_t *part = zhashx_lookup(fetches->by_key, &key);
     if (part) {
-        zlistx_add_end(part->jobs, job);
-        job->tried[slot] = true;
-        job->asked++;
+        join_part(job, part);
         return true;
     }
     uint64_t store = placement_store(job->extent, key.block, slot);
@@ -226,21 +304,19 @@ ask_part(core_t *self, job_t *job, unsigned slot, bool desperate, millis_t now)
     part->key = key;
     part->store = store;
     part->request = ++self->request;
-    part->due = now + core_patience(self, PART_LATE_MS);
-    Rill__V1__ChunkKey wire = message_from_key(key);
-    Rill__V1__Fetch fetch = RILL__V1__FETCH__INIT;
-    fetch.key = &wire;
-    message_t message = MESSAGE(FETCH, fetch, &fetch, part->request, 0);
-    if (self->effects.ask(self->with, worker->session, &message) != STATUS_OK) {
+    part->since = now;
+    part->due = now + core_patience(self, LATE_MOST_MS);
+    if (worker->reads >= PARTS_PER_WORKER) {
+        zlistx_add_end(fetches->waiting, part);
+        fetches->due = millis_least(fetches->due, part->due);
+    } else if (!send_part(self, worker, part, now)) {
         free(part);
         return false;
     }
     part->jobs = zlistx_new();
-    zlistx_add_end(part->jobs, job);
-    job->asked++;
+    join_part(job, part);
     zhashx_insert(fetches->by_request, &part->request, part);
     zhashx_insert(fetches->by_key, &part->key, part);
-    fetches->due = millis_least(fetches->due, part->due);
     return true;
 }
 
@@ -319,7 +395,8 @@ ask_missing(core_t *self, job_t *job, bool desperate, millis_t now)
 {
     code_t code = job->extent->code;
     unsigned slots = code.k + code.m;
-    for (unsigned i = 0; i < slots && job->have + job->asked < code.k; i++) {
+    for (unsigned i = 0;
+         i < slots && job->have + job->asked - job->late < code.k; i++) {
         if (job->tried[i])
             continue;
         chunk_key_t key = slot_key(job, i);
@@ -399,7 +476,7 @@ fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
     *job->extent = *extent;
     job->extent->stores = stores;
     memcpy(stores, extent->stores, extent->width * sizeof *stores);
-    if (!ask_part(self, job, slot, false, now))
+    if (!ask_part(self, job, slot, false, now) || job->late > 0)
         gather(self, job, now);
 }
 
@@ -415,9 +492,50 @@ close_part(core_t *self, part_t *part, status_t status,
     if (status == STATUS_OK)
         keep(fetches, header, payload, false);
     job_t *job;
-    while ((job = zlistx_detach(part->jobs, NULL)) != NULL)
+    while ((job = zlistx_detach(part->jobs, NULL)) != NULL) {
+        job->late -= part->late;
         answer_part(self, job, part->key.slot, status, header, payload, now);
+    }
     free_part(part);
+}
+
+//  The first part that waits for `store`, taken out; NULL: there is none.
+static part_t *
+take_waiting(struct fetches *self, uint64_t store)
+{
+    for (part_t *part = zlistx_first(self->waiting); part;
+         part = zlistx_next(self->waiting))
+        if (part->store == store)
+            return zlistx_detach(self->waiting, zlistx_cursor(self->waiting));
+    return NULL;
+}
+
+static void
+close_waiting(core_t *self, uint64_t store, status_t status, millis_t now)
+{
+    part_t *part;
+    while ((part = take_waiting(self->fetches, store)) != NULL)
+        close_part(self, part, status, NULL, NULL, now);
+}
+
+//  A worker answered a part, or never will: the next one's turn.
+static void
+free_place(core_t *self, worker_t *worker, millis_t now)
+{
+    part_t *part;
+    worker->reads--;
+    while (worker->reads < PARTS_PER_WORKER &&
+           (part = take_waiting(self->fetches, worker->store)) != NULL)
+        if (!send_part(self, worker, part, now))
+            close_part(self, part, STATUS_UNREACHABLE, NULL, NULL, now);
+}
+
+static void
+measure(worker_t *worker, millis_t took)
+{
+    double ms = took > 0 ? (double)took : 1;
+    worker->read_ms += worker->read_ms > 0 ? (ms - worker->read_ms) * TIME_GAIN
+                                           : ms;
 }
 
 bool
@@ -427,7 +545,11 @@ fetch_message(core_t *self, uint64_t session, const message_t *message,
     part_t *part = zhashx_lookup(self->fetches->by_request, &message->request);
     worker_t *worker = membership_by_session(self->members, session);
     if (!part || !worker || worker->store != part->store)
-        return false;  //  Too late, or never asked of this one
+        return false;  //  Far too late, or never asked of this one
+    if (!part->sent)
+        return false;  //  Guessed
+    measure(worker, now - part->since);
+    free_place(self, worker, now);
     if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
         status_t status = message_status(message->refused->status);
         self->counters.corrupt_reads += status == STATUS_CORRUPT;
@@ -451,13 +573,12 @@ fetch_message(core_t *self, uint64_t session, const message_t *message,
     return true;
 }
 
-//  The next part that `worker` was asked for, or that is late at `now`.
 static part_t *
-overdue(core_t *self, uint64_t store, millis_t now)
+part_of(core_t *self, uint64_t store)
 {
     for (part_t *part = zhashx_first(self->fetches->by_request); part;
          part = zhashx_next(self->fetches->by_request))
-        if (part->store == store || (!store && part->due <= now))
+        if (part->store == store)
             return part;
     return NULL;
 }
@@ -466,8 +587,46 @@ void
 fetch_worker_gone(core_t *self, uint64_t store, millis_t now)
 {
     part_t *part;
-    while ((part = overdue(self, store, now)) != NULL)
+    worker_t *worker = membership_find(self->members, store);
+    if (worker)
+        worker->reads = 0;
+    close_waiting(self, store, STATUS_UNREACHABLE, now);
+    while ((part = part_of(self, store)) != NULL)
         close_part(self, part, STATUS_UNREACHABLE, NULL, NULL, now);
+}
+
+//  Its jobs go on without it, and nothing more is asked of its worker.
+static void
+make_late(core_t *self, part_t *part, worker_t *worker, millis_t now)
+{
+    self->counters.late_fetches++;
+    worker->shunned = now + core_patience(self, SHUN_MS);
+    part->late = true;
+    part->due = now + core_patience(self, LOST_MS);
+    //  What one is answered may ask anew and join this very part: only those
+    //  of now, which it holds alive, are to go on.
+    size_t count = 0;
+    job_t **jobs = zmalloc((zlistx_size(part->jobs) + 1) * sizeof *jobs);
+    for (job_t *job = zlistx_first(part->jobs); job;
+         job = zlistx_next(part->jobs)) {
+        job->late++;
+        jobs[count++] = job;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!jobs[i]->done)
+            gather(self, jobs[i], now);
+    free(jobs);
+    close_waiting(self, part->store, STATUS_LATE, now);
+}
+
+static part_t *
+overdue(core_t *self, millis_t now)
+{
+    for (part_t *part = zhashx_first(self->fetches->by_request); part;
+         part = zhashx_next(self->fetches->by_request))
+        if (part->due <= now)
+            return part;
+    return NULL;
 }
 
 void
@@ -476,12 +635,17 @@ fetch_sweep(core_t *self, millis_t now)
     part_t *part;
     if (self->fetches->due > now)
         return;
-    while ((part = overdue(self, 0, now)) != NULL) {
-        self->counters.late_fetches++;
+    while ((part = overdue(self, now)) != NULL) {
         worker_t *worker = membership_find(self->members, part->store);
-        if (worker)
-            worker->shunned = now + core_patience(self, SHUN_MS);
-        close_part(self, part, STATUS_LATE, NULL, NULL, now);
+        if (!part->sent)
+            close_waiting(self, part->store, STATUS_LATE, now);
+        else if (worker && !part->late)
+            make_late(self, part, worker, now);
+        else {
+            if (worker)
+                free_place(self, worker, now);
+            close_part(self, part, STATUS_LATE, NULL, NULL, now);
+        }
     }
     self->fetches->due = MILLIS_NEVER;
     for (part = zhashx_first(self->fetches->by_request); part;

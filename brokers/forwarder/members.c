@@ -222,6 +222,8 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     worker = membership_join(self->members, hello->store, hello->name,
                              hello->boot, session, now);
     worker->shunned = now;
+    worker->reads = 0;
+    worker->read_ms = 0;
     worker->hello = message->request;
     worker->parts = 0;
     recovery_unheld(self, worker->store);

@@ -55,6 +55,8 @@ typedef struct {
     uint64_t outstanding;  //  Pushed and not receipted
     uint32_t parts;        //  Of its inventory that are in; the owner's
     millis_t shunned;      //  Not asked for reads before: it let one wait
+    unsigned reads;        //  Asked of it and not answered; the owner's
+    double read_ms;        //  What one takes it lately; 0: not known
 } worker_t;
 
 typedef struct membership membership_t;

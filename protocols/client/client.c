@@ -31,6 +31,9 @@ struct client {
     reader_t *reader;
     const client_taker_t *taker;
     void *with;
+    //  The reader's time stands still while its taker is at work: who reads
+    //  slowly has waited for nobody.
+    millis_t taken_ms;
 };
 
 status_t
@@ -299,7 +302,10 @@ static status_t
 reader_delivers(void *with, uint64_t offset, buffer_t *bytes)
 {
     client_t *self = with;
-    return self->taker->deliver(self->with, offset, bytes);
+    millis_t begun = zclock_mono();
+    status_t status = self->taker->deliver(self->with, offset, bytes);
+    self->taken_ms += zclock_mono() - begun;
+    return status;
 }
 
 static status_t
@@ -316,6 +322,12 @@ chance(void *with)
     return random_u64();
 }
 
+static millis_t
+reader_now(const client_t *self)
+{
+    return zclock_mono() - self->taken_ms;
+}
+
 //  Hand what has come to the core that runs.
 static void
 take_in(client_t *self)
@@ -325,19 +337,19 @@ take_in(client_t *self)
     if (again && self->publisher)
         publisher_on_reconnect(self->publisher, zclock_mono());
     if (again && self->reader)
-        reader_on_reconnect(self->reader, zclock_mono());
+        reader_on_reconnect(self->reader, reader_now(self));
     for (int i = 0; i < TURN_MESSAGES; i++) {
         status_t status = frames_receive(self->socket, &received);
         if (status == STATUS_LATE)
             return;
         if (status != STATUS_OK)
             continue;
-        millis_t now = zclock_mono();
         if (self->publisher)
-            publisher_on_message(self->publisher, received.message, now);
+            publisher_on_message(self->publisher, received.message,
+                                 zclock_mono());
         else
             reader_on_message(self->reader, received.message, received.payload,
-                              now);
+                              reader_now(self));
         frames_release(&received);
     }
 }
@@ -376,20 +388,22 @@ client_read(client_t *self, const reader_settings_t *settings,
                                               reader_skips, chance };
     self->taker = taker;
     self->with = with;
-    millis_t now = zclock_mono();
-    self->reader = reader_new(settings, &EFFECTS, self, now);
+    self->taken_ms = 0;
+    self->reader = reader_new(settings, &EFFECTS, self, reader_now(self));
     const reader_state_t *state = reader_state(self->reader);
     for (;;) {
         take_in(self);
-        now = zclock_mono();
-        reader_sweep(self->reader, now);
+        reader_sweep(self->reader, reader_now(self));
+        millis_t now = zclock_mono();
         client_turn_t turn = { .fd = -1, .at = MILLIS_NEVER };
         if (taker->turn)
             taker->turn(with, state, &turn, now);
         if (turn.stop || state->done || state->failed != STATUS_OK)
             break;
-        wait_event(self, turn.fd, now,
-                   millis_least(turn.at, reader_due(self->reader)));
+        millis_t due = reader_due(self->reader);
+        if (due != MILLIS_NEVER)
+            due += self->taken_ms;
+        wait_event(self, turn.fd, now, millis_least(turn.at, due));
     }
     *state_r = *state;
     reader_destroy(&self->reader);

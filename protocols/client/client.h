@@ -5,6 +5,8 @@
  *       asked; a question always ends with an answer or a status.
  *    2. An answer belongs to the question: what comes late for another one is
  *       dropped.
+ *    3. Time that a taker takes is not time that a reader waits: one that is
+ *       paused for an hour goes on then.
  *
  *  The transport of the cores publisher and reader, and the questions that
  *  have one answer. Blocking, for programs; one client is used in one thread.

@@ -19,6 +19,11 @@
 //  4 MiB of chunks of 256 KiB.
 #define CHUNKS_QUEUED 16
 
+//  More than may have been asked for. libzmq 4.3 answers no heartbeat of a
+//  connection whose queue is full, and where it then connects anew it may end
+//  the process (its issue 3937): the queue of who connects is never full.
+#define ASKED_QUEUED (LIMIT_ASKS_PER_PEER * 4)
+
 //  A front is bounded by credit and by asks; its queue only must not be what
 //  ends first, and mandatory makes a full one visible (Z13).
 #define ANSWERS_QUEUED 1000
@@ -51,7 +56,7 @@ static const plan_t PLANS[] = {
                        .receive_queue = CHUNKS_QUEUED },
     [SOCKET_ASK] = { .type = ZMQ_DEALER,
                      .send_queue = LIMIT_ASKS_PER_PEER,
-                     .receive_queue = CHUNKS_QUEUED },
+                     .receive_queue = ASKED_QUEUED },
     [SOCKET_TELL] = { .type = ZMQ_DEALER,
                       .send_queue = LIMIT_ASKS_PER_PEER,
                       .receive_queue = CHUNKS_QUEUED,

@@ -1582,6 +1582,80 @@ a_worker_that_does_not_answer_is_passed_by(void)
     end();
 }
 
+//  Ask for every chunk, one after the other, of workers that take so long.
+static void
+read_slowly(const source_t *source, millis_t takes)
+{
+    for (uint64_t offset = 0; offset < source->next; offset += CHUNK) {
+        for (int i = 0; i < FAKES; i++)
+            world.fakes[i].deaf = true;
+        uint64_t request = send_ask(source->stream, offset, false);
+        live(takes);
+        for (int i = 0; i < FAKES; i++)
+            world.fakes[i].deaf = false;
+        pump();
+        right_answer(request, offset);
+    }
+}
+
+static void
+slow_disks_are_not_asked_for_more(void)
+{
+    begin_with(6);
+    source_t source = put(FILE_PLAN, 48 * CHUNK);
+    read_slowly(&source, 600);
+    //  Until it is known how slow they are.
+    uint64_t late = counter("reads_late"), fetches = world.fetches;
+    CHECK(late > 0);
+    read_slowly(&source, 600);
+    CHECK(counter("reads_late") == late);
+    CHECK(world.fetches <= fetches + 48);
+    //  One that is much slower than they still makes nobody wait for it.
+    world.fakes[1].deaf = true;
+    for (uint64_t offset = 0; offset < source.next; offset += CHUNK) {
+        uint64_t request = send_ask(source.stream, offset, false);
+        live(2500);
+        right_answer(request, offset);
+    }
+    end();
+}
+
+static void
+a_late_part_is_welcome(void)
+{
+    begin_with(6);
+    source_t source = put(FILE_PLAN, 4 * CHUNK);
+    for (int i = 0; i < 6; i++)
+        world.fakes[i].deaf = true;
+    uint64_t request = send_ask(source.stream, 0, false);
+    live(900);
+    CHECK(counter("reads_late") > 0 && !answer_to(request));
+    asked_t first = world.asks[0];
+    fake_of(first.session)->deaf = false;
+    pump();
+    right_answer(request, 0);
+    CHECK(counter("reads_decoded") == 0);
+    end();
+}
+
+static void
+a_worker_has_few_reads_at_once(void)
+{
+    begin_with(2);
+    source_t source = put(FILE_PLAN, 60 * CHUNK);
+    uint64_t requests[60];
+    kill_worker(1);
+    world.fakes[0].deaf = true;
+    for (uint64_t i = 0; i < 60; i++)
+        requests[i] = send_ask(source.stream, i * CHUNK, false);
+    CHECK(world.asks_count == 32);
+    world.fakes[0].deaf = false;
+    pump();
+    for (uint64_t i = 0; i < 60; i++)
+        right_answer(requests[i], i * CHUNK);
+    end();
+}
+
 static void
 all_slow_is_nobodys_fault(void)
 {
@@ -3825,6 +3899,13 @@ main(void)
          "invariant 9: too many flipped bits are refused, never served");
     CASE(a_worker_that_does_not_answer_is_passed_by,
          "invariant 19: workers that do not answer are decoded around");
+    CASE(slow_disks_are_not_asked_for_more,
+         "invariant 19: where all disks are slow no part is late, and none is "
+         "asked for twice; one slow disk among others is");
+    CASE(a_late_part_is_welcome,
+         "invariant 19: a late part that comes is the answer");
+    CASE(a_worker_has_few_reads_at_once,
+         "invariant 18: a worker has 32 reads at once, the others wait");
     CASE(all_slow_is_nobodys_fault,
          "invariant 1: when all workers were slow they are asked again");
     CASE(a_job_answered_by_another_is_not_fooled,

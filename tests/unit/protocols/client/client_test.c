@@ -7,7 +7,13 @@
 #include "proof.h"
 #include "sockets.h"
 
-enum { CHUNK = 1000, MOST = 100000, SESSION = 5, STREAM = 6 };
+enum {
+    CHUNK = 1000,
+    MOST = 100000,
+    SESSION = 5,
+    STREAM = 6,
+    PATIENCE_MS = 1500
+};
 
 //  A node that keeps one stream in memory, in a thread of its own.
 typedef struct {
@@ -216,6 +222,40 @@ take(void *with, uint64_t offset, buffer_t *bytes)
     return STATUS_OK;
 }
 
+static status_t
+take_slowly(void *with, uint64_t offset, buffer_t *bytes)
+{
+    if (offset == 0)
+        zclock_sleep(2 * PATIENCE_MS);
+    return take(with, offset, bytes);
+}
+
+static void
+a_slow_taker_has_waited_for_nobody(void)
+{
+    static owner_t owner;
+    zactor_t *actor = zactor_new(node, NULL);
+    client_t *client;
+    CHECK(client_new(node_at, &client) == STATUS_OK);
+    publisher_settings_t settings = { .name = "cam",
+                                      .kind = KIND_LIVE,
+                                      .token = 1 };
+    publisher_state_t published;
+    owner = (owner_t){ .size = 40 * CHUNK };
+    CHECK(client_publish(client, &settings, offer, &owner, &published) ==
+          STATUS_OK);
+    owner = (owner_t){ 0 };
+    reader_settings_t range = { .stream = STREAM,
+                                .to = 40 * CHUNK,
+                                .patience_ms = PATIENCE_MS };
+    client_taker_t taker = { .deliver = take_slowly };
+    reader_state_t read;
+    CHECK(client_read(client, &range, &taker, &owner, &read) == STATUS_OK);
+    CHECK(read.done && owner.got == 40 * CHUNK);
+    client_destroy(&client);
+    zactor_destroy(&actor);
+}
+
 static void
 what_was_published_is_read_back(void)
 {
@@ -255,6 +295,8 @@ main(void)
          "client 1: a node that is not there is told within 3 s");
     CASE(an_answer_belongs_to_its_question,
          "client 2: an answer belongs to its question");
+    CASE(a_slow_taker_has_waited_for_nobody,
+         "client 3: who takes its time is not told that no answer came");
     CASE(what_was_published_is_read_back,
          "invariant 2: what was published over a socket is read back");
     return proof_end();

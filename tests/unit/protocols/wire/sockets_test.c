@@ -145,6 +145,41 @@ a_watch_tells_when_a_connection_comes_and_goes(void)
 }
 
 static void
+who_asked_and_is_busy_keeps_its_connection(void)
+{
+    char endpoint[ENDPOINT_BYTES];
+    zsock_t *front = bound(SOCKET_FRONT, ANY, endpoint);
+    zsock_t *ask;
+    CHECK(sockets_open(SOCKET_ASK, endpoint, &ask) == STATUS_OK);
+    zsock_t *watch = sockets_watch(ask);
+    CHECK(event(watch) == 1);
+    Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;
+    Rill__V1__Report report = RILL__V1__REPORT__INIT;
+    message_t question = MESSAGE(STATUS_ASK, status_ask, &body, 3, 0);
+    message_t answer = MESSAGE(REPORT, report, &report, 3, 0);
+    received_t got;
+    for (int i = 0; i < LIMIT_ASKS_PER_PEER; i++) {
+        CHECK(frames_send(ask, NULL, &question, NULL) == STATUS_OK);
+        CHECK(wait_for(front, ZMQ_POLLIN));
+        CHECK(frames_receive(front, &got) == STATUS_OK);
+        CHECK(frames_send(front, &got.peer, &answer, NULL) == STATUS_OK);
+        frames_release(&got);
+    }
+    //  Longer than a connection may be silent.
+    zmq_pollitem_t broke = { .socket = zsock_resolve(watch),
+                             .events = ZMQ_POLLIN };
+    CHECK(zmq_poll(&broke, 1, 3000) == 0);
+    for (int i = 0; i < LIMIT_ASKS_PER_PEER; i++) {
+        CHECK(wait_for(ask, ZMQ_POLLIN));
+        CHECK(frames_receive(ask, &got) == STATUS_OK);
+        frames_release(&got);
+    }
+    sockets_unwatch(ask, &watch);
+    sockets_drop(&ask);
+    sockets_drop(&front);
+}
+
+static void
 a_peer_that_says_too_much_is_cut_off_and_others_are_served(void)
 {
     char endpoint[ENDPOINT_BYTES];
@@ -261,6 +296,9 @@ main(void)
          "invariant 18: a queue of chunks is bounded");
     CASE(a_watch_tells_when_a_connection_comes_and_goes,
          "a watch tells when a connection comes and goes");
+    CASE(who_asked_and_is_busy_keeps_its_connection,
+         "invariant 18: who asked and takes no answer for a while keeps its "
+         "connection, and finds them all");
     CASE(a_peer_that_says_too_much_is_cut_off_and_others_are_served,
          "invariant 18: who says too much is cut off, others are served");
     CASE(what_is_queued_when_a_socket_is_dropped_stays_unsent,
