@@ -70,6 +70,7 @@ struct fake_files {
     void (*died)(void *arg);
     void *died_arg;
     bool dead;
+    fake_files_toll_t toll;
 };
 
 static fake_files_t *
@@ -97,10 +98,11 @@ fails(fake_files_t *self)
 
 //  The same for a call that changes the disk.
 static int
-change_fails(fake_files_t *self)
+change_fails(fake_files_t *self, const char *call)
 {
     if (!self->dead && self->die_in > 0 && --self->die_in == 0) {
         self->dead = true;
+        self->toll.before = call;
         if (self->died)
             self->died(self->died_arg);
     }
@@ -273,7 +275,7 @@ static int
 fake_open(const files_t *files, const char *path, bool create, uint64_t size)
 {
     fake_files_t *self = of(files);
-    int rc = create ? change_fails(self) : fails(self);
+    int rc = create ? change_fails(self, "create") : fails(self);
     if (rc < 0)
         return rc;
     entry_t *entry = find(&self->now, path);
@@ -336,7 +338,7 @@ fake_write(const files_t *files, int handle, const void *bytes, size_t size,
                       .offset = offset,
                       .token = token };
     memcpy(&form.bytes, &bytes, sizeof(bytes));
-    form.error = change_fails(self);
+    form.error = change_fails(self, "write");
     self->writes++;
     return submit(self, form);
 }
@@ -363,7 +365,7 @@ fake_sync(const files_t *files, int handle, uint64_t token)
                                     .body = self->handles[handle],
                                     .token = token,
                                     .upto = self->stamp,
-                                    .error = change_fails(self) });
+                                    .error = change_fails(self, "sync") });
 }
 
 static int
@@ -376,18 +378,19 @@ fake_punch(const files_t *files, int handle, uint64_t offset, uint64_t size,
                                     .size = size,
                                     .offset = offset,
                                     .token = token,
-                                    .error = change_fails(self) });
+                                    .error = change_fails(self, "punch") });
 }
 
 static int
 fake_sync_names(const files_t *files, int handle, uint64_t token)
 {
     fake_files_t *self = of(files);
-    return submit(self, (flying_t){ .what = SYNC_NAMES,
-                                    .body = self->handles[handle],
-                                    .token = token,
-                                    .upto = self->settled + self->changes_count,
-                                    .error = change_fails(self) });
+    return submit(self,
+                  (flying_t){ .what = SYNC_NAMES,
+                              .body = self->handles[handle],
+                              .token = token,
+                              .upto = self->settled + self->changes_count,
+                              .error = change_fails(self, "sync of names") });
 }
 
 //  ---------------------------------------------------------------------------
@@ -410,8 +413,10 @@ put_some(fake_files_t *self, const flying_t *op)
     for (uint64_t from = 0; from < op->size; from += PAGE)
         if (random_chance(&self->random, 1, 2)) {
             uint64_t size = PAGE;
-            if (random_chance(&self->random, 1, 4))
+            if (random_chance(&self->random, 1, 4)) {
                 size = SECTOR * random_below(&self->random, PAGE / SECTOR);
+                self->toll.pages_torn++;
+            }
             put_bytes(op, from, size, UINT64_MAX);
         }
 }
@@ -512,7 +517,7 @@ fake_write_small(const files_t *files, const char *path, const void *bytes,
                  size_t size)
 {
     fake_files_t *self = of(files);
-    int rc = change_fails(self);
+    int rc = change_fails(self, "small write");
     //  A failure may come after the rename and before the directory's sync.
     if (rc < 0 && (self->dead || random_chance(&self->random, 1, 2)))
         return rc;
@@ -529,7 +534,7 @@ static int
 fake_rename(const files_t *files, const char *from, const char *to)
 {
     fake_files_t *self = of(files);
-    int rc = change_fails(self);
+    int rc = change_fails(self, "rename");
     entry_t *entry = find(&self->now, from);
     if (rc < 0 || !entry)
         return rc < 0 ? rc : -ENOENT;
@@ -541,7 +546,7 @@ static int
 fake_unlink(const files_t *files, const char *path)
 {
     fake_files_t *self = of(files);
-    int rc = change_fails(self);
+    int rc = change_fails(self, "unlink");
     entry_t *entry = find(&self->now, path);
     if (rc < 0 || !entry)
         return rc < 0 ? rc : -ENOENT;
@@ -553,7 +558,7 @@ static int
 fake_make_directory(const files_t *files, const char *path)
 {
     fake_files_t *self = of(files);
-    int rc = change_fails(self);
+    int rc = change_fails(self, "directory made");
     if (rc == 0 && !find(&self->now, path))
         change_name(self, NULL, path, NULL);
     return rc;
@@ -564,7 +569,7 @@ fake_sync_directory(const files_t *files, const char *path)
 {
     (void)path;
     fake_files_t *self = of(files);
-    int rc = change_fails(self);
+    int rc = change_fails(self, "sync of a directory");
     if (rc == 0)
         settle_names(self, self->changes_count);
     return rc;
@@ -602,7 +607,7 @@ fake_claim(const files_t *files, const char *path, claim_t **claim_r,
 {
     fake_files_t *self = of(files);
     *claim_r = NULL;
-    if (change_fails(self) < 0) {
+    if (change_fails(self, "claim") < 0) {
         snprintf(why_r, why_size, "%s: planned failure", path);
         return STATUS_IO;
     }
@@ -693,6 +698,12 @@ fake_files_dead(const fake_files_t *self)
     return self->dead;
 }
 
+fake_files_toll_t
+fake_files_toll(const fake_files_t *self)
+{
+    return self->toll;
+}
+
 //  What was in flight happens in part; handles are closed.
 static void
 stop_all(fake_files_t *self)
@@ -724,16 +735,19 @@ fake_files_crash(fake_files_t *self, uint64_t seed)
                 self->bodies[i]->written[page] = self->stamp;
 }
 
+//  Of the pages that are not durable `kept` of 4 stay.
 static void
-lose_pages(fake_files_t *self, body_t *body)
+lose_pages(fake_files_t *self, body_t *body, unsigned kept)
 {
     for (uint64_t page = 0; page <= body->size / PAGE; page++) {
         if (body->written[page] == 0)
             continue;
-        if (random_chance(&self->random, 1, 2))
-            memcpy(body->now + page * PAGE, body->durable + page * PAGE, PAGE);
-        else
-            memcpy(body->durable + page * PAGE, body->now + page * PAGE, PAGE);
+        uint8_t *now = body->now + page * PAGE;
+        uint8_t *durable = body->durable + page * PAGE;
+        bool stays = random_chance(&self->random, kept, 4);
+        memcpy(stays ? durable : now, stays ? now : durable, PAGE);
+        self->toll.pages_kept += stays;
+        self->toll.pages_lost += !stays;
         body->written[page] = 0;
     }
 }
@@ -743,7 +757,9 @@ fake_files_cut(fake_files_t *self, uint64_t seed)
 {
     self->random = random_seeded(seed);
     stop_all(self);
+    unsigned kept = (unsigned)random_below(&self->random, 5);
     settle_names(self, random_below(&self->random, self->changes_count + 1));
+    self->toll.names_lost += self->changes_count;
     forget_changes(self);
     while (self->now.count > 0)
         drop_name(&self->now, self->now.entries[0].name);
@@ -751,7 +767,7 @@ fake_files_cut(fake_files_t *self, uint64_t seed)
         const entry_t *entry = &self->durable.entries[i];
         put_name(&self->now, entry->name, entry->body);
         if (entry->body)
-            lose_pages(self, entry->body);
+            lose_pages(self, entry->body, kept);
     }
     free_bodies(self);
 }

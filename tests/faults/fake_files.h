@@ -37,8 +37,19 @@ void fake_files_die_at(fake_files_t *self, uint64_t nth,
 bool fake_files_dead(const fake_files_t *self);
 
 //  The power comes back after a cut now: some of what was not durable is lost,
-//  by the seed. Handles and operations are forgotten.
+//  by the seed: a subset of the pages, all of them or none. Handles and
+//  operations are forgotten.
 void fake_files_cut(fake_files_t *self, uint64_t seed);
+
+//  What cuts and crashes did to this disk so far, and the call before which it
+//  died last ("write", "sync", "rename" ...; NULL: between two calls).
+typedef struct {
+    const char *before;
+    uint64_t pages_lost, pages_kept;  //  Of those that were not durable
+    uint64_t pages_torn;
+    uint64_t names_lost;  //  Changes of names
+} fake_files_toll_t;
+fake_files_toll_t fake_files_toll(const fake_files_t *self);
 
 //  The process alone died: what was in flight may or may not have happened,
 //  nothing else is lost, and nothing more is durable.

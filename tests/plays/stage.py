@@ -164,9 +164,13 @@ class Stage:
 
     def entry(self, name, *keys):
         keys = [f'name: {name}', f'at: {self.at[name]}',
-                f'data: {self.home / name}', *keys,
+                f'data: {self.place(name)}', *keys,
                 *([self.keys[name]] if name in self.keys else [])]
         return '{' + ', '.join(keys) + '}'
+
+    def place(self, name):
+        """Where a node keeps its data."""
+        return self.home / name
 
     #   Nodes
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "invariant.h"
 #include "proof.h"
@@ -12,7 +13,51 @@
 enum { OPS = 200, STREAMS = 6 };
 
 static uint64_t first_seed = 1, seeds = 2;
-static uint64_t states;  //  Crash states seen
+
+//  What is injected, and how often it really hit.
+static const char *const KINDS[] = {
+    "crash state",
+    "cut before create",
+    "cut before write",
+    "cut before sync",
+    "cut before rename",
+    "cut before unlink",
+    "cut before punch",
+    "cut before sync of names",
+    "cut before claim",
+    "cut before directory made",
+    "cut before small write",
+    "cut before sync of a directory",
+    "process killed",
+    "cut during the start",
+    "second cut",
+    "unsynced page dropped",
+    "unsynced page kept",
+    "page torn",
+    "unsynced name lost",
+};
+enum { KINDS_COUNT = sizeof KINDS / sizeof *KINDS };
+static uint64_t hits[KINDS_COUNT];
+
+static void
+hit(const char *kind, uint64_t times)
+{
+    for (size_t i = 0; i < KINDS_COUNT; i++)
+        if (strcmp(KINDS[i], kind) == 0) {
+            hits[i] += times;
+            return;
+        }
+    INVARIANT(!"a kind that is not listed");
+}
+
+static void
+hit_toll(const fake_files_toll_t *toll)
+{
+    hit("unsynced page dropped", toll->pages_lost);
+    hit("unsynced page kept", toll->pages_kept);
+    hit("page torn", toll->pages_torn);
+    hit("unsynced name lost", toll->names_lost);
+}
 
 //  One operation of the workload. Its outcome is the rig's to remember.
 static void
@@ -87,7 +132,7 @@ must_be_right(rig_t *rig, uint64_t seed, uint64_t nth, const char *when)
     if (wrong)
         printf("# seed %lu, cut %lu, %s: %s\n", seed, nth, when, wrong);
     CHECK(!wrong);
-    states++;
+    hit("crash state", 1);
 }
 
 //  The power goes before change `nth`; comes back; goes during the start; and
@@ -97,15 +142,24 @@ cut_at(uint64_t seed, uint64_t nth)
 {
     rig_t *rig = rig_new(seed);
     bool died = play(rig, seed, nth);
+    if (died) {
+        char kind[64];
+        snprintf(kind, sizeof kind, "cut before %s",
+                 fake_files_toll(rig->disk).before);
+        hit(kind, 1);
+    }
     random_t random = random_seeded(seed * 1000003 + nth);
     bool power = random_chance(&random, 3, 4);
     if (power)
         rig_cut(rig, random_next(&random));
     else
         rig_crash(rig, random_next(&random));
+    if (!power)
+        hit("process killed", 1);
     if (random_chance(&random, 1, 3)) {
         rig_die_at(rig, 1 + random_below(&random, 12));
         rig_open(rig);
+        hit("cut during the start", fake_files_dead(rig->disk));
         rig_cut(rig, random_next(&random));
     }
     must_be_right(rig, seed, nth, power ? "after the cut" : "after the crash");
@@ -113,7 +167,10 @@ cut_at(uint64_t seed, uint64_t nth)
         rig_append(rig, (chunk_key_t){ 20, 1, block, 0 }, 7000);
     rig_turns(rig, (int)random_below(&random, 12));
     rig_cut(rig, random_next(&random));
+    hit("second cut", 1);
     must_be_right(rig, seed, nth, "after another cut");
+    fake_files_toll_t toll = fake_files_toll(rig->disk);
+    hit_toll(&toll);
     rig_destroy(&rig);
     return died;
 }
@@ -127,7 +184,8 @@ nothing_durable_is_lost_at_any_cut(void)
             nth++;
         CHECK(nth > 100);
     }
-    printf("# %lu crash states\n", states);
+    for (size_t i = 0; i < KINDS_COUNT; i++)
+        printf("# %8lu  %s\n", hits[i], KINDS[i]);
 }
 
 int
