@@ -5,25 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs.h"
 #include "play.h"
 #include "story.h"
 
 static const char HELP[] =
-    "usage: rill-sim [--seed N | --seeds FROM-TO] [--seconds S] [--trace]\n"
-    "                [--lie NAME] [--list]\n"
+    "usage: rill-sim [--seed N | --seeds FROM-TO] [--seconds S] [--jobs J]\n"
+    "                [--go-on] [--trace] [--lie NAME] [--list]\n"
     "\n"
     "Play forwarders, workers and sources on a virtual network with virtual\n"
     "disks, with faults from a seed, and check the house invariants. One seed\n"
     "is one play. A breach prints the invariant, the seed and the last "
     "events,\n"
-    "and ends with exit code 1.\n"
+    "and ends with exit code 1. So does a long run in which some kind of "
+    "fault\n"
+    "never hit.\n"
     "\n"
     "  --seed N          play one seed (1)\n"
     "  --seeds FROM-TO   play many\n"
     "  --seconds S       virtual seconds of faults (30)\n"
+    "  --jobs J          processes that play them (1)\n"
+    "  --go-on           play the other seeds too after a breach\n"
     "  --trace           print every event\n"
     "  --lie NAME        break a rule from outside; the checker must find it\n"
     "  --list            the names of the lies\n";
+
+//  From so many plays on, every kind of fault must have hit.
+#define LONG_RUN 2000
 
 static const struct {
     const char *name;
@@ -52,7 +60,7 @@ static const char *const SAYS[STORY_INVARIANTS] = {
     [19] = "after the last fault everything moves, every question is answered",
 };
 
-//  Every fault there is: one that never struck in a campaign is said.
+//  Every fault there is: one that never hit in a long run fails it.
 static const char *const FAULTS[] = {
     "forwarder killed",
     "forwarder hung",
@@ -82,24 +90,25 @@ static const char *const FAULTS[] = {
     "source replaced by another",
 };
 
-static void
-tell_count(void *arg, const char *kind, uint64_t times)
+//  Tell what was counted. False: a fault never hit, and there were plays
+//  enough that it should have.
+static bool
+tell_end(const story_tally_t *tally, bool is_long)
 {
-    (void)arg;
-    if (times)
-        printf("# %8llu  %s\n", (unsigned long long)times, kind);
-    else
-        printf("#    never  %s\n", kind);
-}
-
-static void
-tell_end(void)
-{
-    story_counts(tell_count, NULL);
+    bool all = true;
+    for (size_t i = 0; i < STORY_KINDS && tally->counts[i].kind; i++) {
+        uint64_t times = tally->counts[i].times;
+        printf("# %10llu  %s\n", (unsigned long long)times,
+               tally->counts[i].kind);
+        if (times == 0 && is_long)
+            printf("not ok a long run met: %s\n", tally->counts[i].kind);
+        all = all && (times > 0 || !is_long);
+    }
     for (int i = 1; i < STORY_INVARIANTS; i++)
-        if (SAYS[i] && story_checks(i))
+        if (SAYS[i] && tally->held[i])
             printf("ok invariant %d: %s (%llu checks)\n", i, SAYS[i],
-                   (unsigned long long)story_checks(i));
+                   (unsigned long long)tally->held[i]);
+    return all;
 }
 
 static lie_t
@@ -121,13 +130,59 @@ list(void)
     return 0;
 }
 
-int
-main(int argc, char **argv)
+typedef struct {
+    uint64_t from, to;
+    unsigned seconds, jobs;
+    bool goes_on, trace;
+    lie_t lie;
+} turn_t;
+
+static void
+play_one(void *arg, uint64_t seed)
+{
+    const turn_t *turn = arg;
+    story_begin(seed, STORY_NOTHING);
+    play_run(seed, turn->seconds, turn->lie);
+}
+
+//  One seed, here, with all that is to be told of it.
+static void
+play_told(const turn_t *turn, uint64_t seed)
+{
+    story_begin(seed, turn->trace ? STORY_FULLY : STORY_BRIEFLY);
+    play_run(seed, turn->seconds, turn->lie);
+    printf("# digest %016llx\n", (unsigned long long)story_digest());
+}
+
+static int
+play_many(turn_t *turn, story_tally_t *tally)
+{
+    uint64_t first = 0;
+    uint64_t breaches = jobs_run(turn->from, turn->to, turn->jobs,
+                                 turn->goes_on, play_one, turn, &first);
+    bool is_long = !breaches && turn->to - turn->from + 1 >= LONG_RUN;
+    if (breaches && !turn->goes_on) {
+        play_told(turn, first);  //  It ends there again
+        printf("not ok seed %llu: its breach was not met again\n",
+               (unsigned long long)first);
+        return 1;
+    }
+    bool all = tell_end(tally, is_long);
+    if (breaches)
+        printf("not ok %llu plays met a breach\n",
+               (unsigned long long)breaches);
+    return breaches || !all;
+}
+
+static bool
+read_turn(int argc, char **argv, turn_t *turn)
 {
     static const struct option options[] = {
         { "seed", required_argument, NULL, 's' },
         { "seeds", required_argument, NULL, 'r' },
         { "seconds", required_argument, NULL, 'd' },
+        { "jobs", required_argument, NULL, 'j' },
+        { "go-on", no_argument, NULL, 'g' },
         { "trace", no_argument, NULL, 't' },
         { "lie", required_argument, NULL, 'l' },
         { "list", no_argument, NULL, 'L' },
@@ -135,9 +190,6 @@ main(int argc, char **argv)
         { NULL, 0, NULL, 0 },
     };
     unsigned long long from = 1, to = 1;
-    unsigned seconds = 30;
-    bool trace = false;
-    lie_t lie = LIE_NONE;
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
@@ -145,43 +197,58 @@ main(int argc, char **argv)
             from = to = strtoull(optarg, NULL, 10);
             break;
         case 'r':
-            if (sscanf(optarg, "%llu-%llu", &from, &to) != 2) {
-                fputs(HELP, stderr);
-                return 64;
-            }
+            if (sscanf(optarg, "%llu-%llu", &from, &to) != 2 || from > to)
+                return false;
             break;
         case 'd':
-            seconds = (unsigned)atoi(optarg);
+            turn->seconds = (unsigned)atoi(optarg);
+            break;
+        case 'j':
+            turn->jobs = (unsigned)atoi(optarg);
+            break;
+        case 'g':
+            turn->goes_on = true;
             break;
         case 't':
-            trace = true;
+            turn->trace = true;
             break;
         case 'l':
-            lie = lie_named(optarg);
+            turn->lie = lie_named(optarg);
             break;
         case 'L':
-            return list();
+            exit(list());
         case 'h':
             fputs(HELP, stdout);
-            return 0;
+            exit(0);
         default:
-            fputs(HELP, stderr);
-            return 64;
+            return false;
         }
     }
+    turn->from = from;
+    turn->to = to;
+    return turn->jobs > 0 && turn->jobs <= 1000;
+}
+
+int
+main(int argc, char **argv)
+{
+    static story_tally_t tally;
+    turn_t turn = { .seconds = 30, .jobs = 1 };
+    if (!read_turn(argc, argv, &turn)) {
+        fputs(HELP, stderr);
+        return 64;
+    }
     char replay[200];
-    snprintf(replay, sizeof(replay), "rill-sim --seconds %u%s%s", seconds,
-             lie ? " --lie " : "", lie ? LIES[lie].name : "");
+    snprintf(replay, sizeof(replay), "rill-sim --seconds %u%s%s", turn.seconds,
+             turn.lie ? " --lie " : "", turn.lie ? LIES[turn.lie].name : "");
     story_replay(replay);
     story_catch_signals();
+    story_tally(&tally);
     for (size_t i = 0; i < sizeof(FAULTS) / sizeof(*FAULTS); i++)
         story_count(FAULTS[i], 0);
-    for (unsigned long long seed = from; seed <= to; seed++) {
-        story_begin(seed, trace);
-        play_run(seed, seconds, lie);
-        if (from == to)
-            printf("# digest %016llx\n", (unsigned long long)story_digest());
-    }
-    tell_end();
+    if (turn.from != turn.to)
+        return play_many(&turn, &tally);
+    play_told(&turn, turn.from);
+    tell_end(&tally, false);
     return 0;
 }

@@ -6,6 +6,8 @@
 #include "invariant.h"
 #include "story.h"
 
+#define PIECES_PERMILLE 30  //  Of faults of messages, that a piece meets
+
 #define SPINS_MOST 50  //  Sweeps that may pass without moving a deadline
 
 struct task {
@@ -452,6 +454,11 @@ wire_send(wire_t *wire, bool to_server, const message_t *message,
                      payload ? "" : "out");
     bool loose = weather->messages &&
                  (wire->kind == WIRE_FRONT || wire->kind == WIRE_RECEIPT);
+    //  A piece that is missing has all behind it refused and sent again: when
+    //  few come through, a play is nothing else.
+    bool piece = message->body_case == RILL__V1__MESSAGE__BODY_PIECE;
+    if (loose && piece)
+        loose = dice_chance(&stage->dice, PIECES_PERMILLE);
     unsigned lost = loose ? weather->lost_permille : 0;
     unsigned repeated = loose ? weather->repeated_permille : 0;
     unsigned reordered = loose ? weather->reordered_permille : 0;

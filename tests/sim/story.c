@@ -11,29 +11,26 @@
 
 #define LINES 60
 #define LINE 200
-#define KINDS 64
+
+static story_tally_t own;
 
 static struct {
     uint64_t seed;
-    bool print;
+    story_telling_t telling;
     int64_t now_us;
     uint64_t told;
     uint64_t digest;
     char lines[LINES][LINE];
-    uint64_t held[STORY_INVARIANTS];
-    struct {
-        const char *kind;
-        uint64_t times;
-    } counts[KINDS];
+    story_tally_t *tally;
     char replay[256];
     story_hook_fn *hook;
-} story;
+} story = { .tally = &own };
 
 void
-story_begin(uint64_t seed, bool print)
+story_begin(uint64_t seed, story_telling_t telling)
 {
-    story.seed = seed;
-    story.print = print;
+    story.seed = story.tally->seed = seed;
+    story.telling = telling;
     story.now_us = 0;
     story.told = 0;
     story.digest = 0xcbf29ce484222325u;
@@ -48,6 +45,8 @@ story_time(int64_t now_us)
 void
 story_tell(const char *format, ...)
 {
+    if (story.telling == STORY_NOTHING)
+        return;
     char *line = story.lines[story.told++ % LINES];
     int size = snprintf(line, LINE, "%3d.%06d ", (int)(story.now_us / 1000000),
                         (int)(story.now_us % 1000000));
@@ -57,30 +56,25 @@ story_tell(const char *format, ...)
     va_end(args);
     for (const char *p = line; *p; p++)
         story.digest = (story.digest ^ (uint8_t)*p) * 0x100000001b3u;
-    if (story.print)
+    if (story.telling == STORY_FULLY)
         puts(line);
 }
 
 void
 story_held(int invariant)
 {
-    story.held[invariant]++;
+    story.tally->held[invariant]++;
 }
 
-uint64_t
-story_checks(int invariant)
+static void
+count(story_tally_t *tally, const char *kind, uint64_t times)
 {
-    return story.held[invariant];
-}
-
-void
-story_count(const char *kind, uint64_t times)
-{
-    for (size_t i = 0; i < KINDS; i++) {
-        if (!story.counts[i].kind)
-            story.counts[i].kind = kind;
-        if (strcmp(story.counts[i].kind, kind) == 0) {
-            story.counts[i].times += times;
+    for (size_t i = 0; i < STORY_KINDS; i++) {
+        if (!tally->counts[i].kind)
+            tally->counts[i].kind = kind;
+        if (tally->counts[i].kind == kind ||
+            strcmp(tally->counts[i].kind, kind) == 0) {
+            tally->counts[i].times += times;
             return;
         }
     }
@@ -88,11 +82,24 @@ story_count(const char *kind, uint64_t times)
 }
 
 void
-story_counts(void (*each)(void *arg, const char *kind, uint64_t times),
-             void *arg)
+story_count(const char *kind, uint64_t times)
 {
-    for (size_t i = 0; i < KINDS && story.counts[i].kind; i++)
-        each(arg, story.counts[i].kind, story.counts[i].times);
+    count(story.tally, kind, times);
+}
+
+void
+story_tally(story_tally_t *tally)
+{
+    story.tally = tally;
+}
+
+void
+story_add(const story_tally_t *other)
+{
+    for (int i = 0; i < STORY_INVARIANTS; i++)
+        story.tally->held[i] += other->held[i];
+    for (size_t i = 0; i < STORY_KINDS && other->counts[i].kind; i++)
+        count(story.tally, other->counts[i].kind, other->counts[i].times);
 }
 
 void
@@ -110,7 +117,7 @@ story_hook(story_hook_fn *hook)
 static void
 tell_end(const char *what)
 {
-    if (!story.print) {
+    if (story.telling == STORY_BRIEFLY) {
         uint64_t from = story.told > LINES ? story.told - LINES : 0;
         for (uint64_t i = from; i < story.told; i++)
             puts(story.lines[i % LINES]);
@@ -146,19 +153,20 @@ static void
 on_signal(int number)
 {
     signal(number, SIG_DFL);
-    tell_end(number == SIGABRT ? "the code under test broke an invariant of "
-                                 "its own (see stderr)"
-                               : "the code under test crashed");
+    tell_end(number == SIGABRT     ? "the code under test broke an invariant "
+                                     "of its own (see stderr)"
+             : number == SIGVTALRM ? "the play does not end"
+                                   : "the code under test crashed");
     _exit(1);
 }
 
 void
 story_catch_signals(void)
 {
-    signal(SIGABRT, on_signal);
-    signal(SIGSEGV, on_signal);
-    signal(SIGBUS, on_signal);
-    signal(SIGFPE, on_signal);
+    static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE,
+                                   SIGVTALRM };
+    for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+        signal(signals[i], on_signal);
 }
 
 uint64_t

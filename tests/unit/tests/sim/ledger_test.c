@@ -205,7 +205,7 @@ static void
 begin(unsigned durable, bool recorded)
 {
     char why[100];
-    story_begin(1, false);
+    story_begin(1, STORY_NOTHING);
     image = image_new();
     kv = image_open(image, NULL, NULL);
     CHECK(catalogue_open(kv, 3, &catalogue, why, sizeof(why)) == STATUS_OK);
