@@ -622,11 +622,8 @@ deal_end(stream_t *stream, millis_t now)
     INVARIANT(stream->ending);
     if (stream->ended || zlistx_size(stream->waiting))
         return;
-    if (!open_block(stream)) {
-        piece_t *piece = empty_piece(stream, NULL);
-        bool alone = !stream->extent || stream->extent->code.k == 1;
-        deal_piece(stream, piece, alone, now);
-    }
+    if (!open_block(stream))
+        deal_piece(stream, empty_piece(stream, NULL), true, now);
     fill(stream, true, now);
 }
 
