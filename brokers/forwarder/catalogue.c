@@ -7,12 +7,20 @@
 #include "bounds.h"
 #include "invariant.h"
 
-enum { FORMAT = 2, ENSEMBLE_BYTES = 8 * LIMIT_WORKERS };
+enum { FORMAT = 3, ENSEMBLE_BYTES = 8 * LIMIT_WORKERS };
+
+typedef struct {
+    uint64_t store;
+    char name[LIMIT_NAME_BYTES + 1];
+    bool recorded;
+} label_t;
 
 struct catalogue {
     kv_t *kv;
     uint64_t cluster;
     uint64_t term;
+    label_t *labels;
+    size_t labels_count;
 };
 
 //  A value or key being written or read, little-endian; keys big-endian so
@@ -151,6 +159,9 @@ pack_record(const stream_record_t *record)
     put(&out, record->end_index, 8);
     put(&out, (uint64_t)record->newest_us, 8);
     put(&out, record->first_index, 8);
+    put(&out, (uint64_t)record->lost_us, 8);
+    put(&out, record->lost_from, 8);
+    put(&out, record->lost_to, 8);
     put(&out, name, 1);
     for (size_t i = 0; i < name; i++)
         put(&out, (uint8_t)record->name[i], 1);
@@ -181,6 +192,9 @@ unpack_record(uint64_t id, kv_bytes_t value, stream_record_t *record)
     record->end_index = take(&in, 8);
     record->newest_us = (micros_t)take(&in, 8);
     record->first_index = take(&in, 8);
+    record->lost_us = (micros_t)take(&in, 8);
+    record->lost_from = take(&in, 8);
+    record->lost_to = take(&in, 8);
     size_t name = take(&in, 1);
     if (in.bad || name > LIMIT_NAME_BYTES || in.size != name)
         return STATUS_CORRUPT;
@@ -328,7 +342,11 @@ catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
 void
 catalogue_close(catalogue_t **self_p)
 {
-    free(*self_p);
+    catalogue_t *self = *self_p;
+    if (!self)
+        return;
+    free(self->labels);
+    free(self);
     *self_p = NULL;
 }
 
@@ -349,6 +367,49 @@ catalogue_bytes(const catalogue_t *self)
 {
     return self->kv->bytes(self->kv);
 }
+
+//  ---- what stores are called
+
+static label_t *
+label_of(const catalogue_t *self, uint64_t store)
+{
+    for (size_t i = 0; i < self->labels_count; i++)
+        if (self->labels[i].store == store)
+            return &self->labels[i];
+    return NULL;
+}
+
+static void
+set_label(catalogue_t *self, uint64_t store, const char *name, bool recorded)
+{
+    label_t *label = label_of(self, store);
+    if (label && strcmp(label->name, name) == 0)
+        return;
+    if (!label) {
+        self->labels = realloc(self->labels,
+                               (self->labels_count + 1) * sizeof *self->labels);
+        INVARIANT(self->labels);
+        label = &self->labels[self->labels_count++];
+        label->store = store;
+    }
+    snprintf(label->name, sizeof label->name, "%s", name);
+    label->recorded = recorded;
+}
+
+void
+catalogue_call(catalogue_t *self, uint64_t store, const char *name)
+{
+    set_label(self, store, name, false);
+}
+
+const char *
+catalogue_name_of(const catalogue_t *self, uint64_t store)
+{
+    const label_t *label = label_of(self, store);
+    return label ? label->name : NULL;
+}
+
+//  ---- reading everything
 
 //  A walk over one stream's extents, or over all streams.
 typedef struct {
@@ -457,6 +518,26 @@ on_removal(void *arg, kv_bytes_t key, kv_bytes_t value)
     return true;
 }
 
+static bool
+on_label(void *arg, kv_bytes_t key, kv_bytes_t value)
+{
+    walk_t *walk = arg;
+    in_t in = { .bytes = value.bytes, .size = value.size };
+    char name[LIMIT_NAME_BYTES + 1];
+    bool format = take(&in, 1) == FORMAT;
+    bool fits = key.size == 9 && in.size <= LIMIT_NAME_BYTES;
+    size_t length = fits ? in.size : 0;
+    memcpy(name, in.bytes, length);
+    name[length] = '\0';
+    walk->status = !format                  ? STATUS_VERSION
+                   : chunk_name_legal(name) ? STATUS_OK
+                                            : STATUS_CORRUPT;
+    if (walk->status == STATUS_OK)
+        set_label(walk->self, take_key((const uint8_t *)key.bytes + 1), name,
+                  true);
+    return walk->status == STATUS_OK;
+}
+
 status_t
 catalogue_load(catalogue_t *self, catalogue_stream_fn *on_stream,
                catalogue_removed_fn *on_removed, void *arg)
@@ -466,10 +547,14 @@ catalogue_load(catalogue_t *self, catalogue_stream_fn *on_stream,
                     .on_removed = on_removed,
                     .arg = arg };
     kv_bytes_t s = { "S", 1 }, t = { "T", 1 }, d = { "D", 1 }, e = { "E", 1 };
+    kv_bytes_t n = { "N", 1 }, o = { "O", 1 };
     status_t status = self->kv->walk(self->kv, s, t, on_record, &walk);
     if (walk.status != STATUS_OK || status != STATUS_OK)
         return walk.status != STATUS_OK ? walk.status : status;
     status = self->kv->walk(self->kv, d, e, on_removal, &walk);
+    if (walk.status != STATUS_OK || status != STATUS_OK)
+        return walk.status != STATUS_OK ? walk.status : status;
+    status = self->kv->walk(self->kv, n, o, on_label, &walk);
     return walk.status != STATUS_OK ? walk.status : status;
 }
 
@@ -479,12 +564,42 @@ catalogue_put(catalogue_t *self, const stream_record_t *record)
     return catalogue_switch(self, record, NULL, 0, NULL, 0);
 }
 
+static out_t
+pack_label(const label_t *label)
+{
+    out_t out = { .size = 0 };
+    put(&out, FORMAT, 1);
+    for (const char *at = label->name; *at; at++)
+        put(&out, (uint8_t)*at, 1);
+    return out;
+}
+
+//  Labels that the extents need and the table does not have.
+static size_t
+unrecorded(catalogue_t *self, extent_t *const *extents, size_t count,
+           label_t *labels_r[LIMIT_WORKERS])
+{
+    size_t found = 0;
+    for (size_t i = 0; i < self->labels_count && found < LIMIT_WORKERS; i++) {
+        label_t *label = &self->labels[i];
+        bool named = false;
+        for (size_t e = 0; e < count && !label->recorded && !named; e++)
+            for (uint16_t p = 0; p < extents[e]->width && !named; p++)
+                named = extents[e]->stores[p] == label->store;
+        if (named)
+            labels_r[found++] = label;
+    }
+    return found;
+}
+
 status_t
 catalogue_switch(catalogue_t *self, const stream_record_t *record,
                  extent_t *const *gone, size_t gone_count,
                  extent_t *const *added, size_t added_count)
 {
-    size_t count = 0, most = 1 + gone_count + 2 * added_count;
+    label_t *labels[LIMIT_WORKERS];
+    size_t labels_count = unrecorded(self, added, added_count, labels);
+    size_t count = 0, most = 1 + gone_count + 2 * added_count + labels_count;
     kv_change_t *changes = calloc(most, sizeof *changes);
     out_t *outs = calloc(2 * most, sizeof *outs);
     INVARIANT(changes && outs);
@@ -506,7 +621,14 @@ catalogue_switch(catalogue_t *self, const stream_record_t *record,
         next[3] = pack_extent(added[i]);
         changes[count++] = (kv_change_t){ lent(&next[2]), lent(&next[3]) };
     }
+    for (size_t i = 0; i < labels_count; i++, next += 2) {
+        next[0] = key_of('N', labels[i]->store);
+        next[1] = pack_label(labels[i]);
+        changes[count++] = (kv_change_t){ lent(&next[0]), lent(&next[1]) };
+    }
     status_t status = write_batch(self, changes, count);
+    for (size_t i = 0; i < labels_count && status == STATUS_OK; i++)
+        labels[i]->recorded = true;
     free(changes);
     free(outs);
     return status;

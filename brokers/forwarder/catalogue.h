@@ -12,7 +12,7 @@
  *  On a kv_t; every write is synced. Keys: "T" term and cluster; "S" + id the
  *  record; "X" + id + epoch an extent; "E" + hash an ensemble; "D" + id a
  *  removed stream and the stores that still have to forget it; "H" + class the
- *  retention's clock and horizon.
+ *  retention's clock and horizon; "N" + store the label of a worker.
  */
 #ifndef CATALOGUE_H
 #define CATALOGUE_H
@@ -21,6 +21,8 @@
 #include "kv.h"
 #include "placement.h"
 #include "status.h"
+
+#define CATALOGUE_OPEN_END UINT64_MAX
 
 typedef struct catalogue catalogue_t;
 
@@ -43,6 +45,9 @@ typedef struct {
     uint64_t end_index;    //  Sealed: the index behind the last chunk
     micros_t newest_us;    //  Sealed: when its last block was opened
     uint64_t first_index;  //  Of the oldest chunk that retention has left
+    micros_t lost_us;      //  When a loss was accepted last; 0: never
+    uint64_t lost_from;    //  What was given up then lies between these;
+    uint64_t lost_to;      //  CATALOGUE_OPEN_END: nobody knows how far
 } stream_record_t;
 
 //  Open the catalogue in `kv` (lent) and take the next term. `fresh_cluster`
@@ -98,6 +103,13 @@ status_t catalogue_horizon(catalogue_t *self, uint8_t retention,
                            micros_t *clock_us_r, micros_t *horizon_us_r);
 status_t catalogue_put_horizon(catalogue_t *self, uint8_t retention,
                                micros_t clock_us, micros_t horizon_us);
+
+//  What the worker of a store is called: recorded with the next extent that
+//  names the store, so that people hear names also of who is away.
+void catalogue_call(catalogue_t *self, uint64_t store, const char *name);
+
+//  What it was called last, or NULL; lent until the next catalogue_call.
+const char *catalogue_name_of(const catalogue_t *self, uint64_t store);
 
 //  An extent of `width` stores, all zero; and its end. Null is fine.
 extent_t *extent_new(uint16_t width);

@@ -218,6 +218,7 @@ make_extent(stream_t *stream, const piece_t *next)
     extent_t *extent = extent_new((uint16_t)workers);
     for (size_t i = 0; i < workers; i++) {
         extent->stores[i] = queue[i]->store;
+        catalogue_call(self->catalogue, queue[i]->store, queue[i]->name);
         bytes[i] = queue[i]->bytes;
     }
     extent->epoch = catalogue_term(self->catalogue) << 32 | ++self->epochs;

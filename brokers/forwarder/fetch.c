@@ -416,6 +416,11 @@ static void
 gather(core_t *self, job_t *job, millis_t now)
 {
     code_t code = job->extent->code;
+    if (job->key.slot >= code.k) {  //  Parity is not made of others
+        finish(self, job, job->corrupt ? STATUS_CORRUPT : STATUS_MISS, NULL,
+               NULL, false, now);
+        return;
+    }
     ask_missing(self, job, false, now);
     ask_missing(self, job, true, now);
     if (job->have >= code.k)
@@ -454,7 +459,7 @@ fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
             uint64_t block, unsigned slot, fetch_fn *answer, void *arg,
             millis_t now)
 {
-    INVARIANT(slot < extent->code.k);
+    INVARIANT(slot < extent->code.k + extent->code.m);
     chunk_key_t key = {
         .stream = stream, .epoch = extent->epoch, .block = block, .slot = slot
     };

@@ -97,6 +97,26 @@ core_named(core_t *self, const char *name)
     return zhashx_lookup(self->by_name, name);
 }
 
+char *
+core_label(const core_t *self, uint64_t store, char text_r[CORE_LABEL_BYTES])
+{
+    const worker_t *known = membership_find(self->members, store);
+    const char *name = known ? known->name
+                             : catalogue_name_of(self->catalogue, store);
+    if (!name) {
+        snprintf(text_r, CORE_LABEL_BYTES, "store-%016" PRIx64, store);
+        return text_r;
+    }
+    //  One that lost its disk is back under its name, with another store.
+    worker_t **all;
+    size_t count = membership_all(self->members, &all);
+    bool anew = false;
+    for (size_t i = 0; i < count && !known; i++)
+        anew = anew || strcmp(all[i]->name, name) == 0;
+    snprintf(text_r, CORE_LABEL_BYTES, "%s%s", name, anew ? "'s old disk" : "");
+    return text_r;
+}
+
 stream_t *
 core_add_stream(core_t *self, const stream_record_t *record)
 {
@@ -357,6 +377,7 @@ forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
     case RILL__V1__MESSAGE__BODY_DESCRIBE:
     case RILL__V1__MESSAGE__BODY_LIST:
     case RILL__V1__MESSAGE__BODY_REMOVE:
+    case RILL__V1__MESSAGE__BODY_SETTLE:
     case RILL__V1__MESSAGE__BODY_STATUS_ASK:
         serve_message(self, peer, message, now);
         break;

@@ -13,6 +13,10 @@ enum {
     FIRST_WINDOW_BYTES = 1024 * 1024,
 };
 
+//  Behind what was lost and may have been read nobody writes other bytes: as
+//  far as an extent can go in years.
+#define LOST_REACH_BYTES (1ull << 40)
+
 //  A declared size, so that no sum of offsets overflows.
 #define SIZE_MOST (UINT64_MAX / 4)
 
@@ -362,7 +366,11 @@ take_over(stream_t *stream, const Rill__V1__Open *open, millis_t now)
     uint64_t begin = chunker_next(stream->chunker);
     if (stream->recovered && begin < stream->recovered_to + LIMIT_CREDIT_BYTES)
         begin = stream->recovered_to + LIMIT_CREDIT_BYTES;
+    //  Of what was given up nobody knows how far it went.
     stream_record_t record = stream->record;
+    if (record.lost_us && record.lost_to == CATALOGUE_OPEN_END &&
+        begin < record.lost_from + LOST_REACH_BYTES)
+        begin = record.lost_from + LOST_REACH_BYTES;
     set_source(&record, open, begin);
     status_t status = catalogue_put(self->catalogue, &record);
     if (status != STATUS_OK) {
@@ -398,10 +406,10 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
     }
     stream_t *stream = core_named(self, open->name);
     bool same = stream && stream->record.writer == open->token;
-    char text[256];
+    char text[RECOVERY_TEXT_BYTES];
     if (stream && stream->state == STREAM_RECOVERING) {
         core_refuse(self, peer, message, STATUS_HELD,
-                    "The stream is being recovered; it waits for workers.", 0);
+                    recovery_text(stream, text, now), 0);
         return;
     }
     if (stream && !same && stream->ending && stream->state == STREAM_OPEN) {

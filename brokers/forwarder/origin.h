@@ -141,6 +141,8 @@ typedef struct stream {
     zlistx_t *held_list;        //  held_t
     uint64_t recover_mark;      //  Highest settled mark heard
     struct recovery *recovery;  //  While blocks are being read back
+    unsigned tries;             //  Readings back that failed
+    bool lossy;                 //  Somebody said that it goes on with losses
     bool redealing;             //  They were, and are being dealt again
 
     //  Chunks read lately: where the next one lies is known from them.
@@ -236,6 +238,10 @@ void core_refuse(core_t *self, const peer_t *peer, const message_t *question,
                  status_t status, const char *text, uint64_t offset);
 stream_t *core_stream(core_t *self, uint64_t id);
 stream_t *core_named(core_t *self, const char *name);
+//  What people call a store: its worker's name where that is known.
+#define CORE_LABEL_BYTES (LIMIT_NAME_BYTES + 16)
+char *core_label(const core_t *self, uint64_t store,
+                 char text_r[CORE_LABEL_BYTES]);
 stream_t *core_add_stream(core_t *self, const stream_record_t *record);
 void core_drop_stream(core_t *self, stream_t *stream);
 millis_t core_patience(const core_t *self, millis_t span);
@@ -320,7 +326,25 @@ void recovery_unheld(core_t *self, uint64_t store);
 void recovery_try(core_t *self, millis_t now);
 void recovery_forget(stream_t *stream);
 
-//  fetch.c: one data chunk of a block, from its worker or decoded. Answers
+//  What a recovering stream would lose if it went on now.
+typedef struct {
+    uint64_t blocks;  //  Of those known, that cannot be had
+    uint64_t bytes;   //  In them, at most
+    bool open_end;    //  What was stored behind them cannot be known
+    size_t away;      //  Stores that it waits for
+    uint64_t store[LIMIT_WORKERS];
+} recovery_loss_t;
+recovery_loss_t recovery_loss(stream_t *stream, millis_t now);
+//  Go on without what cannot be had. False: workers may still come, it is too
+//  early to say what that is.
+bool recovery_accept(stream_t *stream, millis_t now);
+//  Why nobody is answered about it, and what to do. Returns `text_r`.
+#define RECOVERY_TEXT_BYTES 512
+char *recovery_text(stream_t *stream, char text_r[RECOVERY_TEXT_BYTES],
+                    millis_t now);
+
+//  fetch.c: one data chunk of a block, from its worker or decoded; or a parity
+//  chunk, from its worker. Answers
 //  once, maybe before fetch_chunk returns. STATUS_MISS: fewer than k parts are
 //  to be had now; STATUS_CORRUPT: too many parts are wrong; STATUS_STOPPING:
 //  the core is being destroyed and only `arg` is given back. The extent is

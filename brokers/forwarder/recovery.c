@@ -12,23 +12,38 @@
 #include "origin.h"
 
 enum {
-    AGAIN_MS = 250,   //  Undecided streams are looked at so often
-    GRACE_MS = 1000,  //  Whole but for silent stores: these may still come
-    READS_MOST = 32,  //  Chunks read back at once
+    AGAIN_MS = 250,        //  Undecided streams are looked at so often
+    GRACE_MS = 1000,       //  Whole but for silent stores: these may still come
+    READS_MOST = 32,       //  Chunks read back at once
+    EARLY_MS = 10000,      //  So long after the start nothing is given up:
+                           //  workers may still come
+    TRIES_MOST = 8,        //  What cannot be read after so many is given up,
+                           //  when that may be
+    KNOWN_MOST = 1 << 20,  //  Blocks behind the settled mark, whatever is said
     HELD_BYTES = 64 * 1024 * 1024,  //  What all inventories may take
 };
 
 //  Blocks of one stream being read back, or the one chunk that tells its end.
+#define ANCHOR SIZE_MAX
+
 struct recovery {
     core_t *core;
     uint64_t stream;
     bool dead;  //  The stream is gone; free when nothing is in the air
     bool failed;
-    bool asking;     //  read_on is at work; answers may come at once
-    bool end_only;   //  Nothing to deal again: just learn where it ends
-    uint64_t first;  //  Index of the first chunk
-    size_t count;    //  Chunks
-    size_t next;     //  To be asked for
+    bool asking;      //  read_on is at work; answers may come at once
+    bool end_only;    //  Nothing to deal again: just learn where it ends
+    bool lossy;       //  What cannot be had is left out
+    bool despairing;  //  What cannot be read, too
+    bool open_end;    //  Something may have been behind it
+    bool *wanted;     //  Lossy: whether it should be there, of each chunk
+    bool anchored;    //  Lossy: it is known where `first` begins: `anchor`
+    uint64_t anchor;
+    unsigned parity;  //  Lossy: slots of its block asked for that, and
+    uint64_t before;  //  the index behind the next to be asked
+    uint64_t first;   //  Index of the first chunk
+    size_t count;     //  Chunks
+    size_t next;      //  To be asked for
     size_t in_air;
     size_t done;
     piece_t **pieces;
@@ -66,6 +81,7 @@ free_recovery(struct recovery *recovery)
     for (size_t i = 0; i < recovery->count; i++)
         piece_free(&recovery->pieces[i]);
     free(recovery->pieces);
+    free(recovery->wanted);
     free(recovery);
 }
 
@@ -151,11 +167,84 @@ spoken(const core_t *self, uint64_t store)
 }
 
 typedef struct {
+    bool lossy;  //  Asked: what if nobody else came?
     bool decided;
     bool again;      //  Something is to be dealt again
     uint64_t first;  //  Index where that begins; else of the end
     uint64_t end;    //  Index behind the last chunk that exists
+    uint64_t had;    //  Chunks from `first` on that are to be had
+    recovery_loss_t loss;
 } verdict_t;
+
+static void
+wait_for(core_t *self, uint64_t store, recovery_loss_t *loss)
+{
+    if (spoken(self, store))
+        return;
+    for (size_t i = 0; i < loss->away; i++)
+        if (loss->store[i] == store)
+            return;
+    if (loss->away < LIMIT_WORKERS)
+        loss->store[loss->away++] = store;
+}
+
+static void
+wait_for_all(core_t *self, const extent_t *extent, recovery_loss_t *loss)
+{
+    for (uint16_t i = 0; i < extent->width; i++)
+        wait_for(self, extent->stores[i], loss);
+}
+
+//  Number behind the last block of an extent that anybody said it holds.
+static uint64_t
+known_end(const stream_t *stream, const extent_t *extent, uint64_t from)
+{
+    uint64_t end = from;
+    if (!stream->held_list)
+        return end;
+    for (held_t *held = zlistx_first(stream->held_list); held;
+         held = zlistx_next(stream->held_list))
+        for (size_t i = held->count; i-- > 0;) {
+            uint64_t block = held->first + i;
+            if (held->epoch != extent->epoch || block < from ||
+                block - from >= KNOWN_MOST)
+                continue;
+            if (placement_slot_of(extent, block, held->store) != held->slots[i])
+                continue;
+            if (block + 1 > end)
+                end = block + 1;
+            break;
+        }
+    return end;
+}
+
+//  Of a block fewer than k parts are to be had.
+static void
+leave_out(core_t *self, stream_t *stream, const extent_t *extent,
+          uint64_t block, bool last, verdict_t *verdict)
+{
+    unsigned k = extent->code.k, slots = k + extent->code.m;
+    unsigned data = 0, present = 0;
+    for (unsigned slot = 0; slot < slots; slot++) {
+        uint64_t store = placement_store(extent, block, slot);
+        bool here = holds(stream, store, extent->epoch, block, slot);
+        wait_for(self, store, &verdict->loss);
+        present += here;
+        data += here && slot < k;
+    }
+    uint64_t index = placement_index(extent, block, 0);
+    verdict->end = index + k;
+    //  Of which nothing at all is known stays where it is: the stream goes on
+    //  behind it, and it is there again when its workers are.
+    if (!last && present == 0 && !verdict->again)
+        return;
+    verdict->loss.blocks++;
+    verdict->loss.bytes += (uint64_t)(k - data) * extent->chunk_bytes;
+    verdict->had += data;
+    if (!verdict->again)
+        verdict->first = index;
+    verdict->again = true;
+}
 
 //  Look at the blocks of one extent from `block` on. False: the stream ends
 //  here or nothing can be said yet.
@@ -166,6 +255,12 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
     const extent_t *extent = stream->chain[nth];
     bool last = nth + 1 == stream->chain_count;
     unsigned slots = extent->code.k + extent->code.m;
+    uint64_t known = verdict->lossy ? known_end(stream, extent, block) : 0;
+    if (verdict->lossy && !last && known == block && !verdict->again) {
+        wait_for_all(self, extent, &verdict->loss);
+        verdict->end = stream->chain[nth + 1]->base_index;
+        return true;  //  As leave_out would, block by block
+    }
     for (;; block++) {
         uint64_t index = placement_index(extent, block, 0);
         if (!last && index >= stream->chain[nth + 1]->base_index)
@@ -186,17 +281,24 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
                 verdict->again = true;
                 verdict->first = index;
             }
+            verdict->had += extent->code.k;
             verdict->end = index + extent->code.k;
         } else if (present + unknown < quorum && last) {
             verdict->decided = true;
             return false;
-        } else
+        } else if (!verdict->lossy) {
             return false;
+        } else if (last && block >= known) {
+            verdict->decided = verdict->loss.open_end = true;
+            wait_for_all(self, extent, &verdict->loss);
+            return false;
+        } else
+            leave_out(self, stream, extent, block, last, verdict);
     }
 }
 
 static verdict_t
-judge(core_t *self, stream_t *stream, millis_t now)
+judge(core_t *self, stream_t *stream, bool lossy, millis_t now)
 {
     //  What was trimmed off was settled, whatever the headers left say.
     uint64_t trimmed = stream->chain_count ? stream->chain[0]->base_index : 0;
@@ -204,8 +306,8 @@ judge(core_t *self, stream_t *stream, millis_t now)
     mark = mark > trimmed ? mark : trimmed;
     if (stream->chain_count == 0)
         mark = 0;  //  Nothing was ever acknowledged
-    verdict_t verdict = { .end = mark };
-    bool patient = now < self->began + core_patience(self, GRACE_MS);
+    verdict_t verdict = { .lossy = lossy, .end = mark };
+    bool patient = !lossy && now < self->began + core_patience(self, GRACE_MS);
     size_t nth = stream->chain_count;
     while (nth > 0 && stream->chain[nth - 1]->base_index > mark)
         nth--;
@@ -225,6 +327,87 @@ judge(core_t *self, stream_t *stream, millis_t now)
     return verdict;
 }
 
+//  ---- what it waits for
+
+recovery_loss_t
+recovery_loss(stream_t *stream, millis_t now)
+{
+    recovery_loss_t none = { .blocks = 0 };
+    core_t *self = stream->core;
+    return stream->state == STREAM_RECOVERING && !stream->redealing
+               ? judge(self, stream, true, now).loss
+               : none;
+}
+
+bool
+recovery_accept(stream_t *stream, millis_t now)
+{
+    core_t *self = stream->core;
+    worker_t **all;
+    size_t count = membership_all(self->members, &all);
+    if (now < self->began + core_patience(self, EARLY_MS))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->state == WORKER_JOINING)
+            return false;
+    stream->lossy = true;
+    core_note(self, 0, "loss-accepted stream=%s", stream->record.name);
+    recovery_try(self, now);
+    return true;
+}
+
+//  "w3, w4 and w5"; at most a few.
+static void
+name_stores(const core_t *self, const recovery_loss_t *loss, char *text_r,
+            size_t size)
+{
+    enum { NAMES_MOST = 6 };
+    size_t shown = loss->away > NAMES_MOST ? NAMES_MOST - 1 : loss->away;
+    size_t length = 0;
+    *text_r = '\0';
+    for (size_t i = 0; i < shown && length < size; i++) {
+        char label[CORE_LABEL_BYTES];
+        bool end = i + 1 == loss->away;
+        length += (size_t)snprintf(text_r + length, size - length, "%s%.40s",
+                                   i == 0 ? ""
+                                   : end  ? " and "
+                                          : ", ",
+                                   core_label(self, loss->store[i], label));
+    }
+    if (shown < loss->away && length < size)
+        snprintf(text_r + length, size - length, " and %zu others",
+                 loss->away - shown);
+}
+
+char *
+recovery_text(stream_t *stream, char text_r[RECOVERY_TEXT_BYTES], millis_t now)
+{
+    core_t *self = stream->core;
+    const char *name = stream->record.name;
+    recovery_loss_t loss = recovery_loss(stream, now);
+    char names[320];
+    name_stores(self, &loss, names, sizeof names);
+    if (stream->redealing && stream->held != STATUS_OK)
+        snprintf(text_r, RECOVERY_TEXT_BYTES,
+                 "%.60s is dealt again after a restart and waits for workers "
+                 "with space; start some.",
+                 name);
+    else if (loss.away)
+        snprintf(text_r, RECOVERY_TEXT_BYTES,
+                 "%.60s waits for %s, which may hold its last bytes: start "
+                 "them, or `rill settle %.60s` tells what would be lost.",
+                 name, names, name);
+    else if (loss.blocks || stream->tries >= TRIES_MOST)
+        snprintf(text_r, RECOVERY_TEXT_BYTES,
+                 "Chunks of %.60s cannot be read back from any worker: `rill "
+                 "settle %.60s` tells what would be lost.",
+                 name, name);
+    else
+        snprintf(text_r, RECOVERY_TEXT_BYTES,
+                 "%.60s is read back after a restart; ask again.", name);
+    return text_r;
+}
+
 //  ---- reading back
 
 static const extent_t *
@@ -236,23 +419,90 @@ extent_at(const stream_t *stream, uint64_t index)
     return nth ? stream->chain[nth - 1] : NULL;
 }
 
+static uint64_t
+piece_end(const piece_t *piece)
+{
+    return piece->offset + buffer_size(piece->payload);
+}
+
+//  Where the first chunk to be dealt again begins, or the end.
+static uint64_t
+where_it_begins(const stream_t *stream, const struct recovery *recovery)
+{
+    const extent_t *at = extent_at(stream, recovery->first);
+    piece_t *const *pieces = recovery->pieces;
+    if (recovery->end_only && recovery->count)
+        return piece_end(pieces[0]);
+    if (at && (recovery->end_only || at->base_index == recovery->first))
+        return at->base_offset - at->gap;
+    if (recovery->lossy && recovery->anchored)
+        return recovery->anchor;
+    return recovery->end_only ? 0 : pieces[0]->offset;
+}
+
+//  Leave out what is not there, and note what it is. The stream of a file ends
+//  before it: its source goes on from there, and nothing is lost at all.
+static void
+close_up(stream_t *stream, struct recovery *recovery, uint64_t begin)
+{
+    core_t *self = stream->core;
+    uint64_t upto = begin, from = UINT64_MAX, to = 0;
+    size_t kept = 0;
+    bool cut = false;
+    for (size_t i = 0; i < recovery->count; i++) {
+        piece_t *piece = recovery->pieces[i];
+        recovery->pieces[i] = NULL;
+        if (piece && cut)
+            piece_free(&piece);
+        if (!piece) {
+            from = from < upto ? from : upto;
+            to = CATALOGUE_OPEN_END;
+            cut = stream->record.kind == KIND_RECORDED;
+            continue;
+        }
+        if (to == CATALOGUE_OPEN_END)
+            to = piece->offset;
+        upto = piece_end(piece);
+        recovery->pieces[kept++] = piece;
+    }
+    if (to == CATALOGUE_OPEN_END)
+        recovery->end = false;
+    recovery->count = kept;
+    if (kept == 0) {
+        const extent_t *at = extent_at(stream, recovery->first);
+        piece_t *piece = piece_new(begin, buffer_new(0), stream->last_us);
+        piece->writer = at ? at->writer : stream->record.writer;
+        piece->flags = CHUNK_EMPTY;
+        recovery->pieces[recovery->count++] = piece;
+    }
+    if (recovery->open_end && !recovery->end) {
+        from = from < upto ? from : upto;
+        to = CATALOGUE_OPEN_END;
+    }
+    if (from == UINT64_MAX)
+        return;
+    stream->record.lost_us = self->effects.wall_us(self->with);
+    stream->record.lost_from = from;
+    stream->record.lost_to = to;
+    core_note(self, 0, "lost stream=%s from=%" PRIu64 " known=%s",
+              stream->record.name, from,
+              to == CATALOGUE_OPEN_END ? "no" : "yes");
+}
+
 static void
 come_up(stream_t *stream, struct recovery *recovery, millis_t now)
 {
     core_t *self = stream->core;
-    const extent_t *at = extent_at(stream, recovery->first);
-    uint64_t end = 0;
-    if (recovery->end_only)
-        end = recovery->count ? recovery->pieces[0]->offset +
-                                    buffer_size(recovery->pieces[0]->payload)
-              : at ? at->base_offset - at->gap
-                   : 0;
-    else
-        end = recovery->pieces[recovery->count - 1]->offset +
-              buffer_size(recovery->pieces[recovery->count - 1]->payload);
-    uint64_t begin = recovery->end_only ? end : recovery->pieces[0]->offset;
-    if (!recovery->end_only && at->base_index == recovery->first)
-        begin = at->base_offset - at->gap;
+    uint64_t begin = where_it_begins(stream, recovery);
+    for (size_t i = 0; i < recovery->count; i++)
+        if (recovery->pieces[i] &&
+            recovery->pieces[i]->created_us > stream->last_us)
+            stream->last_us = recovery->pieces[i]->created_us;
+    if (recovery->lossy)
+        close_up(stream, recovery, begin);
+    uint64_t end = recovery->end_only
+                       ? begin
+                       : piece_end(recovery->pieces[recovery->count - 1]);
 
     free_held(stream);
     stream->settled = stream->dealt_end = begin;
@@ -263,9 +513,6 @@ come_up(stream_t *stream, struct recovery *recovery, millis_t now)
     stream->stored = end;  //  What must be reached before anyone is answered
     stream->recovered = true;
     stream->ending = recovery->end;
-    for (size_t i = 0; i < recovery->count; i++)
-        if (recovery->pieces[i]->created_us > stream->last_us)
-            stream->last_us = recovery->pieces[i]->created_us;
     uint64_t next = end > stream->record.writer_begin
                         ? end
                         : stream->record.writer_begin;
@@ -314,6 +561,16 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
         stream_t *stream = core_stream(recovery->core, recovery->stream);
         if (stream && header->block_us > stream->block_us)
             stream->block_us = header->block_us;
+        if (read.nth == ANCHOR) {
+            if (header->created_us > stream->last_us)
+                stream->last_us = header->created_us;
+            recovery->anchored = true;
+            recovery->anchor = header->offset;
+            if (!chunk_is_parity(header))
+                recovery->anchor += header->length;
+            read_on(recovery, now);
+            return;
+        }
         piece_t *piece = piece_new(header->offset, buffer_ref(payload),
                                    header->created_us);
         piece->writer = header->writer;
@@ -328,7 +585,11 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
         recovery->done++;
         if (header->flags & CHUNK_END)
             recovery->end = true;
-    } else
+    } else if (read.nth == ANCHOR && recovery->despairing)
+        ;  //  The one before it is asked for
+    else if (recovery->despairing)
+        recovery->done++;
+    else
         recovery->failed = true;
     read_on(recovery, now);
 }
@@ -337,13 +598,77 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
 static bool
 in_order(const struct recovery *recovery)
 {
-    for (size_t i = 1; i < recovery->count; i++) {
-        const piece_t *before = recovery->pieces[i - 1];
-        if (recovery->pieces[i]->offset <
-            before->offset + buffer_size(before->payload))
+    uint64_t end = recovery->anchored ? recovery->anchor : 0;
+    for (size_t i = 0; i < recovery->count; i++) {
+        const piece_t *piece = recovery->pieces[i];
+        if (piece && piece->offset < end)
             return false;
+        end = piece ? piece_end(piece) : end;
     }
     return true;
+}
+
+static void
+ask_slot(struct recovery *recovery, const extent_t *extent, uint64_t block,
+         unsigned slot, size_t nth, millis_t now)
+{
+    read_t *read = zmalloc(sizeof *read);
+    *read = (read_t){ .recovery = recovery, .nth = nth };
+    recovery->in_air++;
+    fetch_chunk(recovery->core, recovery->stream, extent, block, slot, on_read,
+                read, now);
+}
+
+static void
+ask_chunk(struct recovery *recovery, const extent_t *extent, uint64_t index,
+          size_t nth, millis_t now)
+{
+    uint64_t block;
+    unsigned slot;
+    placement_of_index(extent, index, &block, &slot);
+    ask_slot(recovery, extent, block, slot, nth, now);
+}
+
+//  Losses: where the first chunk begins is told by itself, by its extent, by
+//  its block's parity, or at least by the last one before it whose store
+//  speaks.
+static void
+ask_anchor(struct recovery *recovery, const stream_t *stream, millis_t now)
+{
+    const extent_t *at = extent_at(stream, recovery->first);
+    if (recovery->count && recovery->pieces[0]) {
+        recovery->anchored = true;
+        recovery->anchor = recovery->pieces[0]->offset;
+        return;
+    }
+    uint64_t block;
+    unsigned slot;
+    placement_of_index(at, recovery->first, &block, &slot);
+    while (recovery->count && recovery->parity < at->code.m) {
+        slot = at->code.k + recovery->parity++;
+        if (holds(stream, placement_store(at, block, slot), at->epoch, block,
+                  slot)) {
+            ask_slot(recovery, at, block, slot, ANCHOR, now);
+            return;
+        }
+    }
+    while (recovery->before > at->base_index) {
+        uint64_t index = --recovery->before;
+        placement_of_index(at, index, &block, &slot);
+        if (spoken(recovery->core, placement_store(at, block, slot))) {
+            ask_chunk(recovery, at, index, ANCHOR, now);
+            return;
+        }
+    }
+    recovery->anchored = true;
+    recovery->anchor = at->base_offset;
+}
+
+static bool
+is_complete(const struct recovery *recovery)
+{
+    return recovery->done == recovery->count && !recovery->failed &&
+           !recovery->dead;
 }
 
 //  Ask for what can be asked; come up when all is here.
@@ -358,34 +683,35 @@ read_on(struct recovery *recovery, millis_t now)
     recovery->asking = true;
     while (stream && !recovery->failed && !recovery->dead &&
            recovery->next < recovery->count && recovery->in_air < READS_MOST) {
-        uint64_t index = recovery->first + recovery->next, block;
-        unsigned slot;
-        const extent_t *extent = extent_at(stream, index);
-        placement_of_index(extent, index, &block, &slot);
-        read_t *read = zmalloc(sizeof *read);
-        *read = (read_t){ .recovery = recovery, .nth = recovery->next++ };
-        recovery->in_air++;
-        fetch_chunk(self, recovery->stream, extent, block, slot, on_read, read,
-                    now);
+        size_t nth = recovery->next++;
+        uint64_t index = recovery->first + nth;
+        if (recovery->lossy && !recovery->wanted[nth])
+            recovery->done++;
+        else
+            ask_chunk(recovery, extent_at(stream, index), index, nth, now);
     }
+    while (stream && recovery->lossy && is_complete(recovery) &&
+           !recovery->in_air && !recovery->anchored)
+        ask_anchor(recovery, stream, now);
     recovery->asking = false;
     if (recovery->dead)
         stream = NULL;
     if (recovery->in_air)
         return;
-    if (recovery->done == recovery->count && stream && !in_order(recovery)) {
+    if (stream && is_complete(recovery) && !in_order(recovery)) {
         core_note(self, 0, "recovered-out-of-order stream=%s",
                   stream->record.name);
         recovery->failed = true;
-        recovery->done = 0;
     }
-    if (recovery->done == recovery->count && stream) {
+    if (stream && is_complete(recovery)) {
         stream->recovery = NULL;
         come_up(stream, recovery, now);
         free_recovery(recovery);
     } else if (recovery->failed || recovery->dead) {
-        if (stream)
+        if (stream) {
             stream->recovery = NULL;  //  Tried again by recovery_try
+            stream->tries++;
+        }
         free_recovery(recovery);
     }
 }
@@ -395,9 +721,28 @@ static size_t
 bytes_of(const stream_t *stream, const verdict_t *verdict)
 {
     const extent_t *at = extent_at(stream, verdict->end);
-    return at && verdict->again
-               ? (size_t)(verdict->end - verdict->first) * at->chunk_bytes
-               : 0;
+    return at && verdict->again ? (size_t)verdict->had * at->chunk_bytes : 0;
+}
+
+//  Which chunks should be there, when others are not.
+static void
+want(struct recovery *recovery, const stream_t *stream)
+{
+    recovery->wanted = zmalloc((recovery->count + 1) *
+                               sizeof *recovery->wanted);
+    for (size_t i = 0; i < recovery->count; i++) {
+        uint64_t index = recovery->first + i, block;
+        unsigned slot, present = 0;
+        const extent_t *extent = extent_at(stream, index);
+        placement_of_index(extent, index, &block, &slot);
+        for (unsigned s = 0; s < extent->code.k + extent->code.m; s++) {
+            bool here = holds(stream, placement_store(extent, block, s),
+                              extent->epoch, block, s);
+            present += here;
+            recovery->wanted[i] |= here && s == slot;
+        }
+        recovery->wanted[i] |= present >= extent->code.k;
+    }
 }
 
 static void
@@ -406,8 +751,13 @@ begin(core_t *self, stream_t *stream, verdict_t verdict, millis_t now)
     struct recovery *recovery = zmalloc(sizeof *recovery);
     recovery->core = self;
     recovery->stream = stream->record.id;
-    recovery->end_only = !verdict.again;
-    recovery->first = verdict.first;
+    recovery->despairing = stream->lossy && stream->tries >= TRIES_MOST;
+    recovery->lossy = stream->chain_count &&
+                      (verdict.loss.blocks || verdict.loss.open_end ||
+                       recovery->despairing);
+    recovery->open_end = verdict.loss.open_end;
+    recovery->end_only = !verdict.again && !recovery->lossy;
+    recovery->first = recovery->before = verdict.first;
     recovery->count = (size_t)(verdict.end - verdict.first);
     const extent_t *at = extent_at(stream, verdict.end);
     if (recovery->end_only && at && verdict.end > at->base_index) {
@@ -416,6 +766,12 @@ begin(core_t *self, stream_t *stream, verdict_t verdict, millis_t now)
     }
     recovery->pieces = zmalloc((recovery->count + 1) *
                                sizeof *recovery->pieces);
+    if (recovery->lossy) {
+        want(recovery, stream);
+        const extent_t *from = extent_at(stream, recovery->first);
+        recovery->anchored = from->base_index == recovery->first;
+        recovery->anchor = from->base_offset - from->gap;
+    }
     recovery->bytes = bytes_of(stream, &verdict);
     self->reading_bytes += recovery->bytes;
     stream->recovery = recovery;
@@ -448,7 +804,7 @@ recovery_try(core_t *self, millis_t now)
             !stream->redealing)
             streams[n++] = stream;
     for (size_t i = 0; i < n; i++) {
-        verdict_t verdict = judge(self, streams[i], now);
+        verdict_t verdict = judge(self, streams[i], streams[i]->lossy, now);
         if (verdict.decided && room_for(self, streams[i], &verdict))
             begin(self, streams[i], verdict, now);
     }

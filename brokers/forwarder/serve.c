@@ -13,6 +13,7 @@ enum {
     ASK_BUDGET_MS = 5000,
     ASK_BUDGET_MOST_MS = 60000,
     HOLES_MOST = 200,
+    WAITED_MOST = 8,  //  Stores that a stream is said to wait for
 };
 
 //  ---- what is under-protected: computed, never tracked (R12)
@@ -97,6 +98,8 @@ under_protected(const core_t *self, const stream_t *stream, uint64_t store)
 typedef struct {
     Rill__V1__Described body;
     Rill__V1__Protection code, asked;
+    char labels[WAITED_MOST][CORE_LABEL_BYTES];
+    char *waits_for[WAITED_MOST];
     Rill__V1__Hole *holes;
     Rill__V1__Hole **hole_list;
 } described_t;
@@ -107,8 +110,19 @@ serve_first(const stream_t *stream)
     return stream->chain_count ? stream->chain[0]->base_offset : 0;
 }
 
+//  What stores a recovering stream waits for are called.
+static size_t
+name_waited(core_t *self, const recovery_loss_t *loss,
+            char labels_r[][CORE_LABEL_BYTES], char **list_r, size_t most)
+{
+    size_t count = loss->away < most ? loss->away : most;
+    for (size_t i = 0; i < count; i++)
+        list_r[i] = core_label(self, loss->store[i], labels_r[i]);
+    return count;
+}
+
 static void
-describe(const core_t *self, const stream_t *stream, described_t *to)
+describe(core_t *self, stream_t *stream, described_t *to, millis_t now)
 {
     const stream_record_t *record = &stream->record;
     bool sealed = stream->state == STREAM_SEALED;
@@ -132,7 +146,7 @@ describe(const core_t *self, const stream_t *stream, described_t *to)
     body->chunk_bytes = last ? last->chunk_bytes : self->settings.chunk_bytes;
     body->retention = record->retention;
     body->created_us = record->created_us;
-    body->newest_us = stream->last_us;
+    body->newest_us = stream->last_us ? stream->last_us : record->newest_us;
     body->writing = stream->attached && !sealed;
     body->extents = (uint32_t)stream->chain_count;
     body->under_protected = under_protected(self, stream, 0);
@@ -141,6 +155,15 @@ describe(const core_t *self, const stream_t *stream, described_t *to)
                                         : stream->held);
     body->token = record->writer;
     body->begin = record->writer_begin;
+    body->lost_us = record->lost_us;
+    body->lost_from = record->lost_from;
+    body->lost_to = record->lost_to;
+    if (stream->state == STREAM_RECOVERING) {
+        recovery_loss_t loss = recovery_loss(stream, now);
+        body->n_waits_for = name_waited(self, &loss, to->labels, to->waits_for,
+                                        WAITED_MOST);
+        body->waits_for = to->waits_for;
+    }
     to->code.k = last ? last->code.k : stream->code.k;
     to->code.m = last ? last->code.m : stream->code.m;
     body->protection = &to->code;
@@ -175,7 +198,8 @@ free_described(described_t *described)
 }
 
 static void
-on_describe(core_t *self, const peer_t *peer, const message_t *message)
+on_describe(core_t *self, const peer_t *peer, const message_t *message,
+            millis_t now)
 {
     const Rill__V1__Describe *question = message->describe;
     stream_t *stream = question->which_case == RILL__V1__DESCRIBE__WHICH_NAME
@@ -186,12 +210,13 @@ on_describe(core_t *self, const peer_t *peer, const message_t *message)
         return;
     }
     if (stream->state == STREAM_RECOVERING) {
+        char text[RECOVERY_TEXT_BYTES];
         core_refuse(self, peer, message, STATUS_HELD,
-                    "The stream is being recovered; it waits for workers.", 0);
+                    recovery_text(stream, text, now), 0);
         return;
     }
     described_t described;
-    describe(self, stream, &described);
+    describe(self, stream, &described, now);
     message_t answer = MESSAGE(DESCRIBED, described, &described.body,
                                message->request, message->trace);
     self->effects.send(self->with, peer, &answer, NULL);
@@ -206,7 +231,8 @@ by_name(const void *a, const void *b)
 }
 
 static void
-on_list(core_t *self, const peer_t *peer, const message_t *message)
+on_list(core_t *self, const peer_t *peer, const message_t *message,
+        millis_t now)
 {
     const Rill__V1__List *question = message->list;
     size_t most = question->most && question->most < LIST_MOST ? question->most
@@ -227,8 +253,10 @@ on_list(core_t *self, const peer_t *peer, const message_t *message)
     listing.streams = zmalloc((listing.n_streams + 1) *
                               sizeof *listing.streams);
     for (size_t i = 0; i < listing.n_streams; i++) {
-        describe(self, streams[i], &described[i]);
+        describe(self, streams[i], &described[i], now);
         described[i].body.n_holes = 0;  //  A list stays short; stat tells
+        if (described[i].body.n_waits_for > 1)
+            described[i].body.n_waits_for = 1;
         listing.streams[i] = &described[i].body;
     }
     message_t answer = MESSAGE(LISTING, listing, &listing, message->request,
@@ -345,6 +373,44 @@ on_remove(core_t *self, const peer_t *peer, const message_t *message)
     self->effects.send(self->with, peer, &answer, NULL);
 }
 
+//  ---- losses
+
+static void
+on_settle(core_t *self, const peer_t *peer, const message_t *message,
+          millis_t now)
+{
+    const Rill__V1__Settle *settle = message->settle;
+    stream_t *stream = core_named(self, settle->name);
+    if (!stream) {
+        core_refuse(self, peer, message, STATUS_UNKNOWN, NULL, 0);
+        return;
+    }
+    recovery_loss_t loss = recovery_loss(stream, now);
+    Rill__V1__Settled settled = RILL__V1__SETTLED__INIT;
+    char labels[LIMIT_WORKERS][CORE_LABEL_BYTES], *waits_for[LIMIT_WORKERS];
+    settled.stream = stream->record.id;
+    settled.waits = stream->state == STREAM_RECOVERING;
+    settled.n_waits_for = name_waited(self, &loss, labels, waits_for,
+                                      LIMIT_WORKERS);
+    settled.waits_for = waits_for;
+    settled.lost_blocks = loss.blocks;
+    settled.lost_bytes = loss.bytes;
+    settled.open_end = loss.open_end;
+    if (settle->accept_loss && settled.waits) {
+        settled.accepted = recovery_accept(stream, now);
+        if (!settled.accepted) {
+            core_refuse(self, peer, message, STATUS_BUSY,
+                        "The forwarder has just started and workers may still "
+                        "come; ask again in some seconds.",
+                        0);
+            return;
+        }
+    }
+    message_t answer = MESSAGE(SETTLED, settled, &settled, message->request,
+                               message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
+}
+
 //  ---- status
 
 static const char *
@@ -359,6 +425,28 @@ state_name(const worker_t *worker)
         return worker->full ? "full" : "live";
     default:
         return "away";
+    }
+}
+
+//  Streams that nobody is answered about, and all that they wait for.
+static void
+count_waiting(core_t *self, Rill__V1__Report *report, recovery_loss_t *all,
+              millis_t now)
+{
+    *all = (recovery_loss_t){ .blocks = 0 };
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open)) {
+        if (stream->state != STREAM_RECOVERING)
+            continue;
+        recovery_loss_t loss = recovery_loss(stream, now);
+        report->waiting++;
+        for (size_t i = 0; i < loss.away; i++) {
+            size_t at = 0;
+            while (at < all->away && all->store[at] != loss.store[i])
+                at++;
+            if (at == all->away && all->away < LIMIT_WORKERS)
+                all->store[all->away++] = loss.store[i];
+        }
     }
 }
 
@@ -458,7 +546,7 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
     size_t workers = membership_all(self->members, &all);
     workers = workers < LIMIT_WORKERS ? workers : LIMIT_WORKERS;
     uint64_t lost[LIMIT_WORKERS];
-    char lost_names[LIMIT_WORKERS][24];
+    char lost_names[LIMIT_WORKERS][CORE_LABEL_BYTES];
     char away[] = "away";
     size_t lost_count = lost_stores(self, lost);
     Rill__V1__WorkerReport *bodies = zmalloc((workers + lost_count + 1) *
@@ -490,9 +578,7 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
     for (size_t i = 0; i < lost_count; i++) {
         Rill__V1__WorkerReport *body = &bodies[workers + i];
         rill__v1__worker_report__init(body);
-        snprintf(lost_names[i], sizeof lost_names[i], "store-%016" PRIx64,
-                 lost[i]);
-        body->name = lost_names[i];
+        body->name = core_label(self, lost[i], lost_names[i]);
         body->store = lost[i];
         body->state = away;
         body->under_repair = lacking(self, lost[i]);
@@ -525,6 +611,12 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
     report.memory_bytes = self->memory;
     report.catalogue_bytes = catalogue_bytes(self->catalogue);
     report.uptime_ms = now - self->began;
+    recovery_loss_t waited;
+    char labels[WAITED_MOST][CORE_LABEL_BYTES], *waits_for[WAITED_MOST];
+    count_waiting(self, &report, &waited, now);
+    report.n_waits_for = name_waited(self, &waited, labels, waits_for,
+                                     WAITED_MOST);
+    report.waits_for = waits_for;
     message_t answer = MESSAGE(REPORT, report, &report, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);
@@ -538,13 +630,16 @@ serve_message(core_t *self, const peer_t *peer, const message_t *message,
 {
     switch (message->body_case) {
     case RILL__V1__MESSAGE__BODY_DESCRIBE:
-        on_describe(self, peer, message);
+        on_describe(self, peer, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_LIST:
-        on_list(self, peer, message);
+        on_list(self, peer, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_REMOVE:
         on_remove(self, peer, message);
+        break;
+    case RILL__V1__MESSAGE__BODY_SETTLE:
+        on_settle(self, peer, message, now);
         break;
     default:
         on_status(self, peer, message, now);

@@ -277,6 +277,17 @@ client_remove(client_t *self, const char *name, message_t **answer_r)
 }
 
 status_t
+client_settle(client_t *self, const char *name, bool accept_loss,
+              message_t **answer_r)
+{
+    Rill__V1__Settle body = RILL__V1__SETTLE__INIT;
+    body.name = message_lend(name);
+    body.accept_loss = accept_loss;
+    message_t question = MESSAGE(SETTLE, settle, &body, 0, 0);
+    return ask_for(self, &question, RILL__V1__MESSAGE__BODY_SETTLED, answer_r);
+}
+
+status_t
 client_status(client_t *self, message_t **answer_r)
 {
     Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;

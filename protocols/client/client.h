@@ -57,6 +57,11 @@ status_t client_list_chunks(client_t *self, uint64_t stream, uint64_t from,
 //  Forget a stream. `removed`.
 status_t client_remove(client_t *self, const char *name, message_t **answer_r);
 
+//  What a stream that waits for workers would lose without them; with
+//  `accept_loss` it goes on without. `settled`.
+status_t client_settle(client_t *self, const char *name, bool accept_loss,
+                       message_t **answer_r);
+
 //  How is the node? `report`.
 status_t client_status(client_t *self, message_t **answer_r);
 

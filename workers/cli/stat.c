@@ -60,6 +60,10 @@ show(const Rill__V1__Described *stream)
     for (size_t i = 0; i < stream->n_holes; i++)
         line("hole", "%llu to %llu", (unsigned long long)stream->holes[i]->from,
              (unsigned long long)stream->holes[i]->to);
+    if (stream->lost_us)
+        line("loss accepted", "%s UTC, of bytes from %llu on",
+             streams_time(stream->lost_us, time),
+             (unsigned long long)stream->lost_from);
     if (message_status(stream->held) != STATUS_OK)
         line("held", "%s", status_text(message_status(stream->held)));
     for (size_t i = 0; i < stream->n_waits_for; i++)

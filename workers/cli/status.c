@@ -51,6 +51,11 @@ tell_json(const Rill__V1__Report *report)
     json_uint(&json, "memory_bytes", report->memory_bytes);
     json_uint(&json, "catalogue_bytes", report->catalogue_bytes);
     json_double(&json, "imbalance", report->imbalance);
+    json_uint(&json, "waiting", report->waiting);
+    json_array(&json, "waits_for");
+    for (size_t i = 0; i < report->n_waits_for; i++)
+        json_string(&json, NULL, report->waits_for[i]);
+    json_end(&json);
     json_array(&json, "workers");
     for (size_t i = 0; i < report->n_workers; i++)
         tell_worker(&json, report->workers[i]);
@@ -85,6 +90,12 @@ show_node(const Rill__V1__Report *report)
            (unsigned long long)report->streams,
            (unsigned long long)report->open_streams,
            (unsigned long long)report->under_protected);
+    if (report->waiting) {
+        printf("%llu streams wait", (unsigned long long)report->waiting);
+        for (size_t i = 0; i < report->n_waits_for; i++)
+            printf("%s%s", i ? ", " : " for ", report->waits_for[i]);
+        printf(": `rill ls` says which, `rill settle NAME` what to do\n");
+    }
     printf("since its start: %s received, %s stored, %s settled\n",
            units_bytes(report->received_bytes, a),
            units_bytes(report->stored_bytes, b),

@@ -66,6 +66,11 @@ streams_json(json_t *json, const Rill__V1__Described *stream)
     for (size_t i = 0; i < stream->n_waits_for; i++)
         json_string(json, NULL, stream->waits_for[i]);
     json_end(json);
+    json_int(json, "lost_us", stream->lost_us);
+    if (stream->lost_us) {
+        json_uint(json, "lost_from", stream->lost_from);
+        json_bool(json, "lost_end_known", stream->lost_to != UINT64_MAX);
+    }
     json_array(json, "holes");
     for (size_t i = 0; i < stream->n_holes; i++) {
         json_object(json, NULL);

@@ -82,6 +82,22 @@ const verb_t VERBS[] = {
       .least = 1,
       .most = 1,
       .run = rm_run },
+    { .name = "settle",
+      .operands = "NAME",
+      .help = "what a waiting stream would lose; decide it",
+      .more =
+          "After a restart with several workers missing a stream may wait for\n"
+          "them: its last bytes may be there. This tells what cannot be had\n"
+          "without them, and exits 1. Start the workers if they can be saved:\n"
+          "then nothing is lost. If they cannot, --accept-loss lets the "
+          "stream\n"
+          "go on. What is lost of a live stream becomes a hole; a file is put\n"
+          "again and goes on in front of it. `rill stat` shows the loss.",
+      .options = { { .name = "--accept-loss",
+                     .help = "go on for ever without what cannot be had" } },
+      .least = 1,
+      .most = 1,
+      .run = settle_run },
     { .name = "status",
       .operands = "",
       .help = "the workers and what they keep",

@@ -26,6 +26,7 @@ int get_run(const words_t *words);
 int ls_run(const words_t *words);
 int stat_run(const words_t *words);
 int rm_run(const words_t *words);
+int settle_run(const words_t *words);
 int status_run(const words_t *words);
 int nodes_run(const words_t *words);
 int help_run(const words_t *words);

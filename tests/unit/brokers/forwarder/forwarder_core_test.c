@@ -1958,6 +1958,269 @@ what_parts_are_left_decides(void)
     }
 }
 
+/*------------------------------------------------------- losses accepted */
+
+//  What the forwarder says of a stream that waits; NULL: refused.
+static const Rill__V1__Settled *
+settle(const char *name, bool accept_loss)
+{
+    Rill__V1__Settle body = RILL__V1__SETTLE__INIT;
+    body.name = message_lend(name);
+    body.accept_loss = accept_loss;
+    SAY(READER, SETTLE, settle, &body);
+    said_t *said = answer_to(world.request);
+    CHECK(said);
+    return said->message->body_case == RILL__V1__MESSAGE__BODY_SETTLED
+               ? said->message->settled
+               : NULL;
+}
+
+enum { LIVE_CHUNK = 4096 };  //  The least that can be asked for
+
+//  Two blocks settled, three more stored, then only the first `left` of the
+//  workers come back.
+static source_t
+lose_workers(plan_t plan, size_t chunk, int workers, int left)
+{
+    begin_with(workers);
+    source_t source = opened(plan);
+    give(&source, 8 * chunk);
+    pump();
+    world.fakes[left].mute = true;
+    give(&source, 12 * chunk);
+    pump();
+    CHECK(progress(&source)->stored == 20 * chunk);
+    CHECK(progress(&source)->settled < 20 * chunk);
+    power_cut();
+    world.fakes[left].mute = false;
+    for (int i = 0; i < left; i++)
+        join(i);
+    live(2000);
+    return source;
+}
+
+//  Each byte of [from, to) is exact or said to be in a hole. Bytes that are
+//  there, looked at `step` by step.
+static size_t
+count_kept(uint64_t stream, uint64_t from, uint64_t to, size_t step)
+{
+    size_t kept = 0;
+    for (uint64_t at = from; at < to; at += step) {
+        uint64_t request = send_ask(stream, at, false);
+        pump();
+        said_t *said = answer_to(request);
+        CHECK(said);
+        if (said->message->body_case == RILL__V1__MESSAGE__BODY_REFUSED)
+            CHECK((status_t)said->message->refused->status == STATUS_RANGE);
+        else
+            kept += right_answer(request, at) != NULL;
+    }
+    return kept;
+}
+
+static plan_t
+cam(uint64_t token)
+{
+    plan_t plan = LIVE_PLAN;
+    plan.chunk = LIVE_CHUNK;
+    plan.token = token;
+    return plan;
+}
+
+static void
+a_stream_says_for_whom_it_waits(void)
+{
+    source_t source = lose_workers(cam(7), LIVE_CHUNK, 6, 3);
+    CHECK(open_source(&source, SOURCE, cam(7)) == STATUS_HELD);
+    const char *text = answer_to(world.request)->message->refused->text;
+    CHECK(strstr(text, "waits for w") && strstr(text, "rill settle cam"));
+    for (const char *const *name = (const char *const[]){ "w3", "w4", "w5", 0 };
+         *name; name++)
+        CHECK(strstr(text, *name));
+    CHECK(!describe("cam") && refusal() == STATUS_HELD);
+    CHECK(report()->waiting == 1 && report()->n_waits_for == 3);
+    const Rill__V1__Settled *told = settle("cam", false);
+    //  A block behind those would have left a part here.
+    CHECK(told && told->waits && !told->accepted && !told->open_end);
+    CHECK(told->n_waits_for == 3 && told->lost_blocks == 3);
+    CHECK(told->lost_bytes > 0 && told->lost_bytes <= 12 * LIVE_CHUNK);
+    //  Asking changed nothing.
+    live(2000);
+    CHECK(!describe("cam"));
+    for (int i = 3; i < 6; i++)
+        join(i);
+    live(3000);
+    const Rill__V1__Described *after = describe("cam");
+    CHECK(after && after->stored == 20 * LIVE_CHUNK && after->lost_us == 0);
+    CHECK(report()->waiting == 0);
+    read_all(after->stream, 0, 20 * LIVE_CHUNK);
+    told = settle("cam", true);
+    CHECK(told && !told->waits && !told->accepted && told->lost_blocks == 0);
+    CHECK(!settle("film", true) && refusal() == STATUS_UNKNOWN);
+    end();
+}
+
+//  With `left` of six, and a new one where the others were.
+static void
+accept_a_loss(int left)
+{
+    uint64_t reach = 1ull << 40;
+    source_t source = lose_workers(cam(7), LIVE_CHUNK, 6, left);
+    join(6);
+    join(7);
+    CHECK(settle("cam", false)->open_end == (left < 2));
+    //  So soon after the start they may still come.
+    CHECK(!settle("cam", true) && refusal() == STATUS_BUSY);
+    live(8000);
+    CHECK(settle("cam", true)->accepted);
+    live(2000);
+    const Rill__V1__Described *told = describe("cam");
+    CHECK(told && !told->sealed && told->lost_us > 0);
+    CHECK(told->lost_from >= 8 * LIVE_CHUNK);
+    CHECK(told->lost_from < 20 * LIVE_CHUNK);
+    CHECK(left > 1 || told->lost_to == UINT64_MAX);
+    CHECK(told->lost_to <= told->stored || told->lost_to == UINT64_MAX);
+    CHECK(told->stored >= 8 * LIVE_CHUNK && told->stored <= 20 * LIVE_CHUNK);
+    bool open_end = told->lost_to == UINT64_MAX;
+    uint64_t stream = told->stream, stored = told->stored;
+    uint64_t lost_from = told->lost_from;
+    //  Three blocks of four data chunks each lay on six workers.
+    size_t kept = count_kept(stream, 8 * LIVE_CHUNK, stored, LIVE_CHUNK);
+    CHECK(kept >= 1 && kept <= 3u * (unsigned)left);
+    //  It goes on, behind all that anybody may have seen.
+    CHECK(open_source(&source, SOURCE, cam(8)) == STATUS_OK);
+    CHECK(source.begin >= stored + LIMIT_CREDIT_BYTES);
+    CHECK(!open_end || source.begin >= lost_from + reach);
+    give(&source, 8 * LIVE_CHUNK);
+    live(2000);
+    CHECK(progress(&source)->stored == source.begin + 8 * LIVE_CHUNK);
+    //  What was decided stays so, whoever comes back.
+    for (int turn = 0; turn < 2; turn++) {
+        power_cut();
+        for (int i = 0; i < 8; i++)
+            if (turn > 0 || i < left || i > 5)
+                join(i);
+        live(20000);
+        told = describe("cam");
+        CHECK(told && told->lost_from == lost_from);
+        CHECK(told->stored == source.next);
+        bool hole = false;
+        for (size_t i = 0; i < told->n_holes; i++)
+            hole |= told->holes[i]->from == stored &&
+                    told->holes[i]->to == source.begin;
+        CHECK(hole);
+        CHECK(count_kept(stream, 8 * LIVE_CHUNK, stored, LIVE_CHUNK) == kept);
+        read_all(stream, source.begin, source.next);
+    }
+    read_all(stream, 0, 8 * LIVE_CHUNK);
+    end();
+}
+
+static void
+an_accepted_loss_is_a_hole(void)
+{
+    for (int left = 1; left <= 3; left++)
+        accept_a_loss(left);
+}
+
+static void
+a_file_goes_on_where_nothing_is_missing(void)
+{
+    source_t source = lose_workers(FILE_PLAN, CHUNK, 6, 3);
+    live(8000);
+    CHECK(settle("film", true)->accepted);
+    live(2000);
+    const Rill__V1__Described *told = describe("film");
+    CHECK(told && told->lost_us > 0 && told->n_holes == 0);
+    CHECK(told->stored == told->lost_from && told->stored < 20 * CHUNK);
+    uint64_t stored = told->stored;
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+    CHECK(source.next == stored && source.begin == 0);
+    give(&source, 24 * CHUNK - stored);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    for (int i = 3; i < 6; i++)
+        join(i);
+    live(20000);
+    read_all(source.stream, 0, 24 * CHUNK);
+    end();
+}
+
+static void
+nothing_left_is_a_loss_from_the_extent_on(void)
+{
+    //  Not one of the workers that had it: two others carry on.
+    source_t source = lose_workers(cam(7), LIVE_CHUNK, 6, 0);
+    CHECK(report()->waiting == 1 && report()->n_waits_for == 6);
+    join(6);
+    join(7);
+    live(8000);
+    CHECK(settle("cam", true)->accepted);
+    live(2000);
+    const Rill__V1__Described *told = describe("cam");
+    CHECK(told && told->stored == 0 && told->lost_from == 0);
+    CHECK(told->lost_us > 0 && told->lost_to == UINT64_MAX);
+    CHECK(open_source(&source, SOURCE, cam(8)) == STATUS_OK);
+    give(&source, 5 * LIVE_CHUNK);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    read_all(source.stream, source.begin, source.next);
+    end();
+}
+
+static void
+what_can_be_decoded_is_kept(void)
+{
+    //  Ten workers, three gone: of a block most have four parts or more.
+    source_t source = lose_workers(cam(7), LIVE_CHUNK, 10, 7);
+    if (!describe("cam")) {
+        live(8000);
+        CHECK(settle("cam", true)->accepted);
+        live(2000);
+    }
+    const Rill__V1__Described *told = describe("cam");
+    CHECK(told && told->stored > 8 * LIVE_CHUNK);
+    CHECK(count_kept(told->stream, 8 * LIVE_CHUNK, told->stored, LIVE_CHUNK) >=
+          8);
+    (void)source;
+    end();
+}
+
+static void
+what_nobody_can_read_is_given_up(void)
+{
+    //  All stores speak, and more parts of a block are rotten than it can do
+    //  without: it waits until somebody accepts that.
+    begin_with(6);
+    source_t source = opened(cam(7));
+    world.fakes[5].mute = true;
+    give(&source, 12 * LIVE_CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 12 * LIVE_CHUNK);
+    power_cut();
+    for (int i = 0; i < 5; i++)
+        for (size_t p = 0; p < world.fakes[i].count && i < 3; p++)
+            if (world.fakes[i].parts[p].header.key.block == 1)
+                world.fakes[i].parts[p].flipped = true;
+    for (int i = 0; i < 5; i++)
+        join(i);
+    live(12000);
+    CHECK(!describe("cam") && refusal() == STATUS_HELD);
+    const char *text = answer_to(world.request)->message->refused->text;
+    CHECK(strstr(text, "rill settle cam"));
+    CHECK(settle("cam", true)->accepted);
+    live(4000);
+    const Rill__V1__Described *told = describe("cam");
+    CHECK(told && told->stored == 12 * LIVE_CHUNK && told->lost_us > 0);
+    CHECK(told->lost_from >= 4 * LIVE_CHUNK);
+    CHECK(told->lost_to <= 8 * LIVE_CHUNK);
+    size_t kept = count_kept(told->stream, 0, 12 * LIVE_CHUNK, LIVE_CHUNK);
+    CHECK(kept >= 9 && kept < 12);
+    end();
+}
+
 static void
 an_end_found_is_sealed(void)
 {
@@ -3930,6 +4193,18 @@ main(void)
          "invariant 1: a source goes on at the watermark in the next term");
     CASE(a_recovery_waits_for_who_must_speak,
          "invariant 3: a recovery waits while what was said cannot be known");
+    CASE(a_stream_says_for_whom_it_waits,
+         "invariant 21: a stream that waits says for whom, and what to do");
+    CASE(an_accepted_loss_is_a_hole,
+         "invariant 4: a loss that was accepted is a recorded hole");
+    CASE(a_file_goes_on_where_nothing_is_missing,
+         "invariant 2: a file's source goes on before an accepted loss");
+    CASE(nothing_left_is_a_loss_from_the_extent_on,
+         "invariant 4: also where nothing is left");
+    CASE(what_can_be_decoded_is_kept,
+         "invariant 1: an accepted loss leaves out only what cannot be had");
+    CASE(what_nobody_can_read_is_given_up,
+         "invariant 9: what is rotten is given up when somebody accepts it");
     CASE(what_parts_are_left_decides,
          "invariant 1: a block with k parts is dealt again, one with fewer "
          "was never acknowledged");
