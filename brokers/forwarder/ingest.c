@@ -85,6 +85,28 @@ used_half(const stream_t *stream)
            stream->window;
 }
 
+//  A source has too little to get on: what the others were granted beyond their
+//  share and have not used is taken back. Who sends it nevertheless opens again.
+static void
+take_back(core_t *self)
+{
+    for (stream_t *stream = zhashx_first(self->by_session); stream;
+         stream = zhashx_next(self->by_session)) {
+        if (stream->state != STREAM_OPEN || !stream->chunker)
+            continue;
+        uint64_t share = widest_window(stream);
+        uint64_t least = least_window(stream->record.kind, stream->code,
+                                      chunk_size(stream));
+        uint64_t fair = unsettled_from(stream) +
+                        (share > least ? share : least);
+        if (fair < chunker_next(stream->chunker))
+            fair = chunker_next(stream->chunker);
+        if (fair < stream->credit)
+            stream->credit = fair;
+        ingest_reckon(stream);
+    }
+}
+
 //  Let the source be ahead of what is settled: a little at first, twice as much
 //  whenever it used half of it, up to its share of the memory and to C; and
 //  never more than what the others left of the budget.
@@ -108,12 +130,18 @@ grant(stream_t *stream)
 
     ingest_reckon(stream);
     uint64_t others = self->owed - stream->owed;
+    if (others + least > budget) {
+        take_back(self);
+        others = self->owed - stream->owed;
+    }
     uint64_t room = budget > others ? budget - others : 0;
     uint64_t window = room < stream->window ? room : stream->window;
     stream->starved = window < least;
     self->starving = self->starving || stream->starved;
     if (from + window > stream->credit)
         stream->credit = from + window;
+    if (stream->credit > stream->promised)
+        stream->promised = stream->credit;
     ingest_reckon(stream);
 }
 
@@ -292,6 +320,7 @@ attach(stream_t *stream, const peer_t *peer, const message_t *message,
     size_t workers = membership_queue(self->members, queue, 1);
     (void)placement_code(workers, asked_code(open), false, &stream->code,
                          &stream->narrower);
+    stream->promised = stream->credit;
     if (!sealed)
         grant(stream);
     Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
@@ -520,9 +549,9 @@ check_piece(const stream_t *stream, const Rill__V1__Piece *piece, size_t size)
         return STATUS_OK;
     if (stream->state == STREAM_SEALED || stream->ending)
         return STATUS_SEALED;
-    if (end > stream->credit)
+    if (end > stream->promised)
         return STATUS_TOO_LARGE;
-    if (piece->offset > next)
+    if (piece->offset > next || end > stream->credit)
         return STATUS_OFFSET;
     if (record->size_known && end > record->writer_begin + record->size)
         return STATUS_RANGE;

@@ -126,13 +126,14 @@ typedef struct stream {
     peer_t source;
     uint64_t session;
     millis_t lease;
-    uint64_t credit;  //  Offset
-    uint64_t window;  //  Bytes it may be ahead of what is settled
-    uint64_t owed;    //  Of the budget: granted, or held when it is gone
-    bool starved;     //  The budget had not even the least for it
-    bool told;        //  False: a Progress is owed, it is in `untold`
-    uint64_t asked;   //  Request of the last question it answers
-    bool recovered;   //  In this term: bytes behind the watermark may be known
+    uint64_t credit;    //  Offset
+    uint64_t promised;  //  The highest told; above `credit`: taken back
+    uint64_t window;    //  Bytes it may be ahead of what is settled
+    uint64_t owed;      //  Of the budget: granted, or held when it is gone
+    bool starved;       //  The budget had not even the least for it
+    bool told;          //  False: a Progress is owed, it is in `untold`
+    uint64_t asked;     //  Request of the last question it answers
+    bool recovered;  //  In this term: bytes behind the watermark may be known
     uint64_t recovered_to;  //  to caches, up to C (R11)
     code_t code;            //  In force for the source, and whether it is less
     bool narrower;

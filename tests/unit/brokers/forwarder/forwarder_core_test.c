@@ -3187,6 +3187,61 @@ short_chunks_stay_under_the_budget(void)
 }
 
 static void
+idle_sources_keep_nobody_out(void)
+{
+    //  All but the last were granted their share, used it, and are idle.
+    begin_with(6);
+    forwarder_core_destroy(&world.core);
+    world.settings.memory_bytes = 300 * 1000;
+    restart();
+    join_all(6);
+    enum { SOURCES = 8, LAST = SOURCES - 1 };
+    source_t sources[SOURCES];
+    char names[SOURCES][NAME_SIZE];
+    for (size_t i = 0; i < SOURCES; i++) {
+        snprintf(names[i], NAME_SIZE, "film-%zu", i);
+        plan_t plan = FILE_PLAN;
+        plan.name = names[i];
+        CHECK(open_source(&sources[i], SOURCE + (int)i, plan) == STATUS_OK);
+        for (int turn = 0; turn < 30; turn++) {
+            sources[i].credit = progress(&sources[i])->credit;
+            give(&sources[i],
+                 i < LAST ? sources[i].credit - sources[i].next : 0);
+            pump();
+            forget_said();
+        }
+    }
+    CHECK(sources[LAST].credit >= 8 * CHUNK);
+    for (size_t i = 0; i < 40; i++) {
+        sources[LAST].credit = progress(&sources[LAST])->credit;
+        give(&sources[LAST], sources[LAST].credit - sources[LAST].next);
+        CHECK(report()->memory_bytes <= 300 * 1000);
+        pump();
+        forget_said();
+    }
+    CHECK(sources[LAST].next > 100 * CHUNK);
+    //  Who sends what was taken back goes on after another Open.
+    source_t *first = &sources[0];
+    uint64_t sent = first->next;
+    status_t status = STATUS_OK;
+    while (status == STATUS_OK && sent < first->credit) {
+        status = give_at(first, sent, 100);
+        sent += status == STATUS_OK ? 100 : 0;
+    }
+    CHECK(status == STATUS_OK || status == STATUS_OFFSET);
+    plan_t plan = FILE_PLAN;
+    plan.name = names[0];
+    CHECK(open_source(first, SOURCE, plan) == STATUS_OK);
+    give(first, first->credit - first->next);
+    pump();
+    CHECK(finish(first) == STATUS_OK);
+    pump();
+    CHECK(progress(first)->sealed);
+    read_all(first->stream, 0, first->next);
+    end();
+}
+
+static void
 a_recovery_stays_under_the_budget(void)
 {
     begin_with(6);
@@ -4133,6 +4188,8 @@ main(void)
     CASE(short_chunks_stay_under_the_budget,
          "invariants 18 and 19: chunks of few bytes wait for room for their "
          "parity");
+    CASE(idle_sources_keep_nobody_out,
+         "invariant 19: what idle sources were granted keeps nobody out");
     CASE(a_recovery_stays_under_the_budget,
          "forwarder_core 5, invariant 18: so do those of many recoveries");
     CASE(a_worker_that_is_never_reached_leaves,
