@@ -27,7 +27,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SECONDS = 300       # No test program takes as long; one that hangs is failed.
+SECONDS = 900       # No test program takes as long; one that hangs is failed.
 SEEDS, SLOW_SEEDS = '1-200', '1-30'    # Of a turn of the simulator.
 FUZZ_SECONDS = 4    # For each target.
 TOPS = ('protocols', 'brokers', 'workers', 'tests')
@@ -122,10 +122,9 @@ def sim(tally, variant, word):
                             text=True).stdout
     for line in listed.splitlines():
         lie, says = line.split(None, 1)
-        done = subprocess.run([program, '--lie', lie, '--seeds', SLOW_SEEDS],
-                              stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True,
-                              timeout=SECONDS)
+        done = subprocess.run(['timeout', str(SECONDS), program, '--lie', lie,
+                               '--seeds', SLOW_SEEDS], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
         tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
                    f'the simulator\'s checker finds that {says}')
     traces = [subprocess.run([program, '--seed', '3', '--trace'],
@@ -145,10 +144,10 @@ def broken(tally, program):
         return
     for patch in sorted((ROOT / 'tests/sim/broken').glob('*.patch')):
         says, breaks = patch.read_text().splitlines()[:2]
-        done = subprocess.run([f'{program}-{patch.stem}', '--seeds', SEEDS],
+        done = subprocess.run(['timeout', str(SECONDS),
+                               f'{program}-{patch.stem}', '--seeds', SEEDS],
                               stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True,
-                              timeout=SECONDS)
+                              stderr=subprocess.STDOUT, text=True)
         number = breaks.split()[-1].rstrip('.')
         tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
                    f'invariant {number}: found to be broken when: {says}')

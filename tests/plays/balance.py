@@ -3,7 +3,7 @@ import concurrent.futures
 import math
 import random
 
-from stage import SLOW, Stage, end, wait_for
+from stage import SLOW, STEADY, Stage, end, wait_for
 
 LEVEL = 0.001                           # (most - least) / mean
 FILES, MOST = (40, 5_000_000) if SLOW else (300, 50_000_000)
@@ -16,17 +16,15 @@ def spread(stage):
 
 def expect_level(stage):
     """A worker's own word, at most a keep-alive old, is the last one."""
-    wait_for(lambda: spread(stage)[0] <= LEVEL, 'the workers are level',
-             seconds=5)
+    wait_for(lambda: spread(stage)[0] <= LEVEL, 'the workers are level')
 
 
-
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     with stage.case('placement 2: the bytes of one file lie over six workers '
                     'within 0.1 %'):
         stage.put(stage.file('one', 63_000_001))
         expect_level(stage)
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     with stage.case(f'placement 2: {FILES} files of 1 byte to '
                     f'{MOST // 1_000_000} MB lie over six workers within '
                     '0.1 %'):

@@ -3,7 +3,7 @@ import json
 import shutil
 import subprocess
 
-from stage import BIN, SECONDS, Stage, end, expect, free_ports
+from stage import BIN, SECONDS, Stage, end, expect
 
 
 def refused(stage, name, code, *words, **more):
@@ -41,12 +41,11 @@ with Stage(workers=2) as stage, Stage(workers=2) as other:
         refused(stage, 'origin', 65, 'origin', pid)
     with stage.case('two processes that claim one worker name: the second is '
                     'refused'):
-        port, = free_ports(1)
         second = changed(stage, 'second.yml', (f'{stage.home}/w1',
                                                f'{stage.home}/second'),
-                         (stage.at['w1'], f'127.0.0.1:{port}'))
+                         (stage.at['w1'], f'127.0.0.1:{stage.other_port()}'))
         refused(stage, 'w1', 65, 'w1', cluster=second)
-        expect(stage.live() == {'w1', 'w2'}, 'the first was put out')
+        stage.wait_live('w1', 'w2')    # The first was not put out.
     with stage.case('a data directory of another cluster'):
         other.stop('w1')
         shutil.rmtree(other.home / 'w1')

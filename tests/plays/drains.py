@@ -1,5 +1,5 @@
 """SIGTERM drains: what a daemon holds is committed and told before it ends."""
-from stage import Stage, end, expect, wait_for
+from stage import Stage, end, expect, stored, wait_for
 
 with Stage() as stage:
     path = stage.file('clip', 7_000_001)
@@ -17,8 +17,7 @@ with Stage() as stage:
         process = stage.begin('push', 'grows', '-')
         process.stdin.write(b'a' * 3_000_000)
         process.stdin.flush()
-        wait_for(lambda: (d := stage.rill('stat', 'grows', '--json')).code == 0
-                 and d.json()['stored'] > 0, 'something is stored')
+        wait_for(lambda: stored(stage, 'grows') > 0, 'something is stored')
         stage.stop('w3')
         process.stdin.write(b'b' * 3_000_000)
         process.stdin.close()
@@ -33,8 +32,7 @@ with Stage() as stage:
         process = stage.begin('push', 'cut', '-')
         process.stdin.write(b'c' * 2_000_000)
         process.stdin.flush()
-        wait_for(lambda: (d := stage.rill('stat', 'cut', '--json')).code == 0
-                 and d.json()['stored'] > 0, 'something is stored')
+        wait_for(lambda: stored(stage, 'cut') > 0, 'something is stored')
         stage.stop('origin')
         process.kill()
         process.wait()

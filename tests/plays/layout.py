@@ -1,11 +1,11 @@
 """What `stat --chunks` tells of every chunk (S4)."""
 import collections
 
-from stage import CHUNK, Stage, end, expect, wait_for
+from stage import CHUNK, STEADY, Stage, end, expect, wait_for
 
 SIZE = 10_000_003
 
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     path = stage.file('clip', SIZE)
     stage.put(path)
     told = stage.stat('clip', '--chunks')
@@ -36,7 +36,7 @@ with Stage() as stage:
         by_layout = collections.Counter(c['worker'] for c in chunks)
         wait_for(lambda: by_layout == {w['name']: w['chunks']
                                        for w in stage.status()['workers']},
-                 f'the workers say that they keep {by_layout}', seconds=5)
+                 f'the workers say that they keep {by_layout}')
     with stage.case('ls, stat and status tell of it in words, too'):
         expect('clip' in stage.rill('ls').expect(0).text, 'ls')
         expect(str(SIZE) in stage.rill('stat', 'clip').expect(0).text, 'stat')

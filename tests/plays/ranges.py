@@ -1,11 +1,11 @@
 """`rill get --range FROM-TO`: any part of a stream. TO is not included."""
 import random
 
-from stage import CHUNK, Stage, end, expect
+from stage import CHUNK, STEADY, Stage, end, expect
 
 SIZE = 5_000_011
 
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     path = stage.file('clip', SIZE)
     whole = path.read_bytes()
     stage.put(path)

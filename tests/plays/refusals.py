@@ -1,7 +1,19 @@
 """Bad input: each gets one clear error that says what, where, what to do."""
+import math
 import time
 
-from stage import Stage, end, expect, free_ports, wait_for
+from stage import Relay, Stage, end, expect, stored, wait_for
+
+def fastest(do, enough=3.5, tries=5):
+    """Seconds that `do` took at best: a busy machine may be late at times, a
+    program that waits too long is late at all times."""
+    took = []
+    while len(took) < tries and (not took or min(took) >= enough):
+        begun = time.monotonic()
+        do()
+        took.append(time.monotonic() - begun)
+    return min(took)
+
 
 with Stage() as stage:
     clip = stage.file('clip', 1_000_000)
@@ -14,12 +26,13 @@ with Stage() as stage:
         stage.rill('get', 'x').expect_error(1, 'x')
     with stage.case('a FILE that changes while it is stored'):
         big = stage.file('big', 300_000_000)
-        process = stage.begin('put', big, '--as', 'big')
-        wait_for(lambda: (d := stage.rill('stat', 'big', '--json')).code == 0
-                 and d.json()['stored'] > 0, 'something is stored')
-        with open(big, 'r+b') as file:
-            file.truncate(1000)
-        _, err = process.communicate()
+        with Relay(stage, up=20_000_000) as relay:
+            process = stage.begin('put', big, '--as', 'big', at=relay.at)
+            wait_for(lambda: stored(stage, 'big') > 0, 'something is stored')
+            with open(big, 'r+b') as file:
+                file.truncate(1000)
+            relay.let(up=math.inf)
+            _, err = process.communicate()
         expect(process.returncode in (65, 74), f'{process.returncode} {err}')
         expect(b'changed' in err or b'shorter' in err, f'{err}')
     with stage.case('a NAME that is bad or too long'):
@@ -58,13 +71,12 @@ with Stage() as stage:
         stage.rill('--json', 'ls').expect_error(64, 'behind the verb')
         stage.rill('put', '-').expect_error(64, 'rill push')
     with stage.case('a forwarder that is not there: 69 within 3 s'):
-        nobody = f'127.0.0.1:{free_ports(1)[0]}'
+        nobody = f'127.0.0.1:{stage.other_port()}'
         for verb in (['status'], ['ls'], ['get', 'clip', '-o', '-'],
                      ['put', clip, '--as', 'x'], ['push', 'x', clip]):
-            begun = time.monotonic()
-            stage.rill(*verb, at=nobody).expect_error(69, nobody)
-            took = time.monotonic() - begun
-            expect(took < 3.5, f'{verb[0]} took {took:.1f} s')
+            expect(fastest(lambda: stage.rill(*verb, at=nobody)
+                           .expect_error(69, nobody)) < 3.5, f'{verb[0]} is '
+                   'late')
         stage.rill('status', at='nonsense').expect_error(64, 'nonsense')
     with stage.case('a file that cannot be written'):
         stage.rill('get', 'clip', '-o', stage.home / 'no' / 'dir') \
@@ -74,6 +86,6 @@ with Stage(workers=2, start=False) as stage:
     stage.start('origin')
     with stage.case('no worker registered'):
         clip = stage.file('clip', 1000)
-        done = stage.rill('put', clip, seconds=30)
+        done = stage.rill('put', clip)
         done.expect_error(75, 'worker')
 end()

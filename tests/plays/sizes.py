@@ -1,5 +1,5 @@
 """Every awkward size, over every protection, comes back exact."""
-from stage import CHUNK, SLOW, Stage, end, expect
+from stage import CHUNK, SLOW, STEADY, Stage, end, expect
 
 HUGE = (20 if SLOW else 100) * 1_000_000
 CODES = {'auto': 4, '2+1': 2, 'none': 1}    # Protection -> data chunks a block
@@ -11,7 +11,7 @@ def sizes(k):
                    block, block + 1, 3 * block - 7, HUGE})
 
 
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     for code, k in CODES.items():
         with stage.case(f'invariant 2: files of every awkward size come back '
                         f'exact, protected {code}'):

@@ -9,7 +9,9 @@
 Each play is a program. It prints one line a case, "ok SAYS" or "not ok SAYS";
 a failed case does not end the play. Every stage has a folder and free ports of
 its own, so plays run beside each other, and takes away all it made, also when
-it fails. Nothing sleeps for luck: wait_for() polls for what must come true.
+it fails. Nothing sleeps for luck: wait_for() polls for what must come true, and
+a Relay makes a put or a get stand still where a case wants it, so that no case
+hangs on how fast the machine is.
 
 RILL_BUILD names the build folder, build/release by default. Slow builds (the
 sanitizers) get ten times the patience.
@@ -17,6 +19,7 @@ sanitizers) get ten times the patience.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import pathlib
 import random
@@ -27,6 +30,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -35,11 +39,12 @@ BUILD = ROOT / os.environ.get('RILL_BUILD', 'build/release')
 BIN = BUILD / 'bin'
 SLOW = BUILD.name in ('address', 'thread')
 PATIENCE = 10 if SLOW else 1
-SECONDS = 20 * (4 if SLOW else 1)    # Within which everything must come true.
+STEADY = 10                          # The patience where nobody is to leave.
+SECONDS = 60 * (4 if SLOW else 1)    # Within which everything must come true.
 CHUNK = 256 * 1024                   # Of recorded data, by default.
 WITH_US = ('setpriv', '--pdeathsig', 'KILL')   # No node outlives its play.
+AT_ONCE = 65536                      # What a relay passes in one turn.
 PIECE = 64 << 20                     # More random bytes at once it has not.
-TRIES = 5                            # With other ports, when one was taken.
 # What a sanitizer or the program's own checks print before the end.
 BROKEN = re.compile(r'Sanitizer|runtime error:|INVARIANT|invariant broken')
 failures = 0
@@ -66,15 +71,106 @@ def wait_for(true_thing, says, seconds=SECONDS):
     return answer
 
 
-def free_ports(count):
-    """Ports that nobody holds now, outside those the kernel gives away."""
-    ports = set()
-    while len(ports) < count:
-        port = random.randrange(10000, 32000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(('127.0.0.1', port))
-            ports.add(port)
-    return sorted(ports)
+def hold_ports(count):
+    """Sockets on ports that nobody else has, outside those the kernel gives
+    away. While one is held no other play takes its port; a node can listen
+    there all the same."""
+    held = {}
+    while len(held) < count:
+        port, holder = random.randrange(10000, 32000), socket.socket()
+        try:
+            holder.bind(('127.0.0.1', port))    # Alone; only then shared.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held[port] = holder
+        except OSError:
+            holder.close()
+    return held
+
+
+def stored(stage, name):
+    """Bytes of a stream that are stored; 0 while there is none."""
+    done = stage.rill('stat', name, '--json')
+    return done.json()['stored'] if done.code == 0 else 0
+
+
+class Relay:
+    """Stands between a `rill` and the forwarder and passes so many bytes each
+    way and no more, until it is told to: who speaks through it stands still.
+
+        with Relay(stage, up=SIZE // 2) as relay:
+            process = stage.begin('put', path, at=relay.at)
+            wait_for(...)           # Half of it is under way, not more.
+            relay.let(up=math.inf)
+    """
+
+    def __init__(self, stage, up=math.inf, down=math.inf):
+        host, port = stage.at['origin'].split(':')
+        self.to = (host, int(port))
+        self.most, self.passed = dict(up=up, down=down), dict(up=0, down=0)
+        self.door = socket.create_server(('127.0.0.1', 0))
+        self.at = f'127.0.0.1:{self.door.getsockname()[1]}'
+        self.turn, self.ends = threading.Condition(), set()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.let(up=math.inf, down=math.inf)
+        self.door.close()
+        with self.turn:
+            for end in self.ends:
+                self.hang_up(end)
+
+    def let(self, **most):
+        """Pass as many bytes, counted from the first."""
+        with self.turn:
+            self.most.update(most)
+            self.turn.notify_all()
+
+    @staticmethod
+    def hang_up(end):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+    def serve(self):
+        with contextlib.suppress(OSError):    # The door is closed.
+            while True:
+                near, _ = self.door.accept()
+                threading.Thread(target=self.join, args=(near,),
+                                 daemon=True).start()
+
+    def join(self, near):
+        """One connection, until either side ends it."""
+        try:
+            far = socket.create_connection(self.to)
+        except OSError:
+            return near.close()
+        with near, far:
+            with self.turn:
+                self.ends |= {near, far}
+            back = threading.Thread(target=self.pump, args=(far, near, 'down'),
+                                    daemon=True)
+            back.start()
+            self.pump(near, far, 'up')
+            back.join()
+            with self.turn:
+                self.ends -= {near, far}
+
+    def pump(self, source, sink, way):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(self.room(way)):
+                with self.turn:
+                    self.passed[way] += len(piece)
+                sink.sendall(piece)
+        self.hang_up(source)
+        self.hang_up(sink)
+
+    def room(self, way):
+        """How much may be passed now; waits until it is something."""
+        with self.turn:
+            self.turn.wait_for(lambda: self.passed[way] < self.most[way])
+            return int(min(AT_ONCE, self.most[way] - self.passed[way]))
 
 
 def digest(path):
@@ -113,29 +209,24 @@ class Done:
 class Stage:
     """One cluster: a forwarder `origin` and workers w1 to wN."""
 
-    def __init__(self, workers=6, space='8GB', start=True, more='', **nodes):
+    def __init__(self, workers=6, space='8GB', start=True, more='',
+                 patience=PATIENCE, **nodes):
         """`more`: further lines of the cluster file; `nodes`: further keys of
-        single nodes, as in origin='memory: 64MiB'."""
+        single nodes, as in origin='memory: 64MiB'. `patience`: STEADY where a
+        worker that leaves because the machine is busy would be a nuisance."""
         self.names = ['origin'] + [f'w{n + 1}' for n in range(workers)]
         self.home = pathlib.Path(tempfile.mkdtemp(prefix='rill-play-'))
         self.space, self.more, self.keys = space, more, nodes
         self.processes, self.others, self.logs = {}, [], {}
-        self.wants_start = start
+        self.wants_start, self.patience, self.ports = start, patience, {}
 
     def __enter__(self):
         try:
-            for tries in reversed(range(TRIES)):
-                self.write_cluster()
-                if not self.wants_start:
-                    return self
-                try:
-                    self.start(*self.names)
-                    self.wait_live(*self.names[1:])
-                    return self
-                except Failed as failed:
-                    if 'in use' not in str(failed) or not tries:
-                        raise
-                    self.close()
+            self.write_cluster()
+            if self.wants_start:
+                self.start(*self.names)
+                self.wait_live(*self.names[1:])
+            return self
         except BaseException as error:
             self.show_logs()
             self.__exit__(type(error), error, error.__traceback__)
@@ -147,20 +238,32 @@ class Stage:
             if kind is None:
                 self.audit()
         finally:
+            self.free_ports()
             shutil.rmtree(self.home, ignore_errors=True)
 
     #   The cluster file
 
     def write_cluster(self):
-        """Generate cluster.yml with ports that are free now."""
+        """Generate cluster.yml with ports that are ours."""
+        self.ports = hold_ports(len(self.names))
         self.at = {name: f'127.0.0.1:{port}' for name, port in
-                   zip(self.names, free_ports(len(self.names)))}
+                   zip(self.names, self.ports)}
         self.cluster = self.home / 'cluster.yml'
-        lines = ['cluster: play', f'patience: {PATIENCE}',
+        lines = ['cluster: play', f'patience: {self.patience}',
                  f'forwarder: {self.entry("origin")}', 'workers:']
         lines += [f'  - {self.entry(n, f"space: {self.space}")}'
                   for n in self.names[1:]] + [self.more]
         self.cluster.write_text('\n'.join(lines) + '\n')
+
+    def free_ports(self):
+        for holder in self.ports.values():
+            holder.close()
+
+    def other_port(self):
+        """One more port that nobody else has."""
+        more = hold_ports(1)
+        self.ports.update(more)
+        return next(iter(more))
 
     def entry(self, name, *keys):
         keys = [f'name: {name}', f'at: {self.at[name]}',

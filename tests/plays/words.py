@@ -1,11 +1,11 @@
 """What rill says: help, JSON, versions, logs."""
 import json
 
-from stage import BIN, Stage, end, expect
+from stage import BIN, STEADY, Stage, end, expect
 
 VERBS = ('put', 'push', 'get', 'ls', 'stat', 'rm', 'status', 'nodes', 'help')
 
-with Stage(workers=2) as stage:
+with Stage(workers=2, patience=STEADY) as stage:
     clip = stage.file('clip', 100_000)
     with stage.case('help tells of every verb, error and key'):
         whole = stage.rill('help').expect(0).text
