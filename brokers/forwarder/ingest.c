@@ -195,8 +195,13 @@ ingest_tell(core_t *self)
     stream_t *stream;
     while ((stream = zlistx_detach(self->untold, NULL)) != NULL) {
         stream->told = true;
-        if (stream->session && stream->state != STREAM_RECOVERING)
-            ingest_progress(stream);
+        if (!stream->session || stream->state == STREAM_RECOVERING)
+            continue;
+        ingest_progress(stream);
+        //  It has been told everything: who did not hear it opens again.
+        if (stream->state == STREAM_SEALED &&
+            stream->settled >= stream->record.size)
+            ingest_detach(stream, self->now);
     }
 }
 

@@ -2772,9 +2772,9 @@ pieces_that_do_not_fit_are_refused(void)
     CHECK(finish(&source) == STATUS_OK);
     CHECK(give_at(&source, 5000, 1) == STATUS_SEALED);
     pump();
-    CHECK(progress(&source)->sealed);
-    CHECK(give_at(&source, 5000, 1) == STATUS_SEALED);
-    CHECK(finish(&source) == STATUS_OK);
+    //  Told that all is settled, it has a session no more.
+    CHECK(give_at(&source, 5000, 1) == STATUS_SESSION);
+    CHECK(finish(&source) == STATUS_SESSION);
     read_all(source.stream, 0, 5000);
     CHECK(report()->received_bytes == 5000);
     CHECK(report()->stored_bytes == 5000);
@@ -3098,6 +3098,30 @@ what_is_written_is_not_removed(void)
 }
 
 /*------------------------------------------------------------------- memory */
+
+static void
+a_source_that_was_told_the_end_makes_room_at_once(void)
+{
+    //  One after the other, without a word of leave: more than fit at a time.
+    begin_with(6);
+    forwarder_core_destroy(&world.core);
+    world.settings.memory_bytes = 300 * 1000;
+    restart();
+    join_all(6);
+    char name[NAME_SIZE];
+    for (size_t i = 0; i < 60; i++) {
+        snprintf(name, NAME_SIZE, "film-%zu", i);
+        plan_t plan = FILE_PLAN;
+        plan.name = name;
+        source_t source;
+        CHECK(open_source(&source, SOURCE, plan) == STATUS_OK);
+        give(&source, 3 * CHUNK);
+        CHECK(finish(&source) == STATUS_OK);
+        pump();
+        forget_said();
+    }
+    end();
+}
 
 static void
 open_chunks_stay_under_the_budget(void)
@@ -4183,6 +4207,8 @@ an_unknown_stream_is_left_alone(void)
 int
 main(void)
 {
+    CASE(a_source_that_was_told_the_end_makes_room_at_once,
+         "a source that was told that all is settled makes room at once");
     CASE(open_chunks_stay_under_the_budget,
          "forwarder_core 5, invariant 18: open chunks stay under the budget");
     CASE(short_chunks_stay_under_the_budget,
