@@ -19,6 +19,7 @@ struct catalogue {
     kv_t *kv;
     uint64_t cluster;
     uint64_t term;
+    uint64_t rebuilt;  //  In which term
     label_t *labels;
     size_t labels_count;
 };
@@ -307,6 +308,54 @@ write_batch(catalogue_t *self, const kv_change_t *changes, size_t count)
 }
 
 status_t
+catalogue_peek(kv_t *kv, uint64_t *cluster_r, uint64_t *term_r)
+{
+    return read_term(kv, cluster_r, term_r);
+}
+
+static status_t
+read_rebuilt(kv_t *kv, uint64_t *term_r)
+{
+    void *bytes;
+    size_t size;
+    kv_bytes_t key = { .bytes = "B", .size = 1 };
+    *term_r = 0;
+    status_t status = kv->read(kv, key, &bytes, &size);
+    if (status != STATUS_OK)
+        return status == STATUS_ABSENT ? STATUS_OK : status;
+    in_t in = { .bytes = bytes, .size = size };
+    *term_r = take(&in, 8);
+    free(bytes);
+    return in.bad || in.size ? STATUS_CORRUPT : STATUS_OK;
+}
+
+//  Whether a rebuild was begun and not ended.
+static status_t
+check_whole(kv_t *kv)
+{
+    void *bytes;
+    size_t size;
+    kv_bytes_t key = { .bytes = "R", .size = 1 };
+    status_t status = kv->read(kv, key, &bytes, &size);
+    if (status == STATUS_ABSENT)
+        return STATUS_OK;
+    if (status == STATUS_OK)
+        free(bytes);
+    return status == STATUS_OK ? STATUS_CORRUPT : status;
+}
+
+static status_t
+write_term(catalogue_t *self)
+{
+    out_t value = { .size = 0 };
+    put(&value, FORMAT, 1);
+    put(&value, self->cluster, 8);
+    put(&value, self->term, 8);
+    kv_change_t change = { { "T", 1 }, lent(&value) };
+    return self->kv->write(self->kv, &change, 1, true);
+}
+
+status_t
 catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
                char *why_r, size_t why_size)
 {
@@ -317,18 +366,20 @@ catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
                  status_text(status));
         return status;
     }
+    status = check_whole(kv);
+    if (status != STATUS_OK) {
+        snprintf(why_r, why_size, "its rebuilding was not ended: %s",
+                 status_text(status));
+        return status;
+    }
     catalogue_t *self = calloc(1, sizeof *self);
     INVARIANT(self);
     self->kv = kv;
     self->cluster = cluster ? cluster : fresh_cluster;
     self->term = term + 1;
-
-    out_t value = { .size = 0 };
-    put(&value, FORMAT, 1);
-    put(&value, self->cluster, 8);
-    put(&value, self->term, 8);
-    kv_change_t change = { { "T", 1 }, lent(&value) };
-    status = kv->write(kv, &change, 1, true);
+    status = read_rebuilt(kv, &self->rebuilt);
+    if (status == STATUS_OK)
+        status = write_term(self);
     if (status != STATUS_OK) {
         snprintf(why_r, why_size, "the new term could not be recorded: %s",
                  status_text(status));
@@ -337,6 +388,99 @@ catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
     }
     *self_r = self;
     return STATUS_OK;
+}
+
+//  What is in a table, to be taken out of it.
+typedef struct {
+    kv_t *kv;
+    out_t *keys;
+    kv_change_t *changes;
+    size_t count, most;
+    status_t status;
+} emptying_t;
+
+static void
+take_out(emptying_t *emptying)
+{
+    if (emptying->count && emptying->status == STATUS_OK)
+        emptying->status = emptying->kv->write(emptying->kv, emptying->changes,
+                                               emptying->count, true);
+    emptying->count = 0;
+}
+
+static bool
+on_old(void *arg, kv_bytes_t key, kv_bytes_t value)
+{
+    emptying_t *emptying = arg;
+    (void)value;
+    out_t *copy = &emptying->keys[emptying->count];
+    bool mark = key.size == 1 && *(const char *)key.bytes == 'R';
+    if (mark || key.size > sizeof copy->bytes)
+        return true;
+    memcpy(copy->bytes, key.bytes, key.size);
+    copy->size = key.size;
+    emptying->changes[emptying->count++] = (kv_change_t){ lent(copy),
+                                                          { NULL, 0 } };
+    if (emptying->count == emptying->most)
+        take_out(emptying);
+    return emptying->status == STATUS_OK;
+}
+
+static status_t
+empty(kv_t *kv)
+{
+    emptying_t emptying = { .kv = kv, .most = 256 };
+    emptying.keys = calloc(emptying.most, sizeof *emptying.keys);
+    emptying.changes = calloc(emptying.most, sizeof *emptying.changes);
+    INVARIANT(emptying.keys && emptying.changes);
+    kv_bytes_t from = { "", 0 }, to = { NULL, 0 };
+    status_t status = kv->walk(kv, from, to, on_old, &emptying);
+    take_out(&emptying);
+    free(emptying.keys);
+    free(emptying.changes);
+    return status == STATUS_OK ? emptying.status : status;
+}
+
+status_t
+catalogue_rebuild(kv_t *kv, catalogue_t **self_r, char *why_r, size_t why_size)
+{
+    kv_change_t change = { { "R", 1 }, { "", 0 } };
+    status_t status = kv->write(kv, &change, 1, true);
+    if (status == STATUS_OK)
+        status = empty(kv);
+    if (status != STATUS_OK) {
+        snprintf(why_r, why_size, "the new catalogue cannot be written: %s",
+                 status_text(status));
+        return status;
+    }
+    catalogue_t *self = calloc(1, sizeof *self);
+    INVARIANT(self);
+    self->kv = kv;
+    *self_r = self;
+    return STATUS_OK;
+}
+
+status_t
+catalogue_take(catalogue_t *self, uint64_t cluster, uint64_t term)
+{
+    INVARIANT(term > self->term);
+    status_t status = catalogue_check(self);
+    if (status != STATUS_OK)
+        return status;
+    self->cluster = cluster;
+    self->term = term;
+    return write_term(self);
+}
+
+status_t
+catalogue_rebuilt(catalogue_t *self)
+{
+    out_t term = { .size = 0 };
+    put(&term, self->term, 8);
+    self->rebuilt = self->term;
+    kv_change_t changes[] = { { { "B", 1 }, lent(&term) },
+                              { { "R", 1 }, { NULL, 0 } } };
+    return write_batch(self, changes, 2);
 }
 
 void
@@ -360,6 +504,12 @@ uint64_t
 catalogue_term(const catalogue_t *self)
 {
     return self->term;
+}
+
+uint64_t
+catalogue_rebuilt_in(const catalogue_t *self)
+{
+    return self->rebuilt;
 }
 
 size_t

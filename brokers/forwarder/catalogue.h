@@ -12,7 +12,8 @@
  *  On a kv_t; every write is synced. Keys: "T" term and cluster; "S" + id the
  *  record; "X" + id + epoch an extent; "E" + hash an ensemble; "D" + id a
  *  removed stream and the stores that still have to forget it; "H" + class the
- *  retention's clock and horizon; "N" + store the label of a worker.
+ *  retention's clock and horizon; "N" + store the label of a worker; "R" while
+ *  it is being rebuilt, "B" the term in which that was.
  */
 #ifndef CATALOGUE_H
 #define CATALOGUE_H
@@ -51,14 +52,30 @@ typedef struct {
 } stream_record_t;
 
 //  Open the catalogue in `kv` (lent) and take the next term. `fresh_cluster`
-//  names the cluster when there is none yet. STATUS_CORRUPT, STATUS_IO,
-//  STATUS_VERSION with a sentence in `why_r`.
+//  names the cluster when there is none yet. STATUS_CORRUPT (also when it was
+//  not rebuilt to the end), STATUS_IO, STATUS_VERSION with a sentence in
+//  `why_r`.
 status_t catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
                         char *why_r, size_t why_size);
+//  What it says of its cluster and last term before it is opened; zeros when
+//  it says nothing. Errors as catalogue_open.
+status_t catalogue_peek(kv_t *kv, uint64_t *cluster_r, uint64_t *term_r);
+
+//  Begin to make it again (R16): everything in `kv` is forgotten, and until
+//  catalogue_rebuilt nobody can open it. It has no term until catalogue_take.
+status_t catalogue_rebuild(kv_t *kv, catalogue_t **self_r, char *why_r,
+                           size_t why_size);
+//  The cluster and a term above every one seen.
+status_t catalogue_take(catalogue_t *self, uint64_t cluster, uint64_t term);
+//  All is recorded: from now on it can be opened.
+status_t catalogue_rebuilt(catalogue_t *self);
+
 void catalogue_close(catalogue_t **self_p);
 
 uint64_t catalogue_cluster(const catalogue_t *self);
 uint64_t catalogue_term(const catalogue_t *self);
+//  The term in which it was rebuilt last, from all that there was; 0: never.
+uint64_t catalogue_rebuilt_in(const catalogue_t *self);
 size_t catalogue_bytes(const catalogue_t *self);
 
 //  Whether the term is still ours: STATUS_OK, STATUS_FENCED, or what the table

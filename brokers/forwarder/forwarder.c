@@ -9,6 +9,7 @@
 #include "endpoint.h"
 #include "forwarder_core.h"
 #include "frames.h"
+#include "home.h"
 #include "invariant.h"
 #include "kv.h"
 #include "loans.h"
@@ -43,7 +44,12 @@ typedef struct forwarder {
     kv_t *catalogue;
     forwarder_core_t *core;
     zhashx_t *links;  //  link_t by session
-    bool leaving;     //  $TERM came
+    const forwarder_place_t *place;
+    char receipts_at[ENDPOINT_BYTES];
+    bool ready;       //  Said so; before it the catalogue is being made again
+    status_t status;  //  What ended it before
+    char why[WHY_BYTES];
+    bool leaving;  //  $TERM came
     millis_t leave_by;
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
@@ -190,6 +196,24 @@ set_alarm(forwarder_t *self)
     alarm_set(self->alarm, due);
 }
 
+static status_t new_core(forwarder_t *self, bool rebuild);
+
+//  The catalogue is made again: forget who told it, and serve.
+static void
+begin_serving(forwarder_t *self)
+{
+    for (link_t *link = zhashx_first(self->links); link;
+         link = zhashx_next(self->links))
+        close_link(link);
+    zhashx_purge(self->links);
+    forwarder_core_destroy(&self->core);
+    self->status = new_core(self, false);
+    if (self->status != STATUS_OK)
+        return;
+    self->ready = true;
+    daemon_say(self->pipe, STATUS_OK, self->place->reach);
+}
+
 //  After every event. Ends the loop (-1) when the forwarder is drained or can
 //  serve no more.
 static int
@@ -197,8 +221,13 @@ after(forwarder_t *self, millis_t now)
 {
     if (forwarder_core_due(self->core) <= now)
         forwarder_core_sweep(self->core, now);
+    if (forwarder_core_rebuilt(self->core))
+        begin_serving(self);
+    if (self->status != STATUS_OK)
+        return -1;
     if (self->leaving &&
-        (forwarder_core_drain(self->core, now) || self->leave_by <= now))
+        (!self->ready || forwarder_core_drain(self->core, now) ||
+         self->leave_by <= now))
         return -1;
     const char *text;
     if (forwarder_core_fault(self->core, &text) != STATUS_OK)
@@ -384,15 +413,15 @@ forwarder_destroy(forwarder_t **self_p)
 
 //  Bind both sockets; where the receipts' one is reached.
 static status_t
-open_sockets(forwarder_t *self, const forwarder_place_t *place,
-             char receipts_at[ENDPOINT_BYTES], char *why)
+open_sockets(forwarder_t *self)
 {
+    const forwarder_place_t *place = self->place;
     char at[ENDPOINT_BYTES], any[ENDPOINT_BYTES], bound[ENDPOINT_BYTES];
     status_t status = endpoint_parse(place->at, at);
     if (status == STATUS_OK)
         status = sockets_open(SOCKET_FRONT, at, &self->front);
     if (status != STATUS_OK) {
-        snprintf(why, WHY_BYTES, "%s cannot be bound: %s", place->at,
+        snprintf(self->why, WHY_BYTES, "%s cannot be bound: %s", place->at,
                  errno ? strerror(errno) : status_text(status));
         return status;
     }
@@ -403,30 +432,21 @@ open_sockets(forwarder_t *self, const forwarder_place_t *place,
         sockets_bound(self->receipts, bound);
         status = endpoint_parse(place->reach, reach);
         if (status == STATUS_OK)
-            status = endpoint_join(reach, bound, receipts_at);
+            status = endpoint_join(reach, bound, self->receipts_at);
     }
     if (status != STATUS_OK)
-        snprintf(why, WHY_BYTES, "no socket for receipts beside %s: %s",
+        snprintf(self->why, WHY_BYTES, "no socket for receipts beside %s: %s",
                  place->at, status_text(status));
     return status;
 }
 
 static status_t
-forwarder_open(forwarder_t *self, const forwarder_place_t *place, char *why)
+new_core(forwarder_t *self, bool rebuild)
 {
-    char path[4096], receipts_at[ENDPOINT_BYTES];
-    status_t status = claim_take(place->data, &self->claim, why, WHY_BYTES);
-    if (status != STATUS_OK)
-        return status;
-    snprintf(path, sizeof path, "%s/catalogue", place->data);
-    status = kv_open(path, &self->catalogue, why, WHY_BYTES);
-    if (status == STATUS_OK)
-        status = open_sockets(self, place, receipts_at, why);
-    if (status != STATUS_OK)
-        return status;
+    const forwarder_place_t *place = self->place;
     forwarder_settings_t settings = {
         .name = place->name,
-        .receipts_at = receipts_at,
+        .receipts_at = self->receipts_at,
         .patience = place->patience,
         .memory_bytes = place->memory_bytes,
         .chunk_bytes = place->chunk_bytes,
@@ -434,9 +454,36 @@ forwarder_open(forwarder_t *self, const forwarder_place_t *place, char *why)
         .floor_bytes = place->floor_bytes,
         .ceiling_bytes = place->ceiling_bytes,
         .retention = place->retention,
+        .workers = place->workers,
+        .workers_count = place->workers_count,
+        .rebuild = rebuild,
+        .accept_loss = place->accept_loss,
     };
-    status = forwarder_core_new(&settings, &EFFECTS, self, self->catalogue,
-                                zclock_mono(), &self->core, why, WHY_BYTES);
+    status_t status = forwarder_core_new(&settings, &EFFECTS, self,
+                                         self->catalogue, zclock_mono(),
+                                         &self->core, self->why, WHY_BYTES);
+    if (status != STATUS_OK)
+        home_advise(status, self->why, WHY_BYTES);
+    else if (!rebuild)
+        status = home_record(place->data, forwarder_core_cluster(self->core),
+                             forwarder_core_term(self->core), self->why,
+                             WHY_BYTES);
+    return status;
+}
+
+static status_t
+forwarder_open(forwarder_t *self)
+{
+    const forwarder_place_t *place = self->place;
+    status_t status = claim_take(place->data, &self->claim, self->why,
+                                 WHY_BYTES);
+    if (status == STATUS_OK)
+        status = home_open(place->data, place->rebuild, &self->catalogue,
+                           self->why, WHY_BYTES);
+    if (status == STATUS_OK)
+        status = open_sockets(self);
+    if (status == STATUS_OK)
+        status = new_core(self, place->rebuild);
     if (status != STATUS_OK)
         return status;
     zloop_reader(self->loop, self->pipe, on_pipe, self);
@@ -454,20 +501,35 @@ forwarder_open(forwarder_t *self, const forwarder_place_t *place, char *why)
     return STATUS_OK;
 }
 
+//  Why the loop has ended.
+static void
+say_end(forwarder_t *self)
+{
+    const char *text = self->why;
+    status_t status = self->status;
+    if (status == STATUS_OK)
+        status = forwarder_core_fault(self->core, &text);
+    if (status == STATUS_OK && !self->ready) {
+        status = STATUS_STOPPING;
+        text = "it was told to stop before the catalogue was made again; "
+               "start it with --rebuild";
+    }
+    daemon_say(self->pipe, status, status == STATUS_OK ? "stopped" : text);
+}
+
 void
 forwarder_actor(zsock_t *pipe, void *args)
 {
-    const forwarder_place_t *place = args;
-    char why[WHY_BYTES] = "";
     forwarder_t *self = forwarder_new(pipe);
+    self->place = args;
     zsock_signal(pipe, 0);
-    status_t status = forwarder_open(self, place, why);
-    daemon_say(pipe, status, status == STATUS_OK ? place->reach : why);
+    status_t status = forwarder_open(self);
+    self->ready = status == STATUS_OK && !self->place->rebuild;
+    if (self->ready || status != STATUS_OK)
+        daemon_say(pipe, status, self->ready ? self->place->reach : self->why);
     if (status == STATUS_OK) {
         zloop_start(self->loop);
-        const char *text;
-        status = forwarder_core_fault(self->core, &text);
-        daemon_say(pipe, status, status == STATUS_OK ? "stopped" : text);
+        say_end(self);
     }
     forwarder_destroy(&self);
 }

@@ -19,13 +19,17 @@ typedef struct {
     uint32_t floor_bytes;
     uint32_t ceiling_bytes;
     retention_limits_t retention;
+    const char *const *workers;  //  Names of those in the cluster file
+    size_t workers_count;
+    bool rebuild;      //  Make the catalogue again first
+    bool accept_loss;  //  Even if something is lost
     double patience;
 } forwarder_place_t;
 
 //  Run the forwarder until its pipe says $TERM and it is drained, or until it
 //  can serve no more. `args` is a forwarder_place_t, lent as long as it lives.
 //  Give it to zactor_new(); what it says on its pipe: daemon.h. It is ready
-//  when its catalogue is open and its sockets are bound.
+//  when its catalogue is open, made again if told so, and its sockets are bound.
 void forwarder_actor(zsock_t *pipe, void *args);
 
 #endif

@@ -256,8 +256,14 @@ forwarder_core_new(const forwarder_settings_t *settings,
                    char *why_r, size_t why_size)
 {
     core_t *self = make(settings, effects, with, now);
-    status_t status = catalogue_open(catalogue, effects->random(with),
-                                     &self->catalogue, why_r, why_size);
+    status_t status;
+    if (settings->rebuild) {
+        self->rebuilding = rebuilding_new(settings, now);
+        status = catalogue_rebuild(catalogue, &self->catalogue, why_r,
+                                   why_size);
+    } else
+        status = catalogue_open(catalogue, effects->random(with),
+                                &self->catalogue, why_r, why_size);
     if (status == STATUS_OK) {
         status = catalogue_load(self->catalogue, on_stream, on_removed, self);
         if (status == STATUS_OK)
@@ -294,6 +300,7 @@ forwarder_core_destroy(forwarder_core_t **self_p)
     seeks_destroy(&self->seeks);
     layouts_destroy(&self->layouts);
     stocks_destroy(&self->stocks);
+    rebuilding_destroy(&self->rebuilding);
     relay_destroy(&self->relay);
     zhashx_destroy(&self->by_session);
     zhashx_destroy(&self->by_name);
@@ -352,6 +359,22 @@ core_drop(core_t *self, uint64_t *reason)
     self->counters.dropped++;
 }
 
+//  Workers come, and people ask how it goes.
+static bool
+is_for_rebuilding(const message_t *message)
+{
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_STATUS_ASK:
+    case RILL__V1__MESSAGE__BODY_HELLO:
+    case RILL__V1__MESSAGE__BODY_INVENTORY:
+    case RILL__V1__MESSAGE__BODY_WORKER_KEEP:
+    case RILL__V1__MESSAGE__BODY_WORKER_LEAVE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void
 forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
                         const message_t *message, buffer_t *payload,
@@ -360,6 +383,14 @@ forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
     if (self->fault != STATUS_OK)
         return;
     before_t before = message_in(self, now);
+    if (self->rebuilding && !is_for_rebuilding(message)) {
+        core_refuse(self, peer, message, STATUS_HELD,
+                    "The catalogue is being made again from the workers; try "
+                    "again later.",
+                    0);
+        message_done(self, before, true);
+        return;
+    }
     switch (message->body_case) {
     case RILL__V1__MESSAGE__BODY_OPEN:
     case RILL__V1__MESSAGE__BODY_PIECE:
@@ -395,6 +426,31 @@ forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
     message_done(self, before, true);
 }
 
+static void
+on_rebuilding(core_t *self, uint64_t worker, const message_t *message,
+              buffer_t *payload, millis_t now)
+{
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_COUNTED:
+        rebuilding_counted(self, worker, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_SCANNED:
+        rebuilding_scanned(self, worker, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_FETCHED:
+        if (!fetch_message(self, worker, message, payload, now))
+            rebuilding_fetched(self, worker, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_REFUSED:
+        if (!fetch_message(self, worker, message, NULL, now))
+            rebuilding_refused(self, worker, message, now);
+        break;
+    default:
+        core_drop(self, &self->counters.misplaced);
+        break;
+    }
+}
+
 void
 forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
                          const message_t *message, buffer_t *payload,
@@ -403,6 +459,11 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
     if (self->fault != STATUS_OK)
         return;
     before_t before = message_in(self, now);
+    if (self->rebuilding) {
+        on_rebuilding(self, worker, message, payload, now);
+        message_done(self, before, false);
+        return;
+    }
     switch (message->body_case) {
     case RILL__V1__MESSAGE__BODY_LOCATED:
         seek_located(self, worker, message, now);
@@ -496,6 +557,12 @@ forwarder_core_memory(const forwarder_core_t *self)
 }
 
 bool
+forwarder_core_rebuilt(const forwarder_core_t *self)
+{
+    return self->rebuilding && rebuilding_done(self);
+}
+
+bool
 forwarder_core_drain(forwarder_core_t *self, millis_t now)
 {
     self->now = now;
@@ -510,6 +577,18 @@ forwarder_core_fault(const forwarder_core_t *self, const char **text_r)
 {
     *text_r = self->fault_text;
     return self->fault;
+}
+
+uint64_t
+forwarder_core_cluster(const forwarder_core_t *self)
+{
+    return catalogue_cluster(self->catalogue);
+}
+
+uint64_t
+forwarder_core_term(const forwarder_core_t *self)
+{
+    return catalogue_term(self->catalogue);
 }
 
 size_t
@@ -528,6 +607,9 @@ forwarder_core_due(const forwarder_core_t *lent)
     if (self->fault != STATUS_OK)
         return MILLIS_NEVER;
     millis_t due = membership_due(self->members);
+    if (self->rebuilding)
+        return millis_least(millis_least(due, fetch_due(self)),
+                            rebuilding_due(self));
     due = millis_least(due, self->streams_due);
     if (zlistx_size(self->outbox))
         due = millis_least(due, self->retry_at);
@@ -549,6 +631,11 @@ forwarder_core_sweep(forwarder_core_t *self, millis_t now)
         return;
     self->now = now;
     members_sweep(self, now);
+    if (self->rebuilding) {
+        fetch_sweep(self, now);
+        rebuilding_sweep(self, now);
+        return;
+    }
     if (self->streams_due <= now) {
         ingest_sweep(self, now);
         deal_sweep(self, now);

@@ -36,6 +36,10 @@ typedef struct {
     uint32_t floor_bytes;     //  Live; 0: 16 KiB
     uint32_t ceiling_bytes;   //  Live; 0: 1 MiB
     retention_limits_t retention;  //  Of class 0; others are kept for ever
+    const char *const *workers;    //  Names of those in the cluster file
+    size_t workers_count;
+    bool rebuild;      //  The catalogue is lost: make it again (R16)
+    bool accept_loss;  //  Even if it has to do without something
 } forwarder_settings_t;
 
 //  The world. All calls return at once. `worker` is a worker's session.
@@ -63,7 +67,8 @@ typedef struct {
 } forwarder_effects_t;
 
 //  Take up the catalogue (lent until destroy) under a new term, which is
-//  durable on return. STATUS_CORRUPT, STATUS_IO, STATUS_VERSION: it cannot be
+//  durable on return; with `rebuild` empty it instead, and take the term when
+//  the workers' are heard. STATUS_CORRUPT, STATUS_IO, STATUS_VERSION: it cannot be
 //  used; `why_r` says why. Settings' strings are copied.
 status_t forwarder_core_new(const forwarder_settings_t *settings,
                             const forwarder_effects_t *effects, void *with,
@@ -95,6 +100,10 @@ void forwarder_core_on_unsent(forwarder_core_t *self);
 //  A bound socket was closed, to be bound again: peers had filled the memory.
 void forwarder_core_on_flood(forwarder_core_t *self);
 
+//  With `rebuild`: the catalogue is whole again. Nobody was served so far: what
+//  serves is a new core without it.
+bool forwarder_core_rebuilt(const forwarder_core_t *self);
+
 //  Stop in good order: refuse new bytes, cut and settle what is held. True
 //  once nothing accepted is unsettled (or nothing more can be done).
 bool forwarder_core_drain(forwarder_core_t *self, millis_t now);
@@ -103,6 +112,10 @@ bool forwarder_core_drain(forwarder_core_t *self, millis_t now);
 //  no longer be written: main says why and exits. Else STATUS_OK.
 status_t forwarder_core_fault(const forwarder_core_t *self,
                               const char **text_r);
+
+//  The cluster and the term that this is.
+uint64_t forwarder_core_cluster(const forwarder_core_t *self);
+uint64_t forwarder_core_term(const forwarder_core_t *self);
 
 //  Workers in the queue now.
 size_t forwarder_core_workers(const forwarder_core_t *self);

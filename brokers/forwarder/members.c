@@ -158,11 +158,16 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
         core_refuse(self, peer, message, STATUS_ARGUMENT, NULL, 0);
         return;
     }
+    if (self->rebuilding && !rebuilding_hello(self, hello, now))
+        return;
+    term = catalogue_term(self->catalogue);
     if (hello->cluster &&
         hello->cluster != catalogue_cluster(self->catalogue)) {
         snprintf(text, sizeof text,
                  "The data directory of %s belongs to cluster %016" PRIx64
-                 ", this one is %016" PRIx64 ".",
+                 ", this one is %016" PRIx64
+                 "; if the forwarder has lost its catalogue, start that with "
+                 "--rebuild.",
                  hello->name, hello->cluster,
                  catalogue_cluster(self->catalogue));
         core_refuse(self, peer, message, STATUS_CLUSTER, text, 0);
@@ -292,6 +297,10 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
         membership_admit(self->members, worker, now);
         core_note(self, 1, "worker-joined worker=%s state=%s", worker->name,
                   worker->state == WORKER_LIVE ? "live" : "waiting");
+        if (self->rebuilding) {
+            rebuilding_joined(self, worker, now);
+            return;
+        }
         members_tell_drops(self, worker);
         stock_joined(self, worker, now);
         recovery_try(self, now);
@@ -375,6 +384,8 @@ members_leave(core_t *self, worker_t *worker, bool blamed, const char *why,
     self->counters.departures++;
     self->effects.disconnect(self->with, session);
     membership_leave(self->members, worker, blamed, now);
+    if (self->rebuilding)
+        rebuilding_gone(self, worker->store, now);
     layout_worker_gone(self, session, now);
     seek_worker_gone(self, session, now);
     fetch_worker_gone(self, worker->store, now);

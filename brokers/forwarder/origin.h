@@ -10,6 +10,7 @@
  *  seek.c     which chunk covers an offset
  *  serve.c    readers: describe, list, ask, remove, status
  *  horizon.c  what is older than its retention (R15)
+ *  rebuilding.c the catalogue again, from what workers hold (R16)
  *  layout.c   where the chunks of a stream lie (S4)
  *
  *  A chunk is born in ingest, lives in a block of its stream's ring until the
@@ -192,8 +193,9 @@ struct forwarder_core {
     struct seeks *seeks;
     struct layouts *layouts;
     struct stocks *stocks;
-    uint32_t epochs;         //  Made in this term
-    size_t memory;           //  Bytes of chunks and parity held
+    struct rebuilding *rebuilding;  //  While the catalogue is made again
+    uint32_t epochs;                //  Made in this term
+    size_t memory;                  //  Bytes of chunks and parity held
     size_t parity;           //  Of blocks, what open ones will have with it
     bool crowded;            //  Something waits for room for its parity
     uint64_t owed;           //  Of all streams
@@ -412,5 +414,25 @@ status_t horizon_start(core_t *self, millis_t now);
 bool horizon_ends_extent(const stream_t *stream, millis_t now);
 void horizon_sweep(core_t *self, millis_t now);
 millis_t horizon_due(const core_t *self);
+
+//  rebuilding.c
+struct rebuilding *rebuilding_new(const forwarder_settings_t *settings,
+                                  millis_t now);
+void rebuilding_destroy(struct rebuilding **self_p);
+//  False: it is not to be answered now.
+bool rebuilding_hello(core_t *self, const Rill__V1__Hello *hello, millis_t now);
+void rebuilding_joined(core_t *self, const worker_t *worker, millis_t now);
+void rebuilding_gone(core_t *self, uint64_t store, millis_t now);
+void rebuilding_counted(core_t *self, uint64_t session,
+                        const message_t *message, millis_t now);
+void rebuilding_scanned(core_t *self, uint64_t session,
+                        const message_t *message, millis_t now);
+void rebuilding_fetched(core_t *self, uint64_t session,
+                        const message_t *message, millis_t now);
+void rebuilding_refused(core_t *self, uint64_t session,
+                        const message_t *message, millis_t now);
+void rebuilding_sweep(core_t *self, millis_t now);
+millis_t rebuilding_due(const core_t *self);
+bool rebuilding_done(const core_t *self);
 
 #endif

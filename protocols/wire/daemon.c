@@ -43,6 +43,8 @@ exit_code(status_t status)
     case STATUS_ABSENT:
     case STATUS_LIMIT:
         return EX_CONFIG;
+    case STATUS_STOPPING:
+        return EX_TEMPFAIL;
     default:
         return EX_IOERR;
     }
@@ -51,20 +53,23 @@ exit_code(status_t status)
 static void
 help(const daemon_t *daemon)
 {
+    printf("%s - %s\n\n"
+           "  %s -f FILE --node NAME [--log text|json] [--verbose]\n\n"
+           "  -f FILE            the cluster file\n"
+           "  --node NAME        which of its nodes this is\n"
+           "  --log text|json    how events are written to stderr; text\n"
+           "  --verbose          details too\n"
+           "  --help, --version\n",
+           daemon->program, daemon->does, daemon->program);
+    for (const daemon_flag_t *flag = daemon->flags; flag && flag->name; flag++)
+        printf("  --%-16s %s\n", flag->name, flag->says);
     printf(
-        "%s - %s\n\n"
-        "  %s -f FILE --node NAME [--log text|json] [--verbose]\n\n"
-        "  -f FILE            the cluster file\n"
-        "  --node NAME        which of its nodes this is\n"
-        "  --log text|json    how events are written to stderr; text\n"
-        "  --verbose          details too\n"
-        "  --help, --version\n\n"
+        "\n"
         "SIGTERM or SIGINT ends it in good order, a second one at once.\n"
         "Exit codes: 0 ended as told, 64 usage, 65 the directory, name or\n"
         "cluster is another's, 69 an address cannot be had, 74 disk, 78 the\n"
         "cluster file or a limit of the system.\n\n"
-        "The cluster file's keys:\n\n",
-        daemon->program, daemon->does, daemon->program);
+        "The cluster file's keys:\n\n");
     settings_help(stdout);
 }
 
@@ -76,21 +81,57 @@ misused(const daemon_t *daemon, const char *why)
     return EX_USAGE;
 }
 
-static int
-read_options(const daemon_t *daemon, int argc, char *argv[], options_t *options)
+//  The options of every daemon, then its own: `which` is then set to its place
+//  and getopt says 0.
+enum { COMMON = 5, FLAGS_MOST = 4 };
+
+static void
+list_options(const daemon_t *daemon, struct option *list, int *which)
 {
-    static const struct option LONG[] = {
+    static const struct option LONG[COMMON] = {
         { "node", required_argument, NULL, 'n' },
         { "log", required_argument, NULL, 'l' },
         { "verbose", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
-        { 0 },
     };
+    memcpy(list, LONG, sizeof(LONG));
+    for (int i = 0; daemon->flags && daemon->flags[i].name; i++) {
+        INVARIANT(i < FLAGS_MOST);
+        list[COMMON + i] = (struct option){ daemon->flags[i].name, no_argument,
+                                            which, i };
+    }
+}
+
+//  Whether each flag has the one that it needs.
+static bool
+flags_fit(const daemon_t *daemon, char *why, size_t why_size)
+{
+    for (const daemon_flag_t *flag = daemon->flags; flag && flag->name; flag++)
+        for (const daemon_flag_t *other = daemon->flags;
+             flag->needs && other->name; other++)
+            if (streq(other->name, flag->needs) && *flag->given &&
+                !*other->given) {
+                snprintf(why, why_size, "--%s goes with --%s only", flag->name,
+                         other->name);
+                return false;
+            }
+    return true;
+}
+
+static int
+read_options(const daemon_t *daemon, int argc, char *argv[], options_t *options)
+{
+    struct option known[COMMON + FLAGS_MOST + 1] = { 0 };
+    int which = 0;
+    list_options(daemon, known, &which);
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, ":f:h", LONG, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":f:h", known, NULL)) != -1;) {
         char why[256];
         switch (c) {
+        case 0:
+            *daemon->flags[which].given = true;
+            break;
         case 'f':
             options->file = optarg;
             break;
@@ -118,8 +159,11 @@ read_options(const daemon_t *daemon, int argc, char *argv[], options_t *options)
             return misused(daemon, why);
         }
     }
+    char unfit[128];
     if (optind < argc)
         return misused(daemon, "it takes options only");
+    if (!flags_fit(daemon, unfit, sizeof(unfit)))
+        return misused(daemon, unfit);
     if (!options->file || !options->node)
         return misused(daemon, "say -f FILE and --node NAME");
     return GO_ON;

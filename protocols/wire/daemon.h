@@ -18,11 +18,20 @@
 #include "settings.h"
 #include "status.h"
 
+//  An option of one program alone: --NAME, without a value.
 typedef struct {
-    const char *program;   //  "rill-storage"
-    const char *does;      //  One line for --help
-    settings_role_t runs;  //  What kind of node it is; the log's role
-    size_t descriptors;    //  Open files that it may need
+    const char *name;   //  NULL ends the list
+    const char *says;   //  For --help; a line
+    const char *needs;  //  Of another, without which it is refused; or NULL
+    bool *given;
+} daemon_flag_t;
+
+typedef struct {
+    const char *program;         //  "rill-storage"
+    const char *does;            //  One line for --help
+    settings_role_t runs;        //  What kind of node it is; the log's role
+    size_t descriptors;          //  Open files that it may need
+    const daemon_flag_t *flags;  //  Its own, or NULL
     zactor_fn *actor;
     //  What the actor gets; lent to it as long as it lives.
     void *(*args)(const settings_t *settings, const settings_node_t *node);
