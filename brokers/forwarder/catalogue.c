@@ -125,6 +125,7 @@ pack_extent(const extent_t *extent)
     out_t out = { .size = 0 };
     put(&out, FORMAT, 1);
     put(&out, extent->base_index, 8);
+    put(&out, extent->index_gap, 8);
     put(&out, extent->base_offset, 8);
     put(&out, extent->writer, 8);
     put(&out, extent->gap, 8);
@@ -213,6 +214,7 @@ unpack_extent(catalogue_t *self, uint64_t epoch, kv_bytes_t value,
         return STATUS_VERSION;
     extent_t plain = { .epoch = epoch };
     plain.base_index = take(&in, 8);
+    plain.index_gap = take(&in, 8);
     plain.base_offset = take(&in, 8);
     plain.writer = take(&in, 8);
     plain.gap = take(&in, 8);
@@ -226,7 +228,7 @@ unpack_extent(catalogue_t *self, uint64_t epoch, kv_bytes_t value,
     unsigned slots = plain.code.k + plain.code.m;
     if (in.bad || in.size || plain.code.k == 0 || slots > LIMIT_SLOTS ||
         plain.width < slots || plain.width > LIMIT_WORKERS ||
-        plain.gap > plain.base_offset)
+        plain.gap > plain.base_offset || plain.index_gap > plain.base_index)
         return STATUS_CORRUPT;
 
     void *bytes;
@@ -614,6 +616,7 @@ chain_possible(const walk_t *walk, const stream_record_t *record)
     for (size_t i = 1; i < walk->count; i++) {
         const extent_t *before = walk->chain[i - 1], *extent = walk->chain[i];
         if (extent->base_index <= before->base_index ||
+            placement_index_before(extent) < before->base_index ||
             extent->base_offset - extent->gap < before->base_offset)
             return false;
     }

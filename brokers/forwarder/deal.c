@@ -223,6 +223,8 @@ make_extent(stream_t *stream, const piece_t *next)
     }
     extent->epoch = catalogue_term(self->catalogue) << 32 | ++self->epochs;
     extent->base_index = stream->next_index;
+    if (extent->base_index == stream->jumped_to)
+        extent->index_gap = stream->jump;
     extent->base_offset = next->offset;
     extent->gap = next->offset - stream->dealt_end;
     extent->writer = next->writer;
@@ -775,7 +777,7 @@ switch_chain(stream_t *stream, size_t upto)
 
     size_t kept = 0;
     while (kept < stream->chain_count &&
-           stream->chain[kept]->base_index < added[0]->base_index)
+           stream->chain[kept]->base_index < placement_index_before(added[0]))
         kept++;
     size_t gone = stream->chain_count - kept;
     status_t status = catalogue_switch(stream->core->catalogue, &stream->record,

@@ -18,8 +18,9 @@ garbage_end(extent_t *const *chain, size_t count, bool sealed, uint64_t epoch,
     if (nth + 1 == count)
         return false;
     const extent_t *extent = chain[nth], *next = chain[nth + 1];
-    INVARIANT(next->base_index >= extent->base_index);
-    uint64_t chunks = next->base_index - extent->base_index;
+    uint64_t behind = placement_index_before(next);
+    INVARIANT(behind >= extent->base_index);
+    uint64_t chunks = behind - extent->base_index;
     *end_r = (chunks + extent->code.k - 1) / extent->code.k;
     return true;
 }

@@ -145,7 +145,9 @@ typedef struct stream {
     struct recovery *recovery;  //  While blocks are being read back
     unsigned tries;             //  Readings back that failed
     bool lossy;                 //  Somebody said that it goes on with losses
-    bool redealing;             //  They were, and are being dealt again
+    uint64_t jumped_to;  //  The index that it went on at then, and how far
+    uint64_t jump;       //  that is from the last one; 0: it did not
+    bool redealing;      //  They were, and are being dealt again
 
     //  Chunks read lately: where the next one lies is known from them.
     trail_t trail[TRAIL];

@@ -107,6 +107,12 @@ placement_of_index(const extent_t *extent, uint64_t index, uint64_t *block_r,
     *slot_r = (unsigned)(from_base % extent->code.k);
 }
 
+uint64_t
+placement_index_before(const extent_t *extent)
+{
+    return extent->base_index - extent->index_gap;
+}
+
 int
 placement_slot_of(const extent_t *extent, uint64_t block, uint64_t store)
 {

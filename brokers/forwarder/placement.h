@@ -23,6 +23,8 @@
 typedef struct {
     uint64_t epoch;  //  Term * 2^32 + number; orders extents of all streams
     uint64_t base_index;
+    uint64_t index_gap;  //  Indices before it that no chunk has: what was
+                         //  given up may have had them, and worker's marks
     uint64_t base_offset;
     uint64_t writer;       //  Token of the source
     uint64_t gap;          //  Bytes of recorded hole right before base_offset
@@ -58,6 +60,9 @@ uint64_t placement_store(const extent_t *extent, uint64_t block, unsigned slot);
 uint64_t placement_index(const extent_t *extent, uint64_t block, unsigned slot);
 void placement_of_index(const extent_t *extent, uint64_t index,
                         uint64_t *block_r, unsigned *slot_r);
+
+//  Index behind the last chunk before the extent.
+uint64_t placement_index_before(const extent_t *extent);
 
 //  The slot of a block that `store` has by placement, or -1.
 int placement_slot_of(const extent_t *extent, uint64_t block, uint64_t store);

@@ -23,9 +23,9 @@ enum {
     HELD_BYTES = 64 * 1024 * 1024,  //  What all inventories may take
 };
 
-//  Blocks of one stream being read back, or the one chunk that tells its end.
-#define ANCHOR SIZE_MAX
+#define LOST_CHUNKS (1ull << 40)  //  More than anybody gives up
 
+//  Blocks of one stream being read back, or the one chunk that tells its end.
 struct recovery {
     core_t *core;
     uint64_t stream;
@@ -38,18 +38,21 @@ struct recovery {
     bool open_end;    //  Something may have been behind it
     bool *wanted;     //  Lossy: whether it should be there, of each chunk
     bool anchored;    //  Lossy: it is known where `first` begins: `anchor`
+    bool unsure;      //  Lossy: it may begin later
     uint64_t anchor;
-    unsigned parity;  //  Lossy: slots of its block asked for that, and
-    uint64_t before;  //  the index behind the next to be asked
-    uint64_t first;   //  Index of the first chunk
-    size_t count;     //  Chunks
-    size_t next;      //  To be asked for
+    unsigned witness;  //  Lossy: parts of its block asked for that, and
+    uint64_t before;   //  the index behind the next to be asked
+    uint64_t first;    //  Index of the first chunk
+    size_t count;      //  Chunks
+    size_t next;       //  To be asked for
     size_t in_air;
     size_t done;
     piece_t **pieces;
     bool end;      //  The last one said END
     size_t bytes;  //  About what it reads
 };
+
+#define ANCHOR SIZE_MAX  //  A chunk that tells where the first begins
 
 typedef struct {
     struct recovery *recovery;
@@ -258,12 +261,12 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
     uint64_t known = verdict->lossy ? known_end(stream, extent, block) : 0;
     if (verdict->lossy && !last && known == block && !verdict->again) {
         wait_for_all(self, extent, &verdict->loss);
-        verdict->end = stream->chain[nth + 1]->base_index;
+        verdict->end = placement_index_before(stream->chain[nth + 1]);
         return true;  //  As leave_out would, block by block
     }
     for (;; block++) {
         uint64_t index = placement_index(extent, block, 0);
-        if (!last && index >= stream->chain[nth + 1]->base_index)
+        if (!last && index >= placement_index_before(stream->chain[nth + 1]))
             return true;
         unsigned present = 0, unknown = 0;
         for (unsigned slot = 0; slot < slots; slot++) {
@@ -300,10 +303,14 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
 static verdict_t
 judge(core_t *self, stream_t *stream, bool lossy, millis_t now)
 {
-    //  What was trimmed off was settled, whatever the headers left say.
-    uint64_t trimmed = stream->chain_count ? stream->chain[0]->base_index : 0;
+    //  What was trimmed off was settled, whatever the headers left say; so was
+    //  what lies before a loss.
     uint64_t mark = stream->recover_mark;
-    mark = mark > trimmed ? mark : trimmed;
+    for (size_t i = 0; i < stream->chain_count; i++) {
+        const extent_t *extent = stream->chain[i];
+        if ((i == 0 || extent->index_gap) && mark < extent->base_index)
+            mark = extent->base_index;
+    }
     if (stream->chain_count == 0)
         mark = 0;  //  Nothing was ever acknowledged
     verdict_t verdict = { .lossy = lossy, .end = mark };
@@ -319,6 +326,8 @@ judge(core_t *self, stream_t *stream, bool lossy, millis_t now)
         uint64_t block = 0;
         if (first && mark > extent->base_index)
             block = (mark - extent->base_index) / extent->code.k;
+        else
+            verdict.end = extent->base_index;
         if (!judge_extent(self, stream, nth, block, patient, &verdict))
             break;
     }
@@ -475,7 +484,8 @@ close_up(stream_t *stream, struct recovery *recovery, uint64_t begin)
         piece->flags = CHUNK_EMPTY;
         recovery->pieces[recovery->count++] = piece;
     }
-    if (recovery->open_end && !recovery->end) {
+    bool open_end = recovery->open_end || (recovery->unsure && kept == 0);
+    if (open_end && !recovery->end) {
         from = from < upto ? from : upto;
         to = CATALOGUE_OPEN_END;
     }
@@ -487,6 +497,19 @@ close_up(stream_t *stream, struct recovery *recovery, uint64_t begin)
     core_note(self, 0, "lost stream=%s from=%" PRIu64 " known=%s",
               stream->record.name, from,
               to == CATALOGUE_OPEN_END ? "no" : "yes");
+}
+
+//  What was given up had indices, and workers that come back may have seen them
+//  said to be settled (R8): no chunk gets them again.
+static void
+jump(stream_t *stream)
+{
+    const extent_t *at = extent_at(stream, stream->settled_index);
+    stream->jump = LOST_CHUNKS;
+    stream->jumped_to = stream->settled_index + LOST_CHUNKS;
+    if (at == stream->chain[0] && at->base_index == stream->settled_index)
+        stream->record.first_index = stream->jumped_to;
+    stream->settled_index = stream->jumped_to;
 }
 
 static void
@@ -506,10 +529,12 @@ come_up(stream_t *stream, struct recovery *recovery, millis_t now)
 
     free_held(stream);
     stream->settled = stream->dealt_end = begin;
-    stream->settled_index = stream->next_index = recovery->end_only
-                                                     ? recovery->first +
-                                                           recovery->count
-                                                     : recovery->first;
+    stream->settled_index = recovery->first;
+    if (recovery->end_only)
+        stream->settled_index += recovery->count;
+    if (recovery->lossy)
+        jump(stream);
+    stream->next_index = stream->settled_index;
     stream->stored = end;  //  What must be reached before anyone is answered
     stream->recovered = true;
     stream->ending = recovery->end;
@@ -566,7 +591,7 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
                 stream->last_us = header->created_us;
             recovery->anchored = true;
             recovery->anchor = header->offset;
-            if (!chunk_is_parity(header))
+            if (recovery->before < recovery->first)
                 recovery->anchor += header->length;
             read_on(recovery, now);
             return;
@@ -586,7 +611,7 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
         if (header->flags & CHUNK_END)
             recovery->end = true;
     } else if (read.nth == ANCHOR && recovery->despairing)
-        ;  //  The one before it is asked for
+        recovery->unsure = recovery->before < recovery->first;
     else if (recovery->despairing)
         recovery->done++;
     else
@@ -630,8 +655,8 @@ ask_chunk(struct recovery *recovery, const extent_t *extent, uint64_t index,
 }
 
 //  Losses: where the first chunk begins is told by itself, by its extent, by
-//  its block's parity, or at least by the last one before it whose store
-//  speaks.
+//  its block's parity, though that may never have been acknowledged, or at
+//  least by the last one before it whose store speaks.
 static void
 ask_anchor(struct recovery *recovery, const stream_t *stream, millis_t now)
 {
@@ -644,8 +669,9 @@ ask_anchor(struct recovery *recovery, const stream_t *stream, millis_t now)
     uint64_t block;
     unsigned slot;
     placement_of_index(at, recovery->first, &block, &slot);
-    while (recovery->count && recovery->parity < at->code.m) {
-        slot = at->code.k + recovery->parity++;
+    while (recovery->witness <= at->code.m) {
+        slot = recovery->witness ? at->code.k + recovery->witness - 1 : 0;
+        recovery->witness++;
         if (holds(stream, placement_store(at, block, slot), at->epoch, block,
                   slot)) {
             ask_slot(recovery, at, block, slot, ANCHOR, now);
@@ -659,6 +685,7 @@ ask_anchor(struct recovery *recovery, const stream_t *stream, millis_t now)
             ask_chunk(recovery, at, index, ANCHOR, now);
             return;
         }
+        recovery->unsure = true;
     }
     recovery->anchored = true;
     recovery->anchor = at->base_offset;

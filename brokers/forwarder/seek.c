@@ -107,7 +107,7 @@ seek_extent_end(const stream_t *stream, const extent_t *extent)
 {
     for (size_t i = 0; i + 1 < stream->chain_count; i++)
         if (stream->chain[i] == extent)
-            return stream->chain[i + 1]->base_index;
+            return placement_index_before(stream->chain[i + 1]);
     return stream->state == STREAM_SEALED ? stream->record.end_index
                                           : stream->settled_index;
 }

@@ -23,7 +23,7 @@ extent_blocks(const stream_t *stream, size_t nth)
 {
     const extent_t *extent = stream->chain[nth];
     uint64_t end = nth + 1 < stream->chain_count
-                       ? stream->chain[nth + 1]->base_index
+                       ? placement_index_before(stream->chain[nth + 1])
                    : stream->state == STREAM_SEALED ? stream->record.end_index
                                                     : stream->settled_index;
     return end > extent->base_index

@@ -657,7 +657,7 @@ check_stream(ledger_t *self, stream_t *stream)
         const extent_t *extent = stream->chain[i];
         const extent_t *next = i + 1 < stream->extents ? stream->chain[i + 1]
                                                        : NULL;
-        check_extent(self, stream, extent, next ? next->base_index : UINT64_MAX,
+        check_extent(self, stream, extent, next ? placement_index_before(next) : UINT64_MAX,
                      cursor);
     }
     for (unsigned i = 0; i < stream->writers; i++) {
@@ -1014,7 +1014,7 @@ blocks_of(const ledger_t *self, const stream_t *stream, size_t nth)
     bool last = nth + 1 == stream->extents;
     uint64_t blocks = 0;
     uint64_t end = last ? stream->end_index
-                        : stream->chain[nth + 1]->base_index;
+                        : placement_index_before(stream->chain[nth + 1]);
     if (last && !end)
         while (find(self, stream->id, extent->epoch, blocks))
             blocks++;

@@ -125,6 +125,7 @@ extent_of(uint64_t epoch, uint64_t base, uint16_t width)
     extent_t *extent = extent_new(width);
     extent->epoch = epoch;
     extent->base_index = base;
+    extent->index_gap = base / 8;
     extent->base_offset = base * 1000 + 50;
     extent->writer = 3;
     extent->gap = base ? 0 : 50;
@@ -199,9 +200,10 @@ same_extent(const extent_t *a, const extent_t *b)
 {
     return a->epoch == b->epoch && a->base_index == b->base_index &&
            a->base_offset == b->base_offset && a->writer == b->writer &&
-           a->gap == b->gap && a->chunk_bytes == b->chunk_bytes &&
-           a->code.k == b->code.k && a->code.m == b->code.m &&
-           a->start == b->start && a->width == b->width &&
+           a->gap == b->gap && a->index_gap == b->index_gap &&
+           a->chunk_bytes == b->chunk_bytes && a->code.k == b->code.k &&
+           a->code.m == b->code.m && a->start == b->start &&
+           a->width == b->width &&
            memcmp(a->stores, b->stores, a->width * sizeof *a->stores) == 0;
 }
 
@@ -397,7 +399,7 @@ a_chain_that_cannot_be_is_found(void)
 {
     //  Bases that do not grow, a first one that is not 0, a hole longer than
     //  what is before it.
-    for (int fault = 0; fault < 5; fault++) {
+    for (int fault = 0; fault < 6; fault++) {
         begin();
         extent_t *chain[2] = { extent_of(1ull << 32 | 1, 0, 3),
                                extent_of(1ull << 32 | 2, 8, 3) };
@@ -412,6 +414,8 @@ a_chain_that_cannot_be_is_found(void)
             chain[1]->gap = chain[1]->base_offset + 1;
         if (fault == 4)
             record.kind = 0;
+        if (fault == 5)
+            chain[1]->index_gap = chain[1]->base_index + 1;
         CHECK(catalogue_switch(catalogue, &record, NULL, 0, chain, 2) ==
               STATUS_OK);
         CHECK(load() == STATUS_CORRUPT);

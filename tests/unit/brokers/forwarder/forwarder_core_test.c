@@ -2221,6 +2221,107 @@ what_nobody_can_read_is_given_up(void)
     end();
 }
 
+static uint64_t
+throw_dice(uint64_t *state, uint64_t sides)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (*state >> 33) % sides;
+}
+
+//  Whether what covers the offset can be had now; wrong bytes end the case.
+static bool
+is_there(uint64_t stream, uint64_t at)
+{
+    uint64_t request = send_ask(stream, at, false);
+    pump();
+    live(700);  //  Who does not answer is late
+    said_t *said = answer_to(request);
+    CHECK(said);
+    if (said->message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
+        status_t status = (status_t)said->message->refused->status;
+        CHECK(status == STATUS_RANGE || status == STATUS_MISS);
+        return false;
+    }
+    return right_answer(request, at) != NULL;
+}
+
+//  A stream is begun, some receipts are lost with a power cut, some of the
+//  workers never come back: it goes on, and bytes that are there are right.
+static void
+lose_at_random(uint64_t seed)
+{
+    uint64_t dice = seed;
+    int workers = 2 + (int)throw_dice(&dice, 7);
+    bool live_one = throw_dice(&dice, 2);
+    size_t chunk = live_one ? LIVE_CHUNK : CHUNK;
+    plan_t plan = live_one ? cam(7) : FILE_PLAN;
+    begin_with(workers);
+    source_t source = opened(plan);
+    give(&source, throw_dice(&dice, 30 * chunk));
+    pump();
+    if (throw_dice(&dice, 3) == 0) {  //  Another extent
+        kill_worker((int)throw_dice(&dice, (uint64_t)workers));
+        pump();
+        give(&source, throw_dice(&dice, 10 * chunk));
+        pump();
+    }
+    for (int i = 0; i < workers; i++)
+        world.fakes[i].mute = throw_dice(&dice, 3) == 0;
+    give(&source, throw_dice(&dice, 20 * chunk));
+    pump();
+    for (int i = 0; i < workers; i++)
+        world.fakes[i].mute = false;
+    uint64_t told = progress(&source)->stored;
+    power_cut();
+    bool back[FAKES] = { false };
+    for (int i = 0; i < workers; i++)
+        back[i] = throw_dice(&dice, 2);
+    back[8] = back[9] = true;  //  New ones, so that it can be dealt
+    for (int turn = 0; turn < 3; turn++) {
+        for (int i = 0; i < FAKES; i++)
+            if (back[i] || (turn == 2 && i < workers))
+                join(i);
+        live(12000);
+        if (!describe(plan.name)) {
+            CHECK(turn == 0 && refusal() == STATUS_HELD);
+            CHECK(settle(plan.name, false)->waits);
+            CHECK(settle(plan.name, true)->accepted);
+            live(4000);
+        }
+        const Rill__V1__Described *now = describe(plan.name);
+        CHECK(now);
+        uint64_t stream = now->stream, stored = now->stored;
+        CHECK(stored >= told || now->lost_us > 0);
+        CHECK(stored >= now->lost_from || !now->lost_us);
+        for (uint64_t at = 0; at < stored && at < 60 * chunk; at += chunk / 2)
+            (void)is_there(stream, at);
+        if (turn == 0) {
+            plan.token += live_one;
+            CHECK(open_source(&source, SOURCE, plan) == STATUS_OK);
+            CHECK(source.next >= stored);
+            CHECK(source.begin >= told || !live_one);
+            give(&source, 6 * chunk);
+            leave(&source);
+            live(2000);
+            CHECK(describe(plan.name)->stored == source.next);
+        } else
+            for (uint64_t at = source.begin; at < source.next; at += chunk)
+                CHECK(at < stored && (!live_one || is_there(stream, at)));
+        if (turn == 0)
+            told = source.next;
+        forget_said();
+        power_cut();
+    }
+    end();
+}
+
+static void
+losses_at_random(void)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++)
+        lose_at_random(seed);
+}
+
 static void
 an_end_found_is_sealed(void)
 {
@@ -4288,6 +4389,9 @@ main(void)
          "invariant 1: an accepted loss leaves out only what cannot be had");
     CASE(what_nobody_can_read_is_given_up,
          "invariant 9: what is rotten is given up when somebody accepts it");
+    CASE(losses_at_random,
+         "invariants 2, 3 and 4: whoever never comes back, a stream goes on, "
+         "and what is there is right");
     CASE(what_parts_are_left_decides,
          "invariant 1: a block with k parts is dealt again, one with fewer "
          "was never acknowledged");
