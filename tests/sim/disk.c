@@ -37,6 +37,12 @@ struct disk {
     uint64_t *drops;  //  Streams, ascending
 };
 
+struct medium {
+    chunkstore_identity_t identity;
+    size_t count;
+    record_t *records;
+};
+
 static void
 add_key(keys_t *keys, chunk_key_t key)
 {
@@ -106,6 +112,29 @@ disk_open(disk_t *self)
     self->identity.boot++;
 }
 
+//  A new record at a place.
+static record_t *
+add(disk_t *self, size_t at)
+{
+    record_t *record = calloc(1, sizeof(*record));
+    INVARIANT(record);
+    if (self->count == self->room) {
+        self->room = self->room ? 2 * self->room : 256;
+        self->records = realloc(self->records, self->room * sizeof(record_t *));
+        INVARIANT(self->records);
+    }
+    memmove(&self->records[at + 1], &self->records[at],
+            (self->count++ - at) * sizeof(record_t *));
+    self->records[at] = record;
+    return record;
+}
+
+static bool
+seen(const record_t *record)
+{
+    return record->place == DURABLE || record->place == ROTTEN;
+}
+
 static void
 become_durable(disk_t *self, record_t *record)
 {
@@ -142,6 +171,71 @@ disk_wipe(disk_t *self)
     self->committing = false;
     self->queued_bytes = self->waiting = 0;
     self->done.count = self->again.count = self->corrupt.count = 0;
+}
+
+medium_t *
+disk_copy(const disk_t *self)
+{
+    medium_t *medium = calloc(1, sizeof(*medium));
+    INVARIANT(medium);
+    medium->identity = self->identity;
+    medium->records = calloc(self->count + 1, sizeof(record_t));
+    INVARIANT(medium->records);
+    for (size_t i = 0; i < self->count; i++) {
+        if (!seen(self->records[i]))
+            continue;
+        record_t *copied = &medium->records[medium->count++];
+        *copied = *self->records[i];
+        buffer_ref(copied->payload);
+    }
+    return medium;
+}
+
+void
+medium_destroy(medium_t **self_p)
+{
+    medium_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->count; i++)
+        buffer_unref(&self->records[i].payload);
+    free(self->records);
+    free(self);
+}
+
+void
+disk_each_but(const disk_t *self, const medium_t *medium,
+              void (*each)(void *arg, chunk_key_t key), void *arg)
+{
+    for (size_t i = 0, m = 0; i < self->count; i++) {
+        const chunk_key_t *key = &self->records[i]->header.key;
+        while (m < medium->count &&
+               chunk_key_compare(&medium->records[m].header.key, key) < 0)
+            m++;
+        bool there = m < medium->count &&
+                     chunk_key_compare(&medium->records[m].header.key, key) ==
+                         0;
+        if (seen(self->records[i]) && !there)
+            each(arg, *key);
+    }
+}
+
+void
+disk_insert(disk_t *self, medium_t **medium_p)
+{
+    medium_t *medium = *medium_p;
+    disk_wipe(self);
+    self->identity = medium->identity;
+    for (size_t i = 0; i < medium->count; i++) {
+        record_t *record = add(self, i);
+        *record = medium->records[i];
+        buffer_ref(record->payload);
+        self->bytes += record->header.length;
+        if (record->place == DURABLE)
+            become_durable(self, record);
+    }
+    medium_destroy(medium_p);
 }
 
 bool
@@ -220,18 +314,9 @@ disk_append(disk_t *self, const chunk_header_t *header, buffer_t *payload)
         add_key(&self->corrupt, header->key);
         return STATUS_OK;
     }
-    record_t *record = calloc(1, sizeof(*record));
-    INVARIANT(record);
+    record_t *record = add(self, at);
     record->header = *header;
     record->payload = buffer_ref(payload);
-    if (self->count == self->room) {
-        self->room = self->room ? 2 * self->room : 256;
-        self->records = realloc(self->records, self->room * sizeof(record_t *));
-        INVARIANT(self->records);
-    }
-    memmove(&self->records[at + 1], &self->records[at],
-            (self->count++ - at) * sizeof(record_t *));
-    self->records[at] = record;
     self->bytes += header->length;
     self->queued_bytes += header->length + CHUNK_HEADER_BYTES;
     self->waiting++;
@@ -271,12 +356,6 @@ entry_of(const record_t *record)
         .flags = header->flags,
         .k = header->code.k,
     };
-}
-
-static bool
-seen(const record_t *record)
-{
-    return record->place == DURABLE || record->place == ROTTEN;
 }
 
 status_t

@@ -37,6 +37,15 @@ void disk_open(disk_t *self);
 void disk_crash(disk_t *self);
 //  An empty disk under a new id; the old one never comes back.
 void disk_wipe(disk_t *self);
+//  What its medium holds now, as a copy that the caller owns; and that medium
+//  instead of the one that is in it, while no process has it open.
+typedef struct medium medium_t;
+medium_t *disk_copy(const disk_t *self);
+void disk_insert(disk_t *self, medium_t **medium_p);
+void medium_destroy(medium_t **self_p);
+//  Walk everything durable that the disk has and the medium has not.
+void disk_each_but(const disk_t *self, const medium_t *medium,
+                   void (*each)(void *arg, chunk_key_t key), void *arg);
 //  One durable record rots: reads of it are STATUS_CORRUPT.
 bool disk_rot(disk_t *self);
 //  Appends are refused with `status` until it is STATUS_OK.

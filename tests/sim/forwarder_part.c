@@ -343,7 +343,8 @@ forwarder_start(play_t *play)
     snprintf(self->receipts_at, sizeof(self->receipts_at), "receipts/%u",
              self->number);
     node->clock_us = dice_between(&stage->dice, 0, 1000 * SECOND_US);
-    node->skew_us = dice_between(&stage->dice, -SECOND_US, SECOND_US);
+    node->skew_us = stage->skew_us +
+                    dice_between(&stage->dice, -SECOND_US, SECOND_US);
     node->crash_permille = stage->calm || !dice_chance(&stage->dice, 500)
                                ? 0
                                : (unsigned short)dice_below(&stage->dice, 40);

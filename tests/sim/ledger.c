@@ -607,7 +607,7 @@ check_block(ledger_t *self, const stream_t *stream, block_t *block,
 //  Walk one extent; move each writer's cursor over the bytes it finds.
 static void
 check_extent(ledger_t *self, stream_t *stream, const extent_t *extent,
-             uint64_t end_index, uint64_t *cursor)
+             uint64_t end_index, uint64_t *cursor, micros_t *created_us)
 {
     uint64_t at = extent->base_offset;
     for (uint64_t number = 0;
@@ -632,6 +632,13 @@ check_extent(ledger_t *self, stream_t *stream, const extent_t *extent,
                              (unsigned long long)number, i,
                              (unsigned long long)header->offset,
                              (unsigned long long)at);
+            if (header->created_us < *created_us)
+                story_breach(12,
+                             "%s epoch %llx block %llu slot %u was created "
+                             "before the one before it",
+                             stream->name, (unsigned long long)extent->epoch,
+                             (unsigned long long)number, i);
+            *created_us = header->created_us;
             at += header->length;
             writer_t *writer = writer_of(stream, header->writer);
             if (!writer || !header->length)
@@ -651,14 +658,16 @@ static void
 check_stream(ledger_t *self, stream_t *stream)
 {
     uint64_t cursor[WRITERS];
+    micros_t created_us = 0;
     for (unsigned i = 0; i < stream->writers; i++)
         cursor[i] = stream->writer[i].begin;
     for (size_t i = 0; i < stream->extents; i++) {
         const extent_t *extent = stream->chain[i];
         const extent_t *next = i + 1 < stream->extents ? stream->chain[i + 1]
                                                        : NULL;
-        check_extent(self, stream, extent, next ? placement_index_before(next) : UINT64_MAX,
-                     cursor);
+        check_extent(self, stream, extent,
+                     next ? placement_index_before(next) : UINT64_MAX, cursor,
+                     &created_us);
     }
     for (unsigned i = 0; i < stream->writers; i++) {
         const writer_t *writer = &stream->writer[i];
@@ -911,6 +920,16 @@ ledger_said(ledger_t *self, unsigned life, const message_t *message,
         said_progress(self, life, message->progress);
     else if (message->body_case == RILL__V1__MESSAGE__BODY_DESCRIBED)
         said_described(self, life, message->described);
+}
+
+bool
+ledger_is_sealed(ledger_t *self, uint64_t stream)
+{
+    take_chains(self);
+    for (unsigned i = 0; i < self->streams; i++)
+        if (self->stream[i].id == stream)
+            return self->stream[i].end_index > 0;
+    return true;
 }
 
 void

@@ -31,6 +31,8 @@ void ledger_gave(ledger_t *self, const char *name, uint64_t token,
 void ledger_finished(ledger_t *self, const char *name, uint64_t token,
                      uint64_t end);
 
+//  Whether a stream is sealed, or none of anybody's.
+bool ledger_is_sealed(ledger_t *self, uint64_t stream);
 //  A source was told that its stream is sealed: no restart may open it again.
 void ledger_sealed(ledger_t *self, const char *name);
 

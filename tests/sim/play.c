@@ -279,6 +279,7 @@ void
 play_run(uint64_t seed, unsigned seconds, lie_t lie)
 {
     play_t *self = play_new(seed, lie);
+    self->calm_us = (int64_t)seconds * SECOND_US;
     begin(self);
     weather_begin(self);
     run_until(self, (int64_t)seconds * SECOND_US);

@@ -61,6 +61,8 @@ typedef struct {
     int64_t fail_until_us;  //  Syncs fail until then
     bool draining;          //  It stops in good order
     bool gone;              //  For good, with its disk
+    medium_t *shelf;        //  A disk of its that may come back, or NULL
+    int64_t older_us;       //  When that was copied; 0: it was taken out
 } worker_part_t;
 
 typedef struct {
@@ -111,6 +113,7 @@ struct play {
     lie_t lie;
     int64_t fault_us;       //  Longest time between two faults
     int64_t lost_until_us;  //  No store is lost before
+    int64_t calm_us;        //  When faults end
 };
 
 //  Start a forwarder; false when its start failed (it tries again).

@@ -111,6 +111,7 @@ struct stage {
     size_t wires, wires_room;
     wire_t **wire;
     int64_t epoch_us;  //  UTC at our time 0
+    int64_t skew_us;   //  What walls show more, as somebody set them
     bool calm;         //  Faults are over
 };
 

@@ -154,7 +154,7 @@ fill_worker(play_t *play)
 //  (invariant 1 speaks of one loss). While streams are open one in a play: of
 //  two, recovery cannot know whether they had what is missing (R8).
 typedef struct {
-    const ledger_t *ledger;
+    ledger_t *ledger;
     bool may;
 } spare_t;
 
@@ -186,8 +186,77 @@ wipe_worker(play_t *play)
     story_count("disk wiped", 1);
     story_tell("%s is wiped", worker->node.name);
     node_kill(&worker->node);
+    medium_destroy(&worker->shelf);
+    if (dice_chance(&play->stage->dice, 500))
+        worker->shelf = disk_copy(worker->disk);
+    worker->older_us = 0;
     disk_wipe(worker->disk);
     start_later(worker, 5 * SECOND_US);
+}
+
+//  Somebody copies a worker's disk.
+static void
+copy_worker(play_t *play)
+{
+    worker_part_t *worker = any_worker(play);
+    if (worker->shelf)
+        return;
+    worker->shelf = disk_copy(worker->disk);
+    worker->older_us = agenda_now(play->stage->agenda);
+    story_tell("the disk of %s is copied", worker->node.name);
+}
+
+//  An older copy of a store says that it never had what came later: while a
+//  stream is open that may be taken for the truth (R8).
+static void
+may_deny(void *arg, chunk_key_t key)
+{
+    spare_t *spare = arg;
+    spare->may &= ledger_is_sealed(spare->ledger, key.stream);
+}
+
+static bool
+can_forget(play_t *play, const worker_part_t *worker)
+{
+    spare_t spare = { play->stage->ledger, true };
+    if (worker->older_us)
+        disk_each_but(worker->disk, worker->shelf, may_deny, &spare);
+    return spare.may;
+}
+
+//  A disk comes back: an older copy of the one that is there, which is a loss;
+//  or one that was replaced, and then it is the other that is lost.
+static void
+return_disk(play_t *play)
+{
+    worker_part_t *worker = any_worker(play);
+    if (!worker->shelf || (worker->older_us && play->lost_until_us) ||
+        !can_spare(play, worker) || !can_forget(play, worker))
+        return;
+    story_count(worker->older_us ? "disk replaced by its older copy"
+                                 : "replaced disk returned",
+                1);
+    story_tell("%s has another disk", worker->node.name);
+    play->lost_until_us = INT64_MAX;
+    node_kill(&worker->node);
+    disk_insert(worker->disk, &worker->shelf);
+    start_later(worker, 5 * SECOND_US);
+}
+
+//  Somebody sets a clock.
+static void
+step_clock(play_t *play)
+{
+    stage_t *stage = play->stage;
+    forwarder_part_t *forwarder = forwarder_now(play);
+    int64_t step = dice_between(&stage->dice, -72 * 3600, 72 * 3600) *
+                   SECOND_US;
+    stage->skew_us += step;
+    if (forwarder)
+        forwarder->node.skew_us += step;
+    story_count("wall clock stepped", 1);
+    story_tell("the wall clock is set by %lld s",
+               (long long)(step / SECOND_US));
 }
 
 static void
@@ -209,11 +278,14 @@ weather_lose_store(play_t *play)
     worker_part_t *worker = any_worker(play);
     if (!worker->node.up || !can_spare(play, worker))
         return;
-    story_count("store lost for good at the end", 1);
-    story_tell("%s is lost for good", worker->node.name);
+    bool back = dice_chance(&play->stage->dice, 500);
+    story_count(back ? "store wiped at the end" : "store lost at the end", 1);
+    story_tell("%s is %s", worker->node.name, back ? "wiped" : "lost for good");
     node_kill(&worker->node);
     disk_wipe(worker->disk);
-    worker->gone = true;
+    worker->gone = !back;
+    if (back)
+        worker_start(worker);
 }
 
 //  ---- to forwarders
@@ -380,6 +452,7 @@ static const fault_t FAULTS[] = {
     { rot_worker, 6 },   { kill_forwarder, 16 }, { hang_forwarder, 6 },
     { make_zombie, 8 },  { fail_catalogue, 3 },  { break_wire, 20 },
     { kill_source, 10 }, { stop_worker, 4 },     { stop_forwarder, 4 },
+    { copy_worker, 6 },  { return_disk, 12 },    { step_clock, 4 },
 };
 
 static void

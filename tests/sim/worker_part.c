@@ -72,6 +72,21 @@ on_committed(void *arg, bool happens)
     free(commit);
 }
 
+//  How long a commit or a read takes: of a slow disk up to 100 times as long,
+//  and not much longer than it is slow.
+static int64_t
+time_taken(worker_part_t *self, int64_t least_us)
+{
+    stage_t *stage = self->play->stage;
+    int64_t took = dice_between(&stage->dice, least_us, self->sync_us);
+    int64_t now = agenda_now(stage->agenda), until = self->slow_until_us;
+    if (until > self->play->calm_us)
+        until = self->play->calm_us;
+    if (now >= until)
+        return took;
+    return 100 * took < until - now ? 100 * took : until - now + took;
+}
+
 //  Begin what the disk can begin; pass on what it has to tell.
 static void
 turn(worker_part_t *self)
@@ -89,11 +104,8 @@ turn(worker_part_t *self)
     commit_t *commit = malloc(sizeof(*commit));
     INVARIANT(commit);
     *commit = (commit_t){ self, self->node.life, ++self->commit };
-    int64_t longest = self->sync_us;
-    if (agenda_now(stage->agenda) < self->slow_until_us)
-        longest *= 100;
-    agenda_add(stage->agenda, dice_between(&stage->dice, longest / 4, longest),
-               on_committed, commit);
+    agenda_add(stage->agenda, time_taken(self, self->sync_us / 4), on_committed,
+               commit);
 }
 
 //  ---- effects
@@ -186,17 +198,12 @@ static status_t
 on_read(void *with, chunk_key_t key, bool header_only, uint64_t token)
 {
     worker_part_t *self = with;
-    stage_t *stage = self->play->stage;
     if (node_is_lost(&self->node))
         return STATUS_BUSY;
     reading_t *reading = malloc(sizeof(*reading));
     INVARIANT(reading);
     *reading = (reading_t){ token, key, header_only };
-    int64_t longest = self->sync_us;
-    if (agenda_now(stage->agenda) < self->slow_until_us)
-        longest *= 100;
-    node_post(&self->node, dice_between(&stage->dice, 0, longest), on_read_done,
-              reading);
+    node_post(&self->node, time_taken(self, 0), on_read_done, reading);
     return STATUS_OK;
 }
 
@@ -484,4 +491,5 @@ worker_free(worker_part_t *self)
 {
     node_kill(&self->node);
     disk_destroy(&self->disk);
+    medium_destroy(&self->shelf);
 }
