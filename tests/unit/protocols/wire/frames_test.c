@@ -46,7 +46,7 @@ static bool
 wait_for(zsock_t *socket, short what)
 {
     zmq_pollitem_t item = { .socket = zsock_resolve(socket), .events = what };
-    return zmq_poll(&item, 1, 10000) == 1;
+    return zmq_poll(&item, 1, 60000) == 1;
 }
 
 static status_t

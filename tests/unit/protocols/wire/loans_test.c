@@ -22,7 +22,7 @@ readable(zsock_t *socket)
 {
     zmq_pollitem_t item = { .socket = zsock_resolve(socket),
                             .events = ZMQ_POLLIN };
-    return zmq_poll(&item, 1, 10000) == 1;
+    return zmq_poll(&item, 1, 60000) == 1;
 }
 
 static void
@@ -90,7 +90,7 @@ heard(scene_t *scene, int reader)
 static void
 wait_until_given_back(scene_t *scene)
 {
-    for (int i = 0; i < 1000 && loans_bytes(scene->loans) > 0; i++)
+    for (int i = 0; i < 6000 && loans_bytes(scene->loans) > 0; i++)
         zmq_poll(NULL, 0, 10);
     CHECK(loans_bytes(scene->loans) == 0);
 }

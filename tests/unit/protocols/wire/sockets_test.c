@@ -15,7 +15,7 @@ static bool
 wait_for(zsock_t *socket, short what)
 {
     zmq_pollitem_t item = { .socket = zsock_resolve(socket), .events = what };
-    return zmq_poll(&item, 1, 10000) == 1;
+    return zmq_poll(&item, 1, 60000) == 1;
 }
 
 static zsock_t *
@@ -47,7 +47,7 @@ static zsock_t *
 bound_again(const char *endpoint)
 {
     zsock_t *socket = NULL;
-    for (int i = 0; i < 1000 && !socket; i++)
+    for (int i = 0; i < 6000 && !socket; i++)
         if (sockets_open(SOCKET_FRONT, endpoint, &socket) != STATUS_OK)
             zmq_poll(NULL, 0, 10);
     CHECK(socket);

@@ -34,7 +34,7 @@ take_all(const files_t *files, size_t count, int64_t size)
     while (count > 0) {
         struct pollfd ready = { files->fd(files), POLLIN, 0 };
         if (ready.fd >= 0)
-            CHECK(poll(&ready, 1, 10000) == 1);
+            CHECK(poll(&ready, 1, 60000) == 1);
         files_done_t done[7];
         size_t got = files->reap(files, done, 7, false);
         for (size_t i = 0; i < got; i++) {
@@ -264,7 +264,7 @@ turn_until(chunkstore_t *store, const size_t *count, size_t least)
     while (*count < least) {
         struct pollfd ready = { chunkstore_fd(store), POLLIN, 0 };
         if (chunkstore_due(store) > 0)
-            CHECK(poll(&ready, 1, 10000) == 1);
+            CHECK(poll(&ready, 1, 60000) == 1);
         chunkstore_turn(store, 0);
     }
 }

@@ -73,7 +73,7 @@ turn_until(chunkstore_t *store, const size_t *count, size_t least)
     while (*count < least) {
         struct pollfd ready = { chunkstore_fd(store), POLLIN, 0 };
         if (chunkstore_due(store) > 0)
-            CHECK(poll(&ready, 1, 10000) == 1);
+            CHECK(poll(&ready, 1, 60000) == 1);
         chunkstore_turn(store, 0);
     }
 }

@@ -32,7 +32,7 @@ wait_next(input_t *input)
         if (piece || input_failed(input))
             return piece;
         struct pollfd wait = { .fd = input_fd(input), .events = POLLIN };
-        CHECK(poll(&wait, 1, 10000) == 1);
+        CHECK(poll(&wait, 1, 60000) == 1);
     }
 }
 

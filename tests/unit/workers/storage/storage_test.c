@@ -13,7 +13,7 @@
 /*  The actor on real sockets and a real directory; the forwarder is played by
  *  the case itself. Nothing sleeps: each step waits for its message.
  */
-enum { PATIENT_MS = 20000, CHUNK_BYTES = 10000 };
+enum { PATIENT_MS = 60000, CHUNK_BYTES = 10000 };
 
 static uint8_t content[CHUNK_BYTES];
 
