@@ -860,3 +860,32 @@ catalogue_put_horizon(catalogue_t *self, uint8_t retention, micros_t clock_us,
     kv_change_t change = { lent(&key), lent(&value) };
     return write_batch(self, &change, 1);
 }
+
+status_t
+catalogue_older(catalogue_t *self, uint64_t store, uint64_t *epoch_r)
+{
+    out_t key = key_of('O', store);
+    void *bytes;
+    size_t size;
+    *epoch_r = 0;
+    status_t status = self->kv->read(self->kv, lent(&key), &bytes, &size);
+    if (status != STATUS_OK)
+        return status == STATUS_ABSENT ? STATUS_OK : status;
+    in_t in = { .bytes = bytes, .size = size };
+    bool format = take(&in, 1) == FORMAT;
+    *epoch_r = take(&in, 8);
+    free(bytes);
+    return !format             ? STATUS_VERSION
+           : in.bad || in.size ? STATUS_CORRUPT
+                               : STATUS_OK;
+}
+
+status_t
+catalogue_put_older(catalogue_t *self, uint64_t store, uint64_t epoch)
+{
+    out_t key = key_of('O', store), value = { .size = 0 };
+    put(&value, FORMAT, 1);
+    put(&value, epoch, 8);
+    kv_change_t change = { lent(&key), lent(&value) };
+    return write_batch(self, &change, 1);
+}

@@ -13,7 +13,8 @@
  *  record; "X" + id + epoch an extent; "E" + hash an ensemble; "D" + id a
  *  removed stream and the stores that still have to forget it; "H" + class the
  *  retention's clock and horizon; "N" + store the label of a worker; "R" while
- *  it is being rebuilt, "B" the term in which that was.
+ *  it is being rebuilt, "B" the term in which that was; "O" + store what an
+ *  older copy of it does not know.
  */
 #ifndef CATALOGUE_H
 #define CATALOGUE_H
@@ -120,6 +121,11 @@ status_t catalogue_horizon(catalogue_t *self, uint8_t retention,
                            micros_t *clock_us_r, micros_t *horizon_us_r);
 status_t catalogue_put_horizon(catalogue_t *self, uint8_t retention,
                                micros_t clock_us, micros_t horizon_us);
+
+//  The highest epoch of which a store may have lost chunks without knowing, for
+//  an older copy of it is there in its place (R8). 0: there is none.
+status_t catalogue_older(catalogue_t *self, uint64_t store, uint64_t *epoch_r);
+status_t catalogue_put_older(catalogue_t *self, uint64_t store, uint64_t epoch);
 
 //  What the worker of a store is called: recorded with the next extent that
 //  names the store, so that people hear names also of who is away.

@@ -113,7 +113,11 @@ core_label(const core_t *self, uint64_t store, char text_r[CORE_LABEL_BYTES])
     bool anew = false;
     for (size_t i = 0; i < count && !known; i++)
         anew = anew || strcmp(all[i]->name, name) == 0;
-    snprintf(text_r, CORE_LABEL_BYTES, "%s%s", name, anew ? "'s old disk" : "");
+    bool older = known && known->older && known->state != WORKER_AWAY;
+    snprintf(text_r, CORE_LABEL_BYTES, "%s%s", name,
+             anew    ? "'s old disk"
+             : older ? "'s newer disk"
+                     : "");
     return text_r;
 }
 

@@ -146,6 +146,58 @@ ours(core_t *self, uint64_t store)
     return known;
 }
 
+//  Whether the Hello is of another process than the one that served before: a
+//  process counts its requests up.
+static bool
+is_restarted(const worker_t *worker, const message_t *message)
+{
+    return worker && worker->served &&
+           (message->hello->boot != worker->boot ||
+            message->request <= worker->hello);
+}
+
+static uint64_t
+newest_unknown(extent_t *const *extents, size_t count, const worker_t *worker,
+               uint64_t term)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < count; i++)
+        for (uint16_t p = 0; p < extents[i]->width; p++)
+            if (extents[i]->stores[p] == worker->store &&
+                extents[i]->epoch >> 32 > worker->granted &&
+                extents[i]->epoch >> 32 <= term && extents[i]->epoch > newest)
+                newest = extents[i]->epoch;
+    return newest;
+}
+
+//  A store that bears extents of a term was granted that term: one that does
+//  not know it is an older copy. Of what came after, its silence says nothing
+//  (R8). Of this term that is sure only when another process of the store had
+//  been granted it: a Hello may have been on its way for long.
+static status_t
+look_for_older(core_t *self, worker_t *worker)
+{
+    uint64_t term = catalogue_term(self->catalogue) - !worker->restarted;
+    uint64_t newest = 0;
+    for (stream_t *stream = zlistx_first(self->open); stream;
+         stream = zlistx_next(self->open)) {
+        uint64_t chain = newest_unknown(stream->chain, stream->chain_count,
+                                        worker, term);
+        uint64_t pending = newest_unknown(stream->pending,
+                                          stream->pending_count, worker, term);
+        newest = chain > newest ? chain : newest;
+        newest = pending > newest ? pending : newest;
+    }
+    if (newest <= worker->older)
+        return STATUS_OK;
+    core_note(self, 0,
+              "older-copy worker=%s store=%016" PRIx64 " term=%" PRIu64
+              " why=\"its disk is an older copy: what it lacks may be lost\"",
+              worker->name, worker->store, worker->granted);
+    worker->older = newest;
+    return catalogue_put_older(self->catalogue, worker->store, newest);
+}
+
 static void
 on_hello(core_t *self, const peer_t *peer, const message_t *message,
          millis_t now)
@@ -224,12 +276,15 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     }
     if (runs)
         members_leave(self, worker, false, "it says hello again", now);
+    bool restarted = is_restarted(worker, message);
     worker = membership_join(self->members, hello->store, hello->name,
                              hello->boot, session, now);
     worker->shunned = now;
     worker->reads = 0;
     worker->read_ms = 0;
     worker->hello = message->request;
+    worker->granted = hello->term;
+    worker->restarted = restarted;
     worker->parts = 0;
     recovery_unheld(self, worker->store);
     snprintf(worker->reach, sizeof worker->reach, "%s", hello->ask_at);
@@ -294,6 +349,15 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
     }
     membership_renew(self->members, worker, now);
     if (inventory->done && worker->state == WORKER_JOINING) {
+        status_t status = catalogue_older(self->catalogue, worker->store,
+                                          &worker->older);
+        if (status == STATUS_OK && !self->rebuilding)
+            status = look_for_older(self, worker);
+        if (status != STATUS_OK) {
+            core_fail(self, status, "what %s lacks could not be recorded",
+                      worker->name);
+            return;
+        }
         membership_admit(self->members, worker, now);
         core_note(self, 1, "worker-joined worker=%s state=%s", worker->name,
                   worker->state == WORKER_LIVE ? "live" : "waiting");

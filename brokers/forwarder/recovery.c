@@ -169,6 +169,15 @@ spoken(const core_t *self, uint64_t store)
            (worker->state == WORKER_LIVE || worker->state == WORKER_WAITING);
 }
 
+//  The same, as far as an extent goes: an older copy of it does not know what
+//  it had.
+static bool
+spoken_of(const core_t *self, const extent_t *extent, uint64_t store)
+{
+    return spoken(self, store) &&
+           membership_find(self->members, store)->older < extent->epoch;
+}
+
 typedef struct {
     bool lossy;  //  Asked: what if nobody else came?
     bool decided;
@@ -180,9 +189,10 @@ typedef struct {
 } verdict_t;
 
 static void
-wait_for(core_t *self, uint64_t store, recovery_loss_t *loss)
+wait_for(core_t *self, const extent_t *extent, uint64_t store,
+         recovery_loss_t *loss)
 {
-    if (spoken(self, store))
+    if (spoken_of(self, extent, store))
         return;
     for (size_t i = 0; i < loss->away; i++)
         if (loss->store[i] == store)
@@ -195,7 +205,7 @@ static void
 wait_for_all(core_t *self, const extent_t *extent, recovery_loss_t *loss)
 {
     for (uint16_t i = 0; i < extent->width; i++)
-        wait_for(self, extent->stores[i], loss);
+        wait_for(self, extent, extent->stores[i], loss);
 }
 
 //  Number behind the last block of an extent that anybody said it holds.
@@ -231,7 +241,7 @@ leave_out(core_t *self, stream_t *stream, const extent_t *extent,
     for (unsigned slot = 0; slot < slots; slot++) {
         uint64_t store = placement_store(extent, block, slot);
         bool here = holds(stream, store, extent->epoch, block, slot);
-        wait_for(self, store, &verdict->loss);
+        wait_for(self, extent, store, &verdict->loss);
         present += here;
         data += here && slot < k;
     }
@@ -274,7 +284,7 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
             if (holds(stream, store, extent->epoch, block, slot))
                 present++;
             else
-                unknown += !spoken(self, store);
+                unknown += !spoken_of(self, extent, store);
         }
         unsigned quorum = placement_quorum(extent->code);
         if (present >= extent->code.k) {

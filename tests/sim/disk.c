@@ -204,6 +204,12 @@ medium_destroy(medium_t **self_p)
     free(self);
 }
 
+uint64_t
+medium_term(const medium_t *self)
+{
+    return self->identity.term;
+}
+
 void
 disk_each_but(const disk_t *self, const medium_t *medium,
               void (*each)(void *arg, chunk_key_t key), void *arg)

@@ -43,6 +43,7 @@ typedef struct medium medium_t;
 medium_t *disk_copy(const disk_t *self);
 void disk_insert(disk_t *self, medium_t **medium_p);
 void medium_destroy(medium_t **self_p);
+uint64_t medium_term(const medium_t *self);
 //  Walk everything durable that the disk has and the medium has not.
 void disk_each_but(const disk_t *self, const medium_t *medium,
                    void (*each)(void *arg, chunk_key_t key), void *arg);

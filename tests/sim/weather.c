@@ -156,6 +156,7 @@ fill_worker(play_t *play)
 typedef struct {
     ledger_t *ledger;
     bool may;
+    uint64_t term;  //  That a copy knows
 } spare_t;
 
 static void
@@ -171,7 +172,7 @@ can_spare(play_t *play, const worker_part_t *worker)
     for (unsigned i = 0; i < play->forwarders; i++)
         if (play->forwarder[i]->node.up && play->forwarder[i]->node.hung)
             return false;
-    spare_t spare = { play->stage->ledger, true };
+    spare_t spare = { play->stage->ledger, true, 0 };
     disk_each(worker->disk, may_lose, &spare);
     return spare.may;
 }
@@ -206,21 +207,25 @@ copy_worker(play_t *play)
     story_tell("the disk of %s is copied", worker->node.name);
 }
 
-//  An older copy of a store says that it never had what came later: while a
-//  stream is open that may be taken for the truth (R8).
+//  An older copy of a store says that it never had what came later (R8). That
+//  is seen by the terms that it does not know; a copy of the same term tells a
+//  lie about streams that are open, and nobody can know.
 static void
 may_deny(void *arg, chunk_key_t key)
 {
     spare_t *spare = arg;
-    spare->may &= ledger_is_sealed(spare->ledger, key.stream);
+    spare->may &= key.epoch >> 32 > spare->term ||
+                  ledger_is_sealed(spare->ledger, key.stream);
 }
 
 static bool
 can_forget(play_t *play, const worker_part_t *worker)
 {
-    spare_t spare = { play->stage->ledger, true };
-    if (worker->older_us)
+    spare_t spare = { play->stage->ledger, true, 0 };
+    if (worker->older_us) {
+        spare.term = medium_term(worker->shelf);
         disk_each_but(worker->disk, worker->shelf, may_deny, &spare);
+    }
     return spare.may;
 }
 

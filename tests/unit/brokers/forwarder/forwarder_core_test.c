@@ -1924,6 +1924,72 @@ a_recovery_waits_for_who_must_speak(void)
     end();
 }
 
+//  The worker stops, and its disk is as it was in `term`, empty.
+static void
+copy_back(int number, uint64_t term)
+{
+    fake_t *fake = &world.fakes[number];
+    kill_worker(number);
+    for (size_t i = 0; i < fake->count; i++)
+        fake->parts[i].lost = true;
+    fake->term = term;
+}
+
+static void
+an_older_copy_denies_nothing(void)
+{
+    //  All three parts of each block were receipted. One of the stores is back
+    //  as it was before them, another is late: the stream does not end there,
+    //  nor when the copy was granted the terms since, and the forwarder was
+    //  killed again.
+    begin_with(3);
+    power_cut();
+    join_all(3);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 8 * CHUNK);
+    copy_back(0, 1);
+    for (int start = 0; start < 3; start++) {
+        power_cut();
+        join(0);
+        join(1);
+        live(3000);
+        CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD);
+    }
+    join(2);
+    live(3000);
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+    CHECK(source.next == 8 * CHUNK);
+    read_all(source.stream, 0, 8 * CHUNK);
+    end();
+}
+
+static void
+an_older_copy_of_this_term_denies_nothing(void)
+{
+    //  The forwarder saw the process that was granted its term.
+    begin_with(3);
+    power_cut();
+    join_all(3);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 8 * CHUNK);
+    copy_back(0, 1);
+    join(0);
+    power_cut();
+    join(0);
+    join(1);
+    live(3000);
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD);
+    join(2);
+    live(3000);
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+    CHECK(source.next == 8 * CHUNK);
+    end();
+}
+
 static void
 what_parts_are_left_decides(void)
 {
@@ -4377,6 +4443,10 @@ main(void)
          "invariant 1: a source goes on at the watermark in the next term");
     CASE(a_recovery_waits_for_who_must_speak,
          "invariant 3: a recovery waits while what was said cannot be known");
+    CASE(an_older_copy_denies_nothing,
+         "invariant 3: what an older copy of a store lacks is not absent");
+    CASE(an_older_copy_of_this_term_denies_nothing,
+         "invariant 3: nor what it lacks of the term in which it came");
     CASE(a_stream_says_for_whom_it_waits,
          "invariant 21: a stream that waits says for whom, and what to do");
     CASE(an_accepted_loss_is_a_hole,
