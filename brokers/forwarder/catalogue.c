@@ -331,9 +331,10 @@ read_rebuilt(kv_t *kv, uint64_t *term_r)
     return in.bad || in.size ? STATUS_CORRUPT : STATUS_OK;
 }
 
-//  Whether a rebuild was begun and not ended.
+//  Whether it may be used: no rebuild was begun and not ended, and nobody found
+//  that it is an older copy.
 static status_t
-check_whole(kv_t *kv)
+check_whole(kv_t *kv, char *why_r, size_t why_size)
 {
     void *bytes;
     size_t size;
@@ -341,9 +342,16 @@ check_whole(kv_t *kv)
     status_t status = kv->read(kv, key, &bytes, &size);
     if (status == STATUS_ABSENT)
         return STATUS_OK;
-    if (status == STATUS_OK)
-        free(bytes);
-    return status == STATUS_OK ? STATUS_CORRUPT : status;
+    if (status != STATUS_OK) {
+        snprintf(why_r, why_size, "the catalogue cannot be read: %s",
+                 status_text(status));
+        return status;
+    }
+    snprintf(why_r, why_size, "%s",
+             size ? "the catalogue was found to be an older copy"
+                  : "the rebuilding of the catalogue was not ended");
+    free(bytes);
+    return STATUS_CORRUPT;
 }
 
 static status_t
@@ -368,12 +376,9 @@ catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
                  status_text(status));
         return status;
     }
-    status = check_whole(kv);
-    if (status != STATUS_OK) {
-        snprintf(why_r, why_size, "its rebuilding was not ended: %s",
-                 status_text(status));
+    status = check_whole(kv, why_r, why_size);
+    if (status != STATUS_OK)
         return status;
-    }
     catalogue_t *self = calloc(1, sizeof *self);
     INVARIANT(self);
     self->kv = kv;
@@ -472,6 +477,13 @@ catalogue_take(catalogue_t *self, uint64_t cluster, uint64_t term)
     self->cluster = cluster;
     self->term = term;
     return write_term(self);
+}
+
+status_t
+catalogue_doubt(catalogue_t *self)
+{
+    kv_change_t change = { { "R", 1 }, { "old", 3 } };
+    return write_batch(self, &change, 1);
 }
 
 status_t

@@ -12,8 +12,8 @@
  *  On a kv_t; every write is synced. Keys: "T" term and cluster; "S" + id the
  *  record; "X" + id + epoch an extent; "E" + hash an ensemble; "D" + id a
  *  removed stream and the stores that still have to forget it; "H" + class the
- *  retention's clock and horizon; "N" + store the label of a worker; "R" while
- *  it is being rebuilt, "B" the term in which that was; "O" + store what an
+ *  retention's clock and horizon; "N" + store the label of a worker; "R" when
+ *  it is to be rebuilt, "B" the term in which that was; "O" + store what an
  *  older copy of it does not know.
  */
 #ifndef CATALOGUE_H
@@ -68,6 +68,8 @@ status_t catalogue_rebuild(kv_t *kv, catalogue_t **self_r, char *why_r,
                            size_t why_size);
 //  The cluster and a term above every one seen.
 status_t catalogue_take(catalogue_t *self, uint64_t cluster, uint64_t term);
+//  It is an older copy of itself: until it is rebuilt nobody can open it.
+status_t catalogue_doubt(catalogue_t *self);
 //  All is recorded: from now on it can be opened.
 status_t catalogue_rebuilt(catalogue_t *self);
 

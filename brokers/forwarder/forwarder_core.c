@@ -121,6 +121,25 @@ core_label(const core_t *self, uint64_t store, char text_r[CORE_LABEL_BYTES])
     return text_r;
 }
 
+bool
+core_bears(const stream_t *stream, uint64_t store)
+{
+    for (size_t i = 0; i < stream->chain_count; i++)
+        for (uint16_t p = 0; p < stream->chain[i]->width; p++)
+            if (stream->chain[i]->stores[p] == store)
+                return true;
+    return false;
+}
+
+bool
+core_in_file(const core_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->names_count; i++)
+        if (streq(self->names[i], name))
+            return true;
+    return false;
+}
+
 stream_t *
 core_add_stream(core_t *self, const stream_record_t *record)
 {
@@ -250,6 +269,13 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
     self->seeks = seeks_new();
     self->layouts = layouts_new();
     self->stocks = stocks_new();
+    self->doubts = doubts_new();
+    self->names = zmalloc((settings->workers_count + 1) * sizeof(char *));
+    self->names_count = settings->workers_count;
+    for (size_t i = 0; i < self->names_count; i++) {
+        self->names[i] = strdup(settings->workers[i]);
+        INVARIANT(self->names[i]);
+    }
     return self;
 }
 
@@ -262,7 +288,7 @@ forwarder_core_new(const forwarder_settings_t *settings,
     core_t *self = make(settings, effects, with, now);
     status_t status;
     if (settings->rebuild) {
-        self->rebuilding = rebuilding_new(settings, now);
+        self->rebuilding = rebuilding_new(self, now);
         status = catalogue_rebuild(catalogue, &self->catalogue, why_r,
                                    why_size);
     } else
@@ -304,6 +330,10 @@ forwarder_core_destroy(forwarder_core_t **self_p)
     seeks_destroy(&self->seeks);
     layouts_destroy(&self->layouts);
     stocks_destroy(&self->stocks);
+    zlistx_destroy(&self->doubts);
+    for (size_t i = 0; i < self->names_count; i++)
+        free(self->names[i]);
+    free(self->names);
     rebuilding_destroy(&self->rebuilding);
     relay_destroy(&self->relay);
     zhashx_destroy(&self->by_session);
@@ -476,7 +506,8 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         layout_scanned(self, worker, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_FETCHED:
-        (void)fetch_message(self, worker, message, payload, now);
+        if (!doubt_answered(self, worker, message))
+            (void)fetch_message(self, worker, message, payload, now);
         break;
     case RILL__V1__MESSAGE__BODY_DROPPED:
         members_dropped(self, worker, message->dropped->stream);
@@ -490,6 +521,7 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         break;
     case RILL__V1__MESSAGE__BODY_REFUSED:
         //  Whatever it was that we asked for under that request.
+        (void)doubt_answered(self, worker, message);
         (void)fetch_message(self, worker, message, NULL, now);
         seek_located(self, worker, message, now);
         layout_scanned(self, worker, message, now);
@@ -621,6 +653,7 @@ forwarder_core_due(const forwarder_core_t *lent)
     due = millis_least(due, seek_due(self));
     due = millis_least(due, layout_due(self));
     due = millis_least(due, stock_due(self));
+    due = millis_least(due, doubt_due(self));
     due = millis_least(due, relay_due(self->relay));
     due = millis_least(due, horizon_due(self));
     if (self->recovering)
@@ -653,6 +686,7 @@ forwarder_core_sweep(forwarder_core_t *self, millis_t now)
     seek_sweep(self, now);
     layout_sweep(self, now);
     stock_sweep(self, now);
+    doubt_sweep(self, now);
     relay_sweep(self->relay, now);
     horizon_sweep(self, now);
     if (self->recovering && self->recover_at <= now)

@@ -123,27 +123,19 @@ welcome(core_t *self, const peer_t *peer, const message_t *message,
     free(ids);
 }
 
-//  Whether a store is named by an extent of the stream.
+//  Whether a store is one of ours: it served in this term, or bears a stream;
+//  or nothing is borne by anybody yet, and the cluster file has its name.
 static bool
-bears(const stream_t *stream, uint64_t store)
-{
-    for (size_t i = 0; i < stream->chain_count; i++)
-        for (uint16_t p = 0; p < stream->chain[i]->width; p++)
-            if (stream->chain[i]->stores[p] == store)
-                return true;
-    return false;
-}
-
-//  Whether a store is one of ours: it served in this term, or bears a stream.
-static bool
-ours(core_t *self, uint64_t store)
+ours(core_t *self, uint64_t store, const char *name)
 {
     worker_t *worker = membership_find(self->members, store);
-    bool known = worker && worker->served;
+    bool known = worker && worker->served, any = false;
     for (stream_t *stream = zhashx_first(self->by_id); stream && !known;
-         stream = zhashx_next(self->by_id))
-        known = bears(stream, store);
-    return known;
+         stream = zhashx_next(self->by_id)) {
+        known = core_bears(stream, store);
+        any = any || stream->chain_count;
+    }
+    return known || (!any && core_in_file(self, name));
 }
 
 //  Whether the Hello is of another process than the one that served before: a
@@ -231,18 +223,22 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
         return;
     }
     //  A stranger's word is not enough to end this forwarder.
-    if (hello->term > term && !ours(self, hello->store)) {
+    //  A term that was granted, but not by us; a stranger's word of it is not
+    //  enough to end this forwarder.
+    bool above = hello->term > term;
+    bool granted = above || (hello->term == term &&
+                             !membership_find(self->members, hello->store));
+    if (granted && ours(self, hello->store, hello->name)) {
+        doubt_sure(self, STATUS_FENCED,
+                   "worker %s was granted term %" PRIu64 ", ours is %" PRIu64,
+                   hello->name, hello->term, term);
+        return;
+    }
+    if (above) {
         core_note(self, 0,
                   "worker-ahead worker=%s store=%016" PRIx64 " term=%" PRIu64,
                   hello->name, hello->store, hello->term);
         core_refuse(self, peer, message, STATUS_FENCED, NULL, 0);
-        return;
-    }
-    if (hello->term > term) {
-        core_fail(self, STATUS_FENCED,
-                  "worker %s was granted term %" PRIu64 ", ours is %" PRIu64
-                  ": a newer forwarder runs, or this catalogue is an old copy",
-                  hello->name, hello->term, term);
         return;
     }
     worker_t **all;
@@ -338,7 +334,7 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
             stream->redealing || worker->state != WORKER_JOINING)
             continue;
         //  Of a stranger not even the settled mark is believed.
-        if (!bears(stream, worker->store))
+        if (!core_bears(stream, worker->store))
             self->counters.foreign_inventories++;
         else
             fits = recovery_held(stream, worker->store, inventory->held[i]);

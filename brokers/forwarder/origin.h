@@ -10,6 +10,7 @@
  *  seek.c     which chunk covers an offset
  *  serve.c    readers: describe, list, ask, remove, status
  *  horizon.c  what is older than its retention (R15)
+ *  doubt.c    whether the catalogue is an older copy (R16)
  *  rebuilding.c the catalogue again, from what workers hold (R16)
  *  layout.c   where the chunks of a stream lie (S4)
  *
@@ -195,6 +196,9 @@ struct forwarder_core {
     struct seeks *seeks;
     struct layouts *layouts;
     struct stocks *stocks;
+    zlistx_t *doubts;  //  doubt.c's questions
+    char **names;      //  Workers of the cluster file
+    size_t names_count;
     struct rebuilding *rebuilding;  //  While the catalogue is made again
     uint32_t epochs;                //  Made in this term
     size_t memory;                  //  Bytes of chunks and parity held
@@ -247,6 +251,10 @@ stream_t *core_named(core_t *self, const char *name);
 #define CORE_LABEL_BYTES (LIMIT_NAME_BYTES + 16)
 char *core_label(const core_t *self, uint64_t store,
                  char text_r[CORE_LABEL_BYTES]);
+//  Whether a store is named by an extent of the stream; a worker by the
+//  cluster file.
+bool core_bears(const stream_t *stream, uint64_t store);
+bool core_in_file(const core_t *self, const char *name);
 stream_t *core_add_stream(core_t *self, const stream_record_t *record);
 void core_drop_stream(core_t *self, stream_t *stream);
 millis_t core_patience(const core_t *self, millis_t span);
@@ -417,9 +425,25 @@ bool horizon_ends_extent(const stream_t *stream, millis_t now);
 void horizon_sweep(core_t *self, millis_t now);
 millis_t horizon_due(const core_t *self);
 
+//  doubt.c
+//  A store holds something of an epoch: does the catalogue know what it should?
+void doubt_held(core_t *self, const worker_t *worker,
+                const Rill__V1__Holding *held, millis_t now);
+//  It holds records of streams of which nothing is known.
+void doubt_unknown(core_t *self, const worker_t *worker, uint64_t epochs);
+//  It was told to drop a stream.
+void doubt_dropped(core_t *self, const worker_t *worker, uint64_t stream);
+//  The catalogue is an older copy, or a newer forwarder runs: this one is over.
+void doubt_sure(core_t *self, status_t status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+//  False: it is no answer to a question of ours.
+bool doubt_answered(core_t *self, uint64_t session, const message_t *message);
+void doubt_sweep(core_t *self, millis_t now);
+millis_t doubt_due(core_t *self);
+zlistx_t *doubts_new(void);
+
 //  rebuilding.c
-struct rebuilding *rebuilding_new(const forwarder_settings_t *settings,
-                                  millis_t now);
+struct rebuilding *rebuilding_new(core_t *self, millis_t now);
 void rebuilding_destroy(struct rebuilding **self_p);
 //  False: it is not to be answered now.
 bool rebuilding_hello(core_t *self, const Rill__V1__Hello *hello, millis_t now);

@@ -627,8 +627,9 @@ whole(const rebuild_t *self, const run_t *run, uint64_t from, uint64_t to)
 //  Places nobody was seen at: where a slot that is missing should be, a store
 //  is missing; else one of those that answered may stand there and hold
 //  nothing. Ensembles are in the order of ids.
-static size_t
-fill_places(const rebuild_t *self, const epoch_t *epoch, extent_t *extent)
+static void
+fill_places(const rebuild_t *self, const epoch_t *epoch, extent_t *extent,
+            rebuilt_t *rebuilt)
 {
     bool wanted[LIMIT_WORKERS] = { false };
     group_t group;
@@ -639,7 +640,14 @@ fill_places(const rebuild_t *self, const epoch_t *epoch, extent_t *extent)
                 !(group.mask >> slot & 1))
                 wanted[placement_position(extent, group.block, slot)] = true;
     }
-    size_t unknown = 0;
+    size_t absent = 0, others = self->stores_count;
+    for (uint16_t at = 0; at < extent->width; at++) {
+        others -= extent->stores[at] != 0;
+        absent += !extent->stores[at] && wanted[at];
+    }
+    absent -= absent < others ? absent : others;
+    if (absent > rebuilt->absent)
+        rebuilt->absent = absent;
     uint64_t before = 0;
     for (uint16_t at = 0; at < extent->width; at++) {
         uint64_t next = UINT64_MAX, found = 0;
@@ -653,11 +661,10 @@ fill_places(const rebuild_t *self, const epoch_t *epoch, extent_t *extent)
         }
         if (!extent->stores[at] && !wanted[at])
             extent->stores[at] = found;
-        unknown += !extent->stores[at];
+        rebuilt->unknown += !extent->stores[at];
         if (extent->stores[at])
             before = extent->stores[at];
     }
-    return unknown;
 }
 
 static extent_t *
@@ -691,7 +698,7 @@ extend(const rebuild_t *self, const run_t *run, const run_t *before,
     if (last && last->begun_us > extent->begun_us)
         extent->begun_us = last->begun_us;
     extent->chunk_bytes = run->epoch->chunk_bytes;
-    rebuilt->unknown += fill_places(self, run->epoch, extent);
+    fill_places(self, run->epoch, extent, rebuilt);
     rebuilt->chain[rebuilt->count++] = extent;
 }
 

@@ -50,6 +50,7 @@ typedef struct {
     uint64_t reach;    //  Offset behind the last byte that can be read
     micros_t last_us;  //  When its newest block was opened, as far as known
     size_t unknown;    //  Places of stores that nobody was seen to be
+    size_t absent;     //  Stores of an extent that are not among the asked
     bool lost;         //  Acknowledged bytes are nowhere
     uint64_t lost_from, lost_to;  //  Offsets of the first of them; to is
                                   //  CATALOGUE_OPEN_END where nobody knows
@@ -67,7 +68,8 @@ bool rebuild_add(rebuild_t *self, uint64_t store,
 //  `store` has seen this settled mark (an index).
 void rebuild_mark(rebuild_t *self, uint64_t mark);
 
-//  `store` was asked for all it holds of the stream, maybe nothing.
+//  `store` was asked for all it holds of the stream, maybe nothing; not said of
+//  one that is new.
 bool rebuild_store(rebuild_t *self, uint64_t store);
 
 //  What must still be known. False: nothing more.

@@ -26,7 +26,8 @@ enum {
     RECORDS_MOST = 4000000,  //  Of all streams at work, or one stream's
     RECORDED_AT_ONCE = 64,   //  Streams written before others' turn
     LISTED_MOST = 20,        //  Streams that are named in the log
-    FRESH_MOST = 1           //  Stores that may be missing without a word
+    ABSENT_MOST = 1  //  Stores that may be gone without a word: no stored byte
+                     //  lies on one alone (house 1)
 };
 
 typedef struct {
@@ -79,8 +80,6 @@ typedef struct {
 } question_t;
 
 struct rebuilding {
-    char **names;  //  Workers of the cluster file
-    size_t names_count;
     zhashx_t *stores;     //  store_t by id
     zhashx_t *entries;    //  entry_t by stream
     zhashx_t *questions;  //  question_t by request
@@ -156,15 +155,9 @@ list_of_ids(void)
 }
 
 struct rebuilding *
-rebuilding_new(const forwarder_settings_t *settings, millis_t now)
+rebuilding_new(core_t *core, millis_t now)
 {
     struct rebuilding *self = zmalloc(sizeof *self);
-    self->names = zmalloc((settings->workers_count + 1) * sizeof(char *));
-    for (size_t i = 0; i < settings->workers_count; i++) {
-        self->names[i] = strdup(settings->workers[i]);
-        INVARIANT(self->names[i]);
-    }
-    self->names_count = settings->workers_count;
     self->stores = table();
     self->entries = table();
     self->questions = table();
@@ -173,7 +166,7 @@ rebuilding_new(const forwarder_settings_t *settings, millis_t now)
     self->waiting = zlistx_new();
     self->working = zlistx_new();
     self->began = self->changed = now;
-    self->tell_at = now + (millis_t)(FIRST_TELL_MS * settings->patience);
+    self->tell_at = now + core_patience(core, FIRST_TELL_MS);
     self->due = self->tell_at;
     return self;
 }
@@ -232,9 +225,6 @@ rebuilding_destroy(struct rebuilding **self_p)
     zlistx_destroy(&self->fresh);
     zlistx_destroy(&self->waiting);
     zlistx_destroy(&self->working);
-    for (size_t i = 0; i < self->names_count; i++)
-        free(self->names[i]);
-    free(self->names);
     free(self);
 }
 
@@ -317,17 +307,18 @@ store_named(const struct rebuilding *self, const char *name)
 
 //  How many workers of the cluster file have not said what they hold.
 static size_t
-missing(const struct rebuilding *self, char *text, size_t size)
+missing(const core_t *core, char *text, size_t size)
 {
+    const struct rebuilding *self = core->rebuilding;
     size_t count = 0, used = 0;
     text[0] = 0;
-    for (size_t i = 0; i < self->names_count; i++) {
-        const store_t *store = store_named(self, self->names[i]);
+    for (size_t i = 0; i < core->names_count; i++) {
+        const store_t *store = store_named(self, core->names[i]);
         if (store && store->counted)
             continue;
         if (used < size)
             used += (size_t)snprintf(text + used, size - used, "%s%s",
-                                     count ? "," : "", self->names[i]);
+                                     count ? "," : "", core->names[i]);
         count++;
     }
     return count;
@@ -476,7 +467,8 @@ begin_entry(core_t *self, entry_t *entry, millis_t now)
     rebuild_mark(entry->rebuild, entry->mark);
     for (store_t *store = zhashx_first(rebuilding->stores); store;
          store = zhashx_next(rebuilding->stores))
-        (void)rebuild_store(entry->rebuild, store->store);
+        if (!store->fresh)
+            (void)rebuild_store(entry->rebuild, store->store);
     rebuilding->records += records_of(entry);
     zlistx_add_end(rebuilding->working, entry);
     for (size_t i = 0; i < entry->count; i++)
@@ -595,14 +587,16 @@ tell_lost(core_t *self)
     return count;
 }
 
+//  How many stores that held something are not here, at least.
 static size_t
-fresh_stores(const struct rebuilding *self)
+absent_stores(const struct rebuilding *self)
 {
-    size_t fresh = 0;
-    for (store_t *store = zhashx_first(self->stores); store;
-         store = zhashx_next(self->stores))
-        fresh += store->fresh;
-    return fresh;
+    size_t absent = 0;
+    for (entry_t *entry = zhashx_first(self->entries); entry;
+         entry = zhashx_next(self->entries))
+        if (entry->made && entry->is.absent > absent)
+            absent = entry->is.absent;
+    return absent;
 }
 
 //  What it waits for, and what it would lose.
@@ -611,7 +605,7 @@ tell(core_t *self, millis_t now)
 {
     struct rebuilding *rebuilding = self->rebuilding;
     char names[256];
-    size_t count = missing(rebuilding, names, sizeof names);
+    size_t count = missing(self, names, sizeof names);
     rebuilding->tell_at = now + core_patience(self, TELL_MS);
     if (!catalogue_cluster(self->catalogue))
         core_note(self, 1,
@@ -625,7 +619,7 @@ tell(core_t *self, millis_t now)
                   names);
     if (!rebuilding->passed)
         return;
-    size_t lost = tell_lost(self), fresh = fresh_stores(rebuilding);
+    size_t lost = tell_lost(self), absent = absent_stores(rebuilding);
     if (count && lost)
         core_note(self, 1, "rebuild-estimate without=%s streams_that_lose=%zu",
                   names, lost);
@@ -635,13 +629,13 @@ tell(core_t *self, millis_t now)
                   "this is missing; start it, or start with --rebuild "
                   "--accept-loss\"",
                   lost);
-    if (fresh > FRESH_MOST && !count && !self->settings.accept_loss)
+    if (absent > ABSENT_MOST && !count && !self->settings.accept_loss)
         core_note(
             self, 0,
-            "rebuild-waits empty_workers=%zu why=\"what only their stores "
-            "of before had would be lost unseen; start with --rebuild "
-            "--accept-loss if that is so\"",
-            fresh);
+            "rebuild-waits absent_stores=%zu why=\"what only they had would "
+            "be lost unseen; start them, or start with --rebuild "
+            "--accept-loss\"",
+            absent);
 }
 
 //  ---- recording
@@ -737,7 +731,7 @@ may_record(core_t *self)
 {
     struct rebuilding *rebuilding = self->rebuilding;
     char names[256];
-    if (missing(rebuilding, names, sizeof names))
+    if (missing(self, names, sizeof names))
         return false;
     if (self->settings.accept_loss)
         return true;
@@ -745,7 +739,7 @@ may_record(core_t *self)
          entry = zhashx_next(rebuilding->entries))
         if (is_lost(self, entry))
             return false;
-    return fresh_stores(rebuilding) <= FRESH_MOST;
+    return absent_stores(rebuilding) <= ABSENT_MOST;
 }
 
 static void
@@ -767,9 +761,7 @@ rebuilding_hello(core_t *self, const Rill__V1__Hello *hello, millis_t now)
 {
     struct rebuilding *rebuilding = self->rebuilding;
     uint64_t cluster = catalogue_cluster(self->catalogue);
-    bool named = false;
-    for (size_t i = 0; i < rebuilding->names_count; i++)
-        named |= streq(rebuilding->names[i], hello->name);
+    bool named = core_in_file(self, hello->name);
     if (rebuilding->recording || rebuilding->done)
         return false;
     if (!cluster && (!hello->cluster || !named))
@@ -1037,7 +1029,7 @@ go_on(core_t *self, millis_t now)
 {
     struct rebuilding *rebuilding = self->rebuilding;
     char names[256];
-    bool here = missing(rebuilding, names, sizeof names) == 0;
+    bool here = missing(self, names, sizeof names) == 0;
     millis_t estimate = rebuilding->changed + core_patience(self, ESTIMATE_MS);
     if (!rebuilding->passing && !rebuilding->passed &&
         all_counted(rebuilding)) {

@@ -44,8 +44,10 @@ typedef struct {
     bool told;         //  It has counted everything
     uint64_t request;  //  Of the last Count
     chunk_key_t from;  //  Where that began
+    uint64_t dropped_from;
     millis_t late;
-    uint64_t unknown;  //  Epochs of streams that nobody knows
+    uint64_t unknown;     //  Epochs of streams that nobody knows
+    uint64_t unrecorded;  //  Of them, that should be known
 } store_t;
 
 struct stocks {
@@ -175,12 +177,17 @@ end_check(struct stocks *self, stock_t *stock)
 
 //  ---- counting
 
+//  Behind every record there can be.
+static const chunk_key_t LAST_KEY = { UINT64_MAX, UINT64_MAX, UINT64_MAX,
+                                      UINT32_MAX };
+
 static void
 ask_count(core_t *self, store_t *store, millis_t now)
 {
     Rill__V1__ChunkKey from = message_from_key(store->from);
     Rill__V1__Count count = RILL__V1__COUNT__INIT;
     count.from = &from;
+    count.dropped_from = store->dropped_from;
     store->request = ++self->request;
     store->late = now + core_patience(self, LATE_MS);
     message_t message = MESSAGE(COUNT, count, &count, store->request, 0);
@@ -221,7 +228,8 @@ stock_joined(core_t *self, const worker_t *worker, millis_t now)
     store->newest = catalogue_term(self->catalogue) << 32 | self->epochs;
     store->told = false;
     store->from = (chunk_key_t){ 0 };
-    store->unknown = 0;
+    store->dropped_from = 0;
+    store->unknown = store->unrecorded = 0;
     ask_count(self, store, now);
 }
 
@@ -256,9 +264,13 @@ take_held(core_t *self, store_t *store, const worker_t *worker,
 {
     stream_t *stream = core_stream(self, held->stream);
     if (!stream && !zhashx_lookup(self->removed, &held->stream)) {
+        //  A store that was away when the catalogue was rebuilt is no proof.
         store->unknown++;
+        store->unrecorded += held->epoch >> 32 >
+                             catalogue_rebuilt_in(self->catalogue);
         return;
     }
+    doubt_held(self, worker, held, now);
     if (stream && held->epoch > store->newest)
         return;
     stock_t *stock = have(self->stocks, worker, held->stream, held->epoch);
@@ -283,11 +295,18 @@ stock_counted(core_t *self, uint64_t session, const message_t *message,
         return;
     for (size_t i = 0; i < counted->n_held; i++)
         take_held(self, store, worker, counted->held[i], now);
-    if (counted->next) {
-        chunk_key_t next = message_to_key(counted->next);
-        if (chunk_key_compare(&next, &store->from) <= 0)
+    for (size_t i = 0; i < counted->n_dropped; i++)
+        doubt_dropped(self, worker, counted->dropped[i]);
+    if (counted->next || counted->dropped_next) {
+        chunk_key_t next = LAST_KEY;
+        if (counted->next)
+            next = message_to_key(counted->next);
+        if (chunk_key_compare(&next, &store->from) <= 0 &&
+            counted->dropped_next <= store->dropped_from)
             return;  //  It turns in circles: asked again when that is late
         store->from = next;
+        store->dropped_from = counted->dropped_next ? counted->dropped_next
+                                                    : UINT64_MAX;
         ask_count(self, store, now);
         return;
     }
@@ -298,6 +317,8 @@ stock_counted(core_t *self, uint64_t session, const message_t *message,
                   "unknown-streams worker=%s epochs=%" PRIu64
                   " why=\"the catalogue may be an older copy\"",
                   worker->name, store->unknown);
+    if (store->unrecorded)
+        doubt_unknown(self, worker, store->unrecorded);
     core_note(self, 2, "worker-counted worker=%s", worker->name);
     if (zlistx_size(self->stocks->checks))
         self->stocks->due = now;

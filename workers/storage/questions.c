@@ -305,6 +305,7 @@ add_counted(void *arg, const chunkstore_entry_t *entry)
     last->base_index = first - key->block * entry->k;
     last->records++;
     last->last_block = key->block;
+    last->last_slot = key->slot;
     count->looked++;
     return true;
 }
