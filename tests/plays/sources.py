@@ -21,6 +21,15 @@ def push_some(stage, name, data):
     return process
 
 
+def let_store(stage, relay, name, size):
+    """Let a source go on until so much of its stream is stored, not much more:
+    it may first say much again that no longer counts."""
+    def enough():
+        relay.let(up=relay.passed['up'] + SIZE // 30)
+        return stored(stage, name) > size
+    wait_for(enough, f'{size} bytes are stored')
+
+
 def get_half(stage, relay, back):
     """A get that has written something and cannot have all."""
     process = stage.begin('get', 'clip', '-o', back, at=relay.at)
@@ -61,10 +70,8 @@ with Stage() as stage:
                     'and again; the put ends and the file is whole'):
         with Relay(stage, up=0) as relay:
             process = stage.begin('put', path, '--as', 'clip', at=relay.at)
-            for most, part in ((SIZE // 3, 10), (SIZE * 2 // 3, 3)):
-                relay.let(up=most)
-                wait_for(lambda: stored(stage, 'clip') > SIZE / part,
-                         f'a {part}th is stored')
+            for part in (10, 3):
+                let_store(stage, relay, 'clip', SIZE // part)
                 stage.kill('origin')
                 stage.start('origin')
             relay.let(up=math.inf)
