@@ -209,6 +209,10 @@ make_extent(stream_t *stream, const piece_t *next)
     if (placement_code(workers, stream->record.asked, stream->record.strict,
                        &code, &narrower) != STATUS_OK)
         return too_few(self);
+    //  A new stream is in the catalogue before a store has anything of it.
+    status_t status = core_record_stream(self, stream);
+    if (status != STATUS_OK)
+        return status;
     if (stream->extent && stream->extent_blocks == 0) {
         stream->extent = NULL;  //  Nothing was dealt into it
         free_unused_pending(stream);

@@ -161,6 +161,19 @@ core_add_stream(core_t *self, const stream_record_t *record)
     return stream;
 }
 
+status_t
+core_record_stream(core_t *self, stream_t *stream)
+{
+    if (stream->recorded)
+        return STATUS_OK;
+    status_t status = catalogue_put(self->catalogue, &stream->record);
+    stream->recorded = status == STATUS_OK;
+    if (status != STATUS_OK)
+        core_fail(self, status, "the stream %s could not be recorded",
+                  stream->record.name);
+    return status;
+}
+
 static void
 free_stream(stream_t *stream)
 {
@@ -196,6 +209,7 @@ on_stream(void *arg, const stream_record_t *record, extent_t **chain,
 {
     core_t *self = arg;
     stream_t *stream = core_add_stream(self, record);
+    stream->recorded = true;
     stream->chain = chain;
     stream->chain_count = count;
     self->recovering += stream->state == STREAM_RECOVERING;

@@ -8,6 +8,7 @@
 
 enum {
     SOURCE_LEASE_MS = 10000,
+    SILENT_MS = 2000,  //  After that who brings nothing makes room for others
     BUFFER_MS_MOST = 60000,
     LIVE_LEAST_BYTES = 64 * 1024,  //  Of credit, so that it gets on
     FIRST_WINDOW_BYTES = 1024 * 1024,
@@ -315,6 +316,8 @@ attach(stream_t *stream, const peer_t *peer, const message_t *message,
         zhashx_delete(self->by_session, &stream->session);
     stream->session = self->effects.random(self->with);
     stream->attached = true;
+    stream->opened = now;
+    stream->brought = false;
     stream->source = *peer;
     stream->lease = now + core_patience(self, SOURCE_LEASE_MS);
     zhashx_insert(self->by_session, &stream->session, stream);
@@ -366,8 +369,10 @@ set_source(stream_record_t *record, const Rill__V1__Open *open, uint64_t begin)
     record->retention = (uint8_t)open->retention;
 }
 
+//  It is only in memory until something of it is pushed: who opens and brings
+//  nothing leaves nothing.
 static stream_t *
-create(core_t *self, const Rill__V1__Open *open, status_t *status_r)
+create(core_t *self, const Rill__V1__Open *open)
 {
     stream_record_t record = {
         .id = self->effects.random(self->with),
@@ -376,12 +381,6 @@ create(core_t *self, const Rill__V1__Open *open, status_t *status_r)
     };
     snprintf(record.name, sizeof record.name, "%s", open->name);
     set_source(&record, open, 0);
-    *status_r = catalogue_put(self->catalogue, &record);
-    if (*status_r != STATUS_OK) {
-        core_fail(self, *status_r, "the stream %s could not be recorded",
-                  record.name);
-        return NULL;
-    }
     stream_t *stream = core_add_stream(self, &record);
     stream->state = STREAM_OPEN;
     ingest_start(stream, 0);
@@ -406,17 +405,50 @@ take_over(stream_t *stream, const Rill__V1__Open *open, millis_t now)
         begin < record.lost_from + LOST_REACH_BYTES)
         begin = record.lost_from + LOST_REACH_BYTES;
     set_source(&record, open, begin);
-    status_t status = catalogue_put(self->catalogue, &record);
+    status_t status = STATUS_OK;
+    if (stream->recorded || begin > 0)
+        status = catalogue_put(self->catalogue, &record);
     if (status != STATUS_OK) {
         core_fail(self, status, "the new source of %s could not be recorded",
                   record.name);
         return status;
     }
+    stream->recorded = stream->recorded || begin > 0;
     stream->record = record;
     ingest_start(stream, begin);
     core_note(self, 1, "source-replaced stream=%s begin=%" PRIu64,
               stream->record.name, begin);
     return STATUS_OK;
+}
+
+//  Streams that sources behind one connection write, `but` for one.
+static size_t
+count_of_peer(core_t *self, const peer_t *peer, const stream_t *but)
+{
+    size_t count = 0;
+    for (stream_t *stream = zhashx_first(self->by_session); stream;
+         stream = zhashx_next(self->by_session))
+        count += stream != but && peer_equal(&stream->source, peer);
+    return count;
+}
+
+//  When the memory carries no more sources, those that opened and brought
+//  nothing go first. They may open again.
+static void
+make_room(core_t *self, uint64_t least, uint64_t budget, millis_t now)
+{
+    while (least * (zhashx_size(self->by_session) + 1) > budget) {
+        stream_t *silent = NULL;
+        for (stream_t *stream = zhashx_first(self->by_session); stream;
+             stream = zhashx_next(self->by_session))
+            if (!stream->brought && stream->state == STREAM_OPEN &&
+                !stream->ending && (!silent || stream->opened < silent->opened))
+                silent = stream;
+        if (!silent || now - silent->opened < core_patience(self, SILENT_MS))
+            return;
+        core_note(self, 1, "source-silent stream=%s", silent->record.name);
+        ingest_detach(silent, now);
+    }
 }
 
 static void
@@ -469,6 +501,14 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
         core_refuse(self, peer, message, STATUS_TAKEN, text, 0);
         return;
     }
+    if (count_of_peer(self, peer, stream) >= LIMIT_STREAMS_PER_PEER) {
+        snprintf(text, sizeof text,
+                 "%d streams are open over this connection, which is the most; "
+                 "take another for more.",
+                 LIMIT_STREAMS_PER_PEER);
+        core_refuse(self, peer, message, STATUS_BUSY, text, 0);
+        return;
+    }
     if (!stream || stream->state != STREAM_SEALED) {
         worker_t *queue[1];
         size_t workers = membership_queue(self->members, queue, 1);
@@ -492,6 +532,8 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
                         0);
             return;
         }
+        if (!(stream && stream->attached))
+            make_room(self, least, payload_budget(self, code), now);
         uint64_t sources = zhashx_size(self->by_session) + 1;
         if (!(stream && stream->attached) &&
             least * sources > payload_budget(self, code)) {
@@ -507,7 +549,7 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
     if (!stream && zlistx_size(self->open) >= LIMIT_OPEN_STREAMS)
         status = STATUS_BUSY;
     else if (!stream)
-        stream = create(self, open, &status);
+        stream = create(self, open);
     else if (!same)
         status = take_over(stream, open, now);
     if (status != STATUS_OK) {
@@ -582,6 +624,7 @@ take_piece(stream_t *stream, const Rill__V1__Piece *piece, buffer_t *payload,
     buffer_t *fresh = known ? buffer_slice(payload, known, size)
                             : buffer_ref(payload);
     self->received_bytes += size;
+    stream->brought = true;
     chunker_take(stream->chunker, fresh, marks, count, now,
                  self->effects.wall_us(self->with));
     core_soon(self, chunker_due(stream->chunker));
@@ -662,6 +705,8 @@ ingest_detach(stream_t *stream, millis_t now)
     chunker_flush(stream->chunker, self->effects.wall_us(self->with));
     deal_final(stream, now);
     deal_fill(stream, now);
+    if (!stream->recorded && zlistx_size(stream->waiting) == 0)
+        core_drop_stream(self, stream);
 }
 
 void

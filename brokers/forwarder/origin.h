@@ -95,6 +95,7 @@ typedef struct stream {
     struct forwarder_core *core;
     stream_record_t record;
     stream_state_t state;
+    bool recorded;     //  The catalogue has it
     extent_t **chain;  //  As in the catalogue
     size_t chain_count;
     extent_t **pending;  //  Made and not yet in the catalogue
@@ -124,7 +125,9 @@ typedef struct stream {
     status_t held;  //  HELD or FULL while nothing can be dealt
 
     //  Source
-    bool attached;  //  Its source's lease runs
+    bool attached;    //  Its source's lease runs
+    millis_t opened;  //  When that came
+    bool brought;     //  It has brought bytes since
     peer_t source;
     uint64_t session;
     millis_t lease;
@@ -257,6 +260,9 @@ bool core_bears(const stream_t *stream, uint64_t store);
 bool core_in_file(const core_t *self, const char *name);
 stream_t *core_add_stream(core_t *self, const stream_record_t *record);
 void core_drop_stream(core_t *self, stream_t *stream);
+//  Have the catalogue know the stream, before anything of it is pushed. What is
+//  not STATUS_OK is also the core's failure.
+status_t core_record_stream(core_t *self, stream_t *stream);
 millis_t core_patience(const core_t *self, millis_t span);
 //  Some stream has a deadline at `due`.
 void core_soon(core_t *self, millis_t due);
@@ -289,6 +295,7 @@ void ingest_tell(core_t *self);
 //  Count anew what a stream takes of the budget.
 void ingest_reckon(stream_t *stream);
 void ingest_progress(stream_t *stream);
+//  The source is gone. So is its stream, if nothing of it was ever dealt.
 void ingest_detach(stream_t *stream, millis_t now);
 void ingest_start(stream_t *stream, uint64_t next);
 void ingest_sweep(core_t *self, millis_t now);

@@ -17,6 +17,7 @@
 #define LIMIT_WORKERS 256                      //  In one ensemble
 #define LIMIT_PEER_BYTES 63                    //  A return path through ROUTERs
 #define LIMIT_ASKS_PER_PEER 64                 //  Open at once
+#define LIMIT_STREAMS_PER_PEER 16              //  Written at once
 #define LIMIT_OPEN_STREAMS 7000                //  Their ids fit one Welcome
 #define LIMIT_CREDIT_BYTES (64 * 1024 * 1024)  //  C of R11
 

@@ -54,6 +54,7 @@ typedef struct {
 typedef struct {
     char name[LIMIT_NAME_BYTES + 1];
     uint64_t id;
+    bool dealt;  //  Something of that id was pushed
     unsigned writers;
     writer_t writer[WRITERS];
     uint64_t told[LIVES];  //  Stored, by each forwarder
@@ -386,6 +387,9 @@ ledger_pushed(ledger_t *self, unsigned life, uint64_t store,
                          key->slot);
     story_held(5);
     story_held(7);
+    stream_t *stream = stream_named(self, header->name);
+    if (stream && stream->id == key->stream)
+        stream->dealt = true;
     if (!chunk_is_parity(header)) {
         check_cut(self, header, life);
         check_bytes(self, header, buffer_bytes(payload), buffer_size(payload),
@@ -686,6 +690,16 @@ check_stream(ledger_t *self, stream_t *stream)
     }
 }
 
+//  A stream of which nothing was pushed need not outlive its forwarder.
+static void
+take_id(stream_t *stream, uint64_t id)
+{
+    if (stream->id && stream->id != id && stream->dealt)
+        story_breach(3, "%s has changed its id", stream->name);
+    stream->dealt = stream->dealt && stream->id == id;
+    stream->id = id;
+}
+
 static void
 take_chain(void *arg, const stream_record_t *record, extent_t **chain,
            size_t count)
@@ -696,9 +710,7 @@ take_chain(void *arg, const stream_record_t *record, extent_t **chain,
         story_breach(2, "the catalogue has a stream %s that nobody opened",
                      record->name);
     forget_chain(stream);
-    if (stream->id && stream->id != record->id)
-        story_breach(3, "%s has changed its id", record->name);
-    stream->id = record->id;
+    take_id(stream, record->id);
     stream->chain = chain;
     stream->extents = count;
     stream->end_index = record->sealed ? record->end_index : 0;
@@ -767,9 +779,7 @@ said_opened(ledger_t *self, unsigned life, const Rill__V1__Opened *opened,
     stream_t *stream = stream_named(self, open->name);
     writer_t *writer = stream ? writer_of(stream, open->token) : NULL;
     INVARIANT(writer);
-    if (stream->id && stream->id != opened->stream)
-        story_breach(3, "%s has changed its id", stream->name);
-    stream->id = opened->stream;
+    take_id(stream, opened->stream);
     if (!writer->opened) {
         for (unsigned i = 0; i < stream->writers; i++) {
             const writer_t *other = &stream->writer[i];

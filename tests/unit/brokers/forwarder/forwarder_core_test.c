@@ -2740,6 +2740,7 @@ a_hole_from_the_start_is_told(void)
     begin_with(6);
     source_t source = opened(LIVE_PLAN);
     give(&source, 10);
+    pass(500);  //  Cut, pushed, and never receipted
     power_cut();
     join_all(6);
     live(1500);
@@ -2821,13 +2822,14 @@ a_silent_source_is_let_go(void)
 {
     begin_with(6);
     source_t source = opened(LIVE_PLAN);
+    give(&source, 5);
     world.now += 9999;
     sweep();
     CHECK(describe("cam")->writing);
     world.now += 1;
     sweep();
     CHECK(!describe("cam")->writing);
-    CHECK(give_at(&source, 0, 5) == STATUS_SESSION);
+    CHECK(give_at(&source, 5, 5) == STATUS_SESSION);
     end();
 }
 
@@ -3429,6 +3431,104 @@ idle_sources_keep_nobody_out(void)
     pump();
     CHECK(progress(first)->sealed);
     read_all(first->stream, 0, first->next);
+    end();
+}
+
+static void
+who_brings_nothing_leaves_nothing(void)
+{
+    begin_with(6);
+    uint64_t before = report()->catalogue_bytes;
+    source_t sources[200];
+    char names[200][NAME_SIZE];
+    //  More than a connection may have are refused; of many connections each
+    //  leaves nothing when its lease is over.
+    for (int i = 0; i < 200; i++) {
+        snprintf(names[i], NAME_SIZE, "flood-%d", i);
+        plan_t plan = LIVE_PLAN;
+        plan.name = names[i];
+        plan.token = 100 + (uint64_t)i;
+        status_t status = open_source(&sources[i], SOURCE + i / 20, plan);
+        CHECK(status ==
+              (i % 20 < LIMIT_STREAMS_PER_PEER ? STATUS_OK : STATUS_BUSY));
+        forget_said();
+    }
+    //  One of them brings a byte, one says that it was all, one leaves.
+    give(&sources[0], 1);
+    CHECK(finish(&sources[1]) == STATUS_OK);
+    leave(&sources[2]);
+    live(15000);
+    CHECK(report()->streams == 2 && report()->open_streams == 1);
+    CHECK(describe("flood-0")->stored == 1);
+    CHECK(describe("flood-1")->sealed && describe("flood-1")->size == 0);
+    CHECK(!describe("flood-2") && refusal() == STATUS_UNKNOWN);
+    CHECK(report()->catalogue_bytes < before + 2 * 1024);
+    power_cut();
+    join_all(6);
+    live(2000);
+    CHECK(report()->streams == 2);
+    //  Its source comes back to where nothing is: it is another stream.
+    plan_t plan = LIVE_PLAN;
+    plan.name = names[3];
+    plan.token = 103;
+    CHECK(open_source(&sources[3], SOURCE, plan) == STATUS_OK);
+    CHECK(sources[3].next == 0 && sources[3].begin == 0);
+    end();
+}
+
+static void
+a_stream_is_recorded_before_it_is_pushed(void)
+{
+    //  What a store holds of a stream that nobody knows would never be swept.
+    begin_with(6);
+    source_t source = opened(LIVE_PLAN);
+    kv_memory_fail_after(world.kv, 1, STATUS_IO);
+    CHECK(give_at(&source, 0, 100) == STATUS_OK);
+    pass(1000);
+    for (int i = 0; i < 6; i++)
+        CHECK(world.fakes[i].pushes == 0);
+    CHECK(fault() == STATUS_IO);
+    end();
+}
+
+static void
+who_is_silent_makes_room(void)
+{
+    begin_with(6);
+    forwarder_core_destroy(&world.core);
+    world.settings.memory_bytes = 300 * 1000;
+    restart();
+    join_all(6);
+    source_t sources[100], last;
+    char names[100][NAME_SIZE];
+    int count = 0;
+    for (;; count++) {
+        CHECK(count < 100);
+        snprintf(names[count], NAME_SIZE, "film-%d", count);
+        plan_t plan = FILE_PLAN;
+        plan.name = names[count];
+        if (open_source(&sources[count], SOURCE + count / 10, plan) ==
+            STATUS_BUSY)
+            break;
+        if (count % 2)
+            give(&sources[count], 100);
+    }
+    CHECK(count > 4);
+    plan_t plan = FILE_PLAN;
+    plan.name = "latecomer";
+    CHECK(open_source(&last, READER, plan) == STATUS_BUSY);
+    live(2500);
+    CHECK(open_source(&last, READER, plan) == STATUS_OK);
+    give(&last, 4 * CHUNK);
+    live(1000);
+    CHECK(progress(&last)->stored == 4 * CHUNK);
+    //  The eldest of those that brought nothing; who brought is still there.
+    keep_source(&sources[0]);
+    CHECK(refusal() == STATUS_SESSION);
+    for (int i = 1; i < count; i++) {
+        keep_source(&sources[i]);
+        CHECK(refusal() == STATUS_OK);
+    }
     end();
 }
 
@@ -4390,6 +4490,12 @@ main(void)
          "parity");
     CASE(idle_sources_keep_nobody_out,
          "invariant 19: what idle sources were granted keeps nobody out");
+    CASE(who_brings_nothing_leaves_nothing,
+         "invariant 18: a flood of Opens leaves nothing, and is bounded");
+    CASE(a_stream_is_recorded_before_it_is_pushed,
+         "invariant 11: nothing is pushed of a stream that is not recorded");
+    CASE(who_is_silent_makes_room,
+         "invariant 19: who opened and brings nothing keeps nobody out");
     CASE(a_recovery_stays_under_the_budget,
          "forwarder_core 5, invariant 18: so do those of many recoveries");
     CASE(a_worker_that_is_never_reached_leaves,
