@@ -12,6 +12,7 @@ from stage import Failed, digest, expect, wait_for
 PUT_LEAST, PUT_MOST = 1_000_000, 24_000_000
 PUSH_MOST = 200_000       # Bytes that a push writes at once.
 PUSH_PAUSE = 0.03         # Between two such writes.
+NOBODY = 'nobody answers'  # Within 3 s, says a put that begins now.
 READ_AGAIN = (69, 75)     # What a get may answer while nodes are gone.
 END_SECONDS = 180         # Within which everything that was begun has ended.
 
@@ -84,10 +85,12 @@ class Load:
 
     def put_one(self, path, name):
         """Put a file; a put that was killed by us is put again, unless it
-        was complete before it could say so."""
-        code = killed = None
-        while code in (None, -9) and not self.left:
-            killed = code == -9
+        was complete before it could say so; and so is one that found nobody
+        when it began."""
+        code, killed, said = None, False, ''
+        while not self.left and (code in (None, -9) or
+                                 code == 69 and NOBODY in said):
+            killed |= code == -9
             self.putting = self.stage.begin('put', path, '--as', name)
             code, said = self.end_of(self.putting, f'put {name}')
         expect(code == 0 or killed and code == 65 and 'complete' in said,
