@@ -12,9 +12,9 @@ import stage as stages
 BUILT, BEFORE = ['.'], []
 WORKERS = 6
 ROUNDS = 6          # Of one stage; then everything begins anew.
-LONGEST = 1.2       # Seconds that a node is gone,
-HANG = 3.5          # or hangs,
-PAUSE = 0.5         # and between two faults.
+LONGEST = 0.8       # Seconds that a node is gone,
+HANG = 3.5          # or hangs (mostly much shorter),
+PAUSE = 0.3         # and between two faults.
 KINDS = ('worker killed', 'forwarder killed', 'source killed',
          'worker killed while it starts', 'forwarder killed while it starts',
          'worker killed while it hangs', 'worker stopped', 'forwarder stopped',
@@ -68,7 +68,7 @@ class Round:
         """Stop a node and let time pass; the caller wakes or kills it."""
         self.note(kind)
         self.stage.signal(name, signal.SIGSTOP)
-        time.sleep(self.chance.uniform(0.05, HANG))
+        time.sleep(self.chance.triangular(0.05, HANG, 0.05))
 
     def again(self, name, kind):
         """It dies once more on its way up, and comes."""
@@ -149,7 +149,7 @@ class Round:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGSTOP)
             self.job.hit('source stopped')
-            time.sleep(self.chance.uniform(0.05, HANG))
+            time.sleep(self.chance.triangular(0.05, HANG, 0.05))
             process.send_signal(signal.SIGCONT)
 
 

@@ -9,9 +9,10 @@ import threading
 
 from stage import Failed, digest, expect, wait_for
 
-PUT_LEAST, PUT_MOST = 1_000_000, 24_000_000
-PUSH_MOST = 200_000       # Bytes that a push writes at once.
-PUSH_PAUSE = 0.03         # Between two such writes.
+PUT_LEAST, PUT_MOST = 1_000_000, 12_000_000
+REST = 0.3                # Seconds at most between two puts or gets.
+PUSH_MOST = 100_000       # Bytes that a push writes at once.
+PUSH_PAUSE = 0.05         # Between two such writes.
 NOBODY = 'nobody answers'  # Within 3 s, says a put that begins now.
 READ_AGAIN = (69, 75)     # What a get may answer while nodes are gone.
 END_SECONDS = 180         # Within which everything that was begun has ended.
@@ -82,6 +83,7 @@ class Load:
             with self.lock:
                 self.settled[name] = digest(path), path.stat().st_size
             path.unlink()
+            self.over.wait(chance.uniform(0, REST))
 
     def put_one(self, path, name):
         """Put a file; a put that was killed by us is put again, unless it
@@ -114,6 +116,7 @@ class Load:
                 self.over.wait(0.05)
                 continue
             self.get_one(self.chances[2].choice(names), READ_AGAIN)
+            self.over.wait(self.chances[2].uniform(0, REST))
 
     def get_one(self, name, may=()):
         """What is settled comes back exact, or in doubt not at all."""
