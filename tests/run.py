@@ -7,6 +7,7 @@
   sim      a short turn of the simulator
   plays    whole clusters of real processes: tests/plays/*.py
   fuzz     every fuzz target for a few seconds, in its own build
+  campaign a short turn of scripts/campaign: one round of each kind
   shape    the tree's own rules: tests/shape/shape.py
   format   every C file is as clang-format writes it
   gate     every invariant of what is built is cited by a case that passed
@@ -29,7 +30,11 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 900       # No test program takes as long; one that hangs is failed.
 SEEDS, SLOW_SEEDS = '1-200', '1-30'    # Of a turn of the simulator.
-FUZZ_SECONDS = 4    # For each target.
+FUZZ_SECONDS = 3    # For each target.
+CAMPAIGNS = {'kills': 'nodes and sources are killed and stopped',
+             'power': 'the power of nodes is cut on a loop device',
+             'crash': 'every crash state of a store and a catalogue',
+             'sim': 'seeds of the simulator'}
 TOPS = ('protocols', 'brokers', 'workers', 'tests')
 ENV = {'ASAN_OPTIONS': 'detect_leaks=1', 'UBSAN_OPTIONS': 'print_stacktrace=1',
        'TSAN_OPTIONS': 'ignore_noninstrumented_modules=1'}
@@ -165,21 +170,45 @@ def plays(tally, variant, word):
 
 
 def fuzz(tally, variant, word):
-    """Every fuzz target, briefly; a target without an answer has failed."""
-    for target in sorted(p for p in (ROOT / 'build/fuzz/bin').glob('*_fuzz')
-                         if word in p.name):
+    """Every fuzz target, briefly, two at a time; a target without an answer
+    has failed."""
+    def one(target):
         corpus = ROOT / 'build/fuzz/corpus' / target.name
         corpus.mkdir(parents=True, exist_ok=True)
-        seeds = ROOT / 'tests/wire'     # Every message there is, and more.
+        seeds = [p for p in (ROOT / 'tests/fuzz/corpus' / target.name,
+                             ROOT / 'tests/wire') if p.exists()]
         done = subprocess.run(
-            [target, f'-max_total_time={FUZZ_SECONDS}', '-timeout=10',
-             '-rss_limit_mb=1024', corpus, seeds],
+            [target, f'-max_total_time={FUZZ_SECONDS}', '-timeout=60',
+             '-rss_limit_mb=2048', corpus, *seeds],
             cwd=corpus, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors='replace')
-        tally.case(done.returncode == 0,
-                   f'{target.name}: no input of {FUZZ_SECONDS} s breaks it')
-        if done.returncode:
-            print(done.stdout[-8000:])
+        with tally.alone:
+            tally.case(done.returncode == 0, f'{target.name}: no input of '
+                       f'{FUZZ_SECONDS} s breaks it')
+            if done.returncode:
+                print(done.stdout[-8000:])
+    targets = sorted(p for p in (ROOT / 'build/fuzz/bin').glob('*_fuzz')
+                     if word in p.name)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, targets))
+
+
+def campaign(tally, variant, word):
+    """One round of each kind of campaign; what never hit fails it too."""
+    def one(kind):
+        begun = time.monotonic()
+        done = subprocess.run(
+            ['/usr/bin/python3', 'scripts/campaign', kind, '1s', '--seed', '1'],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors='replace',
+            timeout=SECONDS)
+        with tally.alone:
+            print(f'campaign {kind} ({time.monotonic() - begun:.1f} s)')
+            print(done.stdout, end='')
+            tally.case(done.returncode == 0, f'a round of the campaign {kind} '
+                       f'({CAMPAIGNS[kind]}) has no breach')
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, [kind for kind in CAMPAIGNS if word in kind]))
 
 
 def shape(tally, variant, word):
@@ -240,8 +269,8 @@ def build(variants):
     return True
 
 
-KINDS = {'unit': unit, 'sim': sim, 'plays': plays, 'fuzz': fuzz, 'shape': shape,
-         'format': form, 'gate': gate}
+KINDS = {'unit': unit, 'sim': sim, 'plays': plays, 'fuzz': fuzz,
+         'campaign': campaign, 'shape': shape, 'format': form, 'gate': gate}
 UNBUILT = ('shape', 'format', 'gate')
 
 

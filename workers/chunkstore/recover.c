@@ -318,7 +318,10 @@ replay(chunkstore_t *self, segment_t *segment, bool known)
         return store_status(rc);
     self->replayed++;
     view_t from = { .self = self, .segment = segment };
-    from.bytes = aligned_alloc(FILES_ALIGNMENT, VIEW_BYTES);
+    uint64_t bytes = VIEW_BYTES;
+    if (segment->is.size < bytes)
+        bytes = segment_page_up(segment->is.size) + SEGMENT_PAGE;
+    from.bytes = aligned_alloc(FILES_ALIGNMENT, bytes);
     INVARIANT(from.bytes);
     status_t status = replay_view(self, &from, known);
     free(from.bytes);
