@@ -9,7 +9,7 @@ from load import Load
 from stage import BUILD, Failed, Stage, wait_for
 import stage as stages
 
-BUILT, BEFORE = ['.'], []
+BUILT, BEFORE = [], []
 WORKERS = 6
 ROUNDS = 6          # Of one stage; then everything begins anew.
 LONGEST = 0.8       # Seconds that a node is gone,
