@@ -83,8 +83,9 @@ ask(core_t *self, doubt_t *doubt, millis_t now)
     (void)self->effects.ask(self->with, doubt->session, &message);
 }
 
-//  Whether an epoch of an earlier term is newer than all that was recorded
-//  before this one, and than what a rebuild saw.
+//  Whether an epoch of an earlier term is newer than all that was recorded when
+//  this one began, whatever has taken its place since, and than what a rebuild
+//  saw.
 static bool
 is_newer(const core_t *self, const stream_t *stream, uint64_t epoch)
 {
@@ -92,10 +93,7 @@ is_newer(const core_t *self, const stream_t *stream, uint64_t epoch)
     if (term >= catalogue_term(self->catalogue) ||
         term <= catalogue_rebuilt_in(self->catalogue))
         return false;
-    for (size_t i = stream->chain_count; i-- > 0;)
-        if (stream->chain[i]->epoch >> 32 < catalogue_term(self->catalogue))
-            return epoch > stream->chain[i]->epoch;
-    return true;
+    return epoch > stream->loaded;
 }
 
 void

@@ -212,6 +212,7 @@ on_stream(void *arg, const stream_record_t *record, extent_t **chain,
     stream->recorded = true;
     stream->chain = chain;
     stream->chain_count = count;
+    stream->loaded = count ? chain[count - 1]->epoch : 0;
     self->recovering += stream->state == STREAM_RECOVERING;
 }
 

@@ -98,6 +98,7 @@ typedef struct stream {
     bool recorded;     //  The catalogue has it
     extent_t **chain;  //  As in the catalogue
     size_t chain_count;
+    uint64_t loaded;     //  Newest epoch that the term began with
     extent_t **pending;  //  Made and not yet in the catalogue
     size_t pending_count;
 

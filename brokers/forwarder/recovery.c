@@ -40,8 +40,8 @@ struct recovery {
     bool anchored;    //  Lossy: it is known where `first` begins: `anchor`
     bool unsure;      //  Lossy: it may begin later
     uint64_t anchor;
-    unsigned witness;  //  Lossy: parts of its block asked for that, and
-    uint64_t before;   //  the index behind the next to be asked
+    unsigned witness;  //  Lossy: parts of its block asked for that
+    uint64_t steps;    //  Lossy: and of blocks before it, backwards
     uint64_t first;    //  Index of the first chunk
     size_t count;      //  Chunks
     size_t next;       //  To be asked for
@@ -601,7 +601,7 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
                 stream->last_us = header->created_us;
             recovery->anchored = true;
             recovery->anchor = header->offset;
-            if (recovery->before < recovery->first)
+            if (recovery->steps && !chunk_is_parity(header))
                 recovery->anchor += header->length;
             read_on(recovery, now);
             return;
@@ -621,7 +621,7 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
         if (header->flags & CHUNK_END)
             recovery->end = true;
     } else if (read.nth == ANCHOR && recovery->despairing)
-        recovery->unsure = recovery->before < recovery->first;
+        recovery->unsure = true;  //  Another is asked
     else if (recovery->despairing)
         recovery->done++;
     else
@@ -664,9 +664,27 @@ ask_chunk(struct recovery *recovery, const extent_t *extent, uint64_t index,
     ask_slot(recovery, extent, block, slot, nth, now);
 }
 
+//  The next part of a block before the lost ones that may tell at least where
+//  those do not begin before: its last data chunks, then its parity.
+static bool
+step_back(struct recovery *recovery, const extent_t *at, uint64_t *block_r,
+          unsigned *slot_r)
+{
+    unsigned k = at->code.k, slots = k + at->code.m;
+    uint64_t blocks = (recovery->first - at->base_index) / k;
+    uint64_t back = recovery->steps / slots;
+    unsigned part = (unsigned)(recovery->steps % slots);
+    if (back >= blocks)
+        return false;
+    recovery->steps++;
+    *block_r = blocks - 1 - back;
+    *slot_r = part < k ? k - 1 - part : part;
+    return true;
+}
+
 //  Losses: where the first chunk begins is told by itself, by its extent, by
 //  its block's parity, though that may never have been acknowledged, or at
-//  least by the last one before it whose store speaks.
+//  least by a part before it whose store speaks.
 static void
 ask_anchor(struct recovery *recovery, const stream_t *stream, millis_t now)
 {
@@ -688,16 +706,14 @@ ask_anchor(struct recovery *recovery, const stream_t *stream, millis_t now)
             return;
         }
     }
-    while (recovery->before > at->base_index) {
-        uint64_t index = --recovery->before;
-        placement_of_index(at, index, &block, &slot);
+    while (step_back(recovery, at, &block, &slot)) {
+        recovery->unsure = recovery->steps > 1;
         if (spoken(recovery->core, placement_store(at, block, slot))) {
-            ask_chunk(recovery, at, index, ANCHOR, now);
+            ask_slot(recovery, at, block, slot, ANCHOR, now);
             return;
         }
-        recovery->unsure = true;
     }
-    recovery->anchored = true;
+    recovery->anchored = recovery->unsure = true;
     recovery->anchor = at->base_offset;
 }
 
@@ -794,7 +810,7 @@ begin(core_t *self, stream_t *stream, verdict_t verdict, millis_t now)
                        recovery->despairing);
     recovery->open_end = verdict.loss.open_end;
     recovery->end_only = !verdict.again && !recovery->lossy;
-    recovery->first = recovery->before = verdict.first;
+    recovery->first = verdict.first;
     recovery->count = (size_t)(verdict.end - verdict.first);
     const extent_t *at = extent_at(stream, verdict.end);
     if (recovery->end_only && at && verdict.end > at->base_index) {

@@ -2049,6 +2049,9 @@ static source_t
 lose_workers(plan_t plan, size_t chunk, int workers, int left)
 {
     begin_with(workers);
+    plan_t other = FILE_PLAN;
+    other.name = "whole";
+    (void)put(other, 100);
     source_t source = opened(plan);
     give(&source, 8 * chunk);
     pump();
@@ -2142,7 +2145,8 @@ accept_a_loss(int left)
     live(2000);
     const Rill__V1__Described *told = describe("cam");
     CHECK(told && !told->sealed && told->lost_us > 0);
-    CHECK(told->lost_from >= 8 * LIVE_CHUNK);
+    //  One store may not know where the first lost block begins.
+    CHECK(told->lost_from >= (left > 1 ? 8 : 4) * LIVE_CHUNK);
     CHECK(told->lost_from < 20 * LIVE_CHUNK);
     CHECK(left > 1 || told->lost_to == UINT64_MAX);
     CHECK(told->lost_to <= told->stored || told->lost_to == UINT64_MAX);
@@ -2178,7 +2182,8 @@ accept_a_loss(int left)
         CHECK(count_kept(stream, 8 * LIVE_CHUNK, stored, LIVE_CHUNK) == kept);
         read_all(stream, source.begin, source.next);
     }
-    read_all(stream, 0, 8 * LIVE_CHUNK);
+    uint64_t whole = lost_from < 8 * LIVE_CHUNK ? lost_from : 8 * LIVE_CHUNK;
+    read_all(stream, 0, whole);
     end();
 }
 
@@ -2232,6 +2237,12 @@ nothing_left_is_a_loss_from_the_extent_on(void)
     CHECK(finish(&source) == STATUS_OK);
     pump();
     CHECK(progress(&source)->sealed);
+    read_all(source.stream, source.begin, source.next);
+    //  Those that had it are no witnesses against the catalogue.
+    for (int i = 0; i < 6; i++)
+        join(i);
+    live(5000);
+    CHECK(fault() == STATUS_OK);
     read_all(source.stream, source.begin, source.next);
     end();
 }
@@ -2349,6 +2360,8 @@ lose_at_random(uint64_t seed)
                 join(i);
         live(12000);
         if (!describe(plan.name)) {
+            if (refusal() == STATUS_UNKNOWN && told == 0)
+                break;  //  Nothing of it was ever dealt
             CHECK(turn == 0 && refusal() == STATUS_HELD);
             CHECK(settle(plan.name, false)->waits);
             CHECK(settle(plan.name, true)->accepted);
