@@ -253,6 +253,53 @@ in_a_child(int (*trial)(void))
     return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
+//  Fill a queue that nobody reads, and go with all that was not taken: the
+//  other end has seen the last of us before its queue has room.
+static void
+fill_and_go(socket_kind_t from, const char *endpoint)
+{
+    zsock_t *peer;
+    CHECK(sockets_open(from, endpoint, &peer) == STATUS_OK);
+    Rill__V1__Store store = RILL__V1__STORE__INIT;
+    message_t chunk = MESSAGE(STORE, store, &store, 0, 0);
+    buffer_t *payload = buffer_new(256 * 1024);
+    memset(buffer_fill(payload), 0, buffer_size(payload));
+    CHECK(wait_for(peer, ZMQ_POLLOUT));
+    for (int quiet = 0; quiet < 20;)
+        if (frames_send(peer, NULL, &chunk, payload) == STATUS_OK)
+            quiet = 0;
+        else
+            quiet += zmq_poll(NULL, 0, 10) == 0;
+    buffer_unref(&payload);
+    sockets_drop(&peer);
+}
+
+//  Nothing may happen to us while timers go by that are up to 0.5 s long.
+static int
+outlive_who_filled_a_queue(void)
+{
+    char pull_at[ENDPOINT_BYTES], front_at[ENDPOINT_BYTES];
+    zsock_t *pull = bound(SOCKET_PULL, ANY, pull_at);
+    zsock_t *front = bound(SOCKET_FRONT, ANY, front_at);
+    fill_and_go(SOCKET_PUSH, pull_at);
+    fill_and_go(SOCKET_ASK, front_at);
+    zmq_poll(NULL, 0, 2000);
+    received_t got;
+    CHECK(frames_receive(pull, &got) == STATUS_OK);
+    frames_release(&got);
+    CHECK(frames_receive(front, &got) == STATUS_OK);
+    frames_release(&got);
+    sockets_drop(&pull);
+    sockets_drop(&front);
+    return 0;
+}
+
+static void
+who_fills_a_queue_and_goes_does_no_harm(void)
+{
+    CHECK(in_a_child(outlive_who_filled_a_queue) == 0);
+}
+
 static int
 begin_well(void)
 {
@@ -317,6 +364,8 @@ main(void)
          "connection, and finds them all");
     CASE(a_peer_that_says_too_much_is_cut_off_and_others_are_served,
          "invariant 18: who says too much is cut off, others are served");
+    CASE(who_fills_a_queue_and_goes_does_no_harm,
+         "invariant 18: who fills a queue and goes does no harm to its node");
     CASE(what_is_queued_when_a_socket_is_dropped_stays_unsent,
          "an ask waits for its peer, bounded, and is dropped at once");
     return proof_end();
