@@ -5,6 +5,7 @@
 
 #include "checksum.h"
 #include "invariant.h"
+#include "story.h"
 
 typedef enum { WAITING, COMMITTING, DURABLE, LIMBO, ROTTEN } place_t;
 
@@ -508,8 +509,11 @@ disk_retain(disk_t *self, uint8_t retention, micros_t horizon_us)
     for (size_t i = self->count; i-- > 0;) {
         const record_t *record = self->records[i];
         if (record->header.retention == retention &&
-            record->header.block_us < horizon_us && seen(record))
+            record->header.block_us < horizon_us && seen(record)) {
+            ledger_outlived(self->ledger, record->header.key);
+            story_count("record outlived", 1);
             remove_at(self, i);
+        }
     }
 }
 

@@ -364,6 +364,7 @@ forwarder_start(play_t *play)
         return false;
     }
     stage->front = node;
+    ledger_life(stage->ledger, self->number);
     story_count("forwarder started", 1);
     node_after(node);
     return true;

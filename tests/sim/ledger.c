@@ -16,6 +16,7 @@
 #define STREAMS 16
 #define COPIES 4
 #define LIVES 512
+#define SECOND 1000000
 
 //  One chunk as it was pushed, and where it lies.
 typedef struct {
@@ -38,6 +39,7 @@ struct block {
     code_t code;
     uint32_t verified;  //  Members whose content is right
     bool told;          //  A byte of it was told stored
+    micros_t block_us;  //  Its stamp
     member_t *members;
     block_t *next;  //  With the same hash
 };
@@ -66,11 +68,15 @@ typedef struct {
     extent_t **chain;      //  As the durable catalogue has it
     uint64_t end_index;    //  Of the last; sealed only
     uint64_t first_index;  //  Of what retention has left
+    bool limited;          //  Retention may take it
+    bool may_go;           //  Its removal was asked for
+    unsigned graves;       //  Streams of that name that are no more
 } stream_t;
 
 typedef struct {
     uint64_t session;
     stream_t *stream;
+    uint64_t id;
     uint64_t token;
     unsigned life;
 } session_t;
@@ -94,7 +100,37 @@ struct ledger {
     uint64_t acknowledged;
     size_t cuts, cuts_room;  //  A power of two
     cut_t *cut;
+    size_t gone_count, gone_room;
+    uint64_t *gone;            //  Ids of streams that are no more
+    int64_t keep_us;           //  Of limited streams; 0: any time
+    unsigned life;             //  Of the newest forwarder
+    bool clock_set;            //  Stamps of earlier ones mean nothing
+    int64_t behind_us[LIVES];  //  Our time is a forwarder's stamps and this
 };
+
+//  What a reading of the catalogue found.
+typedef struct {
+    stream_record_t record;
+    extent_t **chain;
+    size_t count;
+} found_t;
+
+typedef struct {
+    ledger_t *ledger;
+    size_t count, room;
+    found_t *found;
+} reading_t;
+
+static void take_chains(ledger_t *self);
+
+static bool
+is_gone(const ledger_t *self, uint64_t id)
+{
+    for (size_t i = 0; i < self->gone_count; i++)
+        if (self->gone[i] == id)
+            return true;
+    return false;
+}
 
 static stream_t *
 stream_named(const ledger_t *self, const char *name)
@@ -139,6 +175,7 @@ make(ledger_t *self, const chunk_header_t *header)
     block->stream = header->key.stream;
     block->epoch = header->key.epoch;
     block->number = header->key.block;
+    block->block_us = header->block_us;
     block->code = header->code;
     block->members = calloc((size_t)header->code.k + header->code.m,
                             sizeof(member_t));
@@ -175,6 +212,8 @@ ledger_new(const image_t *catalogue)
     self->slots = 4096;
     self->block = calloc(self->slots, sizeof(block_t *));
     INVARIANT(self->block);
+    for (unsigned i = 0; i < LIVES; i++)
+        self->behind_us[i] = INT64_MAX;
     return self;
 }
 
@@ -213,6 +252,7 @@ ledger_destroy(ledger_t **self_p)
     free(self->block);
     free(self->session);
     free(self->cut);
+    free(self->gone);
     free(self);
     *self_p = NULL;
 }
@@ -283,7 +323,8 @@ check_bytes(ledger_t *self, const chunk_header_t *header, const uint8_t *bytes,
         story_breach(2, "%s: %s at %llu: %zu bytes, source gave up to %llu",
                      where, header->name, (unsigned long long)header->offset,
                      size, (unsigned long long)writer->given);
-    if (writer->opened && header->offset < writer->begin)
+    if (writer->opened && header->offset < writer->begin &&
+        !is_gone(self, header->key.stream))
         story_breach(2, "%s: %s at %llu: source begins at %llu", where,
                      header->name, (unsigned long long)header->offset,
                      (unsigned long long)writer->begin);
@@ -311,7 +352,7 @@ check_apart(ledger_t *self, const chunk_header_t *header)
 {
     stream_t *stream = stream_named(self, header->name);
     uint64_t end = header->offset + header->length;
-    if (!header->length)
+    if (!header->length || is_gone(self, header->key.stream))
         return;
     writer_t *own = NULL;
     for (unsigned i = 0; i < stream->writers; i++) {
@@ -370,6 +411,11 @@ ledger_pushed(ledger_t *self, unsigned life, uint64_t store,
         block = make(self, header);
         block->life = life;
     }
+    //  What is pushed as soon as it is dealt tells what stamps mean.
+    INVARIANT(life < LIVES);
+    int64_t behind = story_now() - header->block_us;
+    if (behind < self->behind_us[life])
+        self->behind_us[life] = behind;
     if (block->life != life)
         story_breach(7, "epoch %llx is used by two forwarders",
                      (unsigned long long)key->epoch);
@@ -665,6 +711,11 @@ check_stream(ledger_t *self, stream_t *stream)
     micros_t created_us = 0;
     for (unsigned i = 0; i < stream->writers; i++)
         cursor[i] = stream->writer[i].begin;
+    //  What was trimmed off is not asked for again.
+    uint64_t first = stream->first_index ? stream->chain[0]->base_offset : 0;
+    for (unsigned i = 0; i < stream->writers; i++)
+        if (cursor[i] < first)
+            cursor[i] = first;
     for (size_t i = 0; i < stream->extents; i++) {
         const extent_t *extent = stream->chain[i];
         const extent_t *next = i + 1 < stream->extents ? stream->chain[i + 1]
@@ -700,27 +751,126 @@ take_id(stream_t *stream, uint64_t id)
     stream->id = id;
 }
 
-static void
-take_chain(void *arg, const stream_record_t *record, extent_t **chain,
-           size_t count)
+static int64_t
+age_of(const ledger_t *self, const block_t *block)
 {
-    ledger_t *self = arg;
+    return story_now() - (block->block_us + self->behind_us[block->life]);
+}
+
+//  Whether retention may have taken a block that was told stored: it is as old
+//  as it is to be kept, by the clock of the forwarder that stamped it. The
+//  walls of forwarders differ by up to 2 s.
+static bool
+is_old(const ledger_t *self, const block_t *block)
+{
+    bool same = block->life == self->life;
+    if (self->keep_us == 0 || (self->clock_set && !same))
+        return true;
+    int64_t differs = same ? SECOND / 10 : 23 * SECOND / 10;
+    return age_of(self, block) >= self->keep_us - differs;
+}
+
+static void
+check_old(const ledger_t *self, const stream_t *stream, const block_t *block)
+{
+    if (!stream->limited || (block->told && !is_old(self, block)))
+        story_breach(11,
+                     "%s epoch %llx block %llu is gone after %.1f s, and is to "
+                     "be kept for %.1f s",
+                     stream->name, (unsigned long long)block->epoch,
+                     (unsigned long long)block->number,
+                     (double)age_of(self, block) / SECOND,
+                     stream->limited ? (double)self->keep_us / SECOND : -1.0);
+    story_held(11);
+}
+
+//  The stream is no more: its name is free for another.
+static void
+bury(ledger_t *self, stream_t *stream)
+{
+    for (size_t i = 0; i < self->slots && !stream->may_go; i++)
+        for (block_t *block = self->block[i]; block; block = block->next)
+            if (block->stream == stream->id)
+                check_old(self, stream, block);
+    if (self->gone_count == self->gone_room) {
+        self->gone_room = self->gone_room ? 2 * self->gone_room : 16;
+        self->gone = realloc(self->gone, self->gone_room * sizeof(uint64_t));
+        INVARIANT(self->gone);
+    }
+    self->gone[self->gone_count++] = stream->id;
+    story_count(stream->may_go ? "stream removed" : "stream outlived", 1);
+    story_tell("%s is no more", stream->name);
+    forget_chain(stream);
+    memset(stream->told, 0, sizeof(stream->told));
+    stream->id = stream->stored = stream->answered = stream->size = 0;
+    stream->end_index = stream->first_index = 0;
+    stream->sealed = stream->dealt = false;
+    stream->graves++;
+    for (unsigned i = 0; i < stream->writers; i++) {
+        writer_t *writer = &stream->writer[i];
+        *writer = (writer_t){ .token = writer->token,
+                              .key = writer->key,
+                              .given = writer->given };
+    }
+}
+
+//  What stood before the first extent that is left was old.
+static void
+check_trimmed(ledger_t *self, const stream_t *stream, uint64_t epoch)
+{
+    for (size_t i = 0; i < stream->extents; i++) {
+        const extent_t *extent = stream->chain[i];
+        const block_t *block;
+        if (extent->epoch >= epoch)
+            return;
+        for (uint64_t number = 0;
+             (block = find(self, stream->id, extent->epoch, number)); number++)
+            check_old(self, stream, block);
+    }
+}
+
+static void
+find_stream(void *arg, const stream_record_t *record, extent_t **chain,
+            size_t count)
+{
+    reading_t *reading = arg;
+    if (reading->count == reading->room) {
+        reading->room = reading->room ? 2 * reading->room : 8;
+        reading->found = realloc(reading->found,
+                                 reading->room * sizeof(found_t));
+        INVARIANT(reading->found);
+    }
+    reading->found[reading->count++] = (found_t){ *record, chain, count };
+}
+
+static void
+find_removed(void *arg, uint64_t id, const uint64_t *stores, size_t count)
+{
+    ledger_t *self = ((reading_t *)arg)->ledger;
+    (void)stores, (void)count;
+    for (unsigned i = 0; i < self->streams; i++)
+        if (self->stream[i].id == id)
+            bury(self, &self->stream[i]);
+}
+
+static void
+take_chain(ledger_t *self, const found_t *found)
+{
+    const stream_record_t *record = &found->record;
     stream_t *stream = stream_named(self, record->name);
     if (!stream)
         story_breach(2, "the catalogue has a stream %s that nobody opened",
                      record->name);
+    if (record->first_index > stream->first_index) {
+        check_trimmed(self, stream, found->chain[0]->epoch);
+        story_count("stream trimmed", 1);
+    }
     forget_chain(stream);
     take_id(stream, record->id);
-    stream->chain = chain;
-    stream->extents = count;
+    stream->chain = found->chain;
+    stream->extents = found->count;
     stream->end_index = record->sealed ? record->end_index : 0;
     stream->first_index = record->first_index;
-}
-
-static void
-no_removed(void *arg, uint64_t stream, const uint64_t *stores, size_t count)
-{
-    (void)arg, (void)stream, (void)stores, (void)count;
 }
 
 //  Read the chains again when the durable catalogue has changed.
@@ -730,19 +880,88 @@ take_chains(ledger_t *self)
     if (self->version == image_version(self->catalogue))
         return;
     self->version = image_version(self->catalogue);
-    for (unsigned i = 0; i < self->streams; i++)
-        forget_chain(&self->stream[i]);
     image_t *image = image_durable(self->catalogue);
     kv_t *kv = image_open(image, NULL, NULL);
     catalogue_t *catalogue;
     char why[200];
     if (catalogue_open(kv, 1, &catalogue, why, sizeof(why)) != STATUS_OK)
         story_breach(3, "the durable catalogue cannot be read: %s", why);
-    if (catalogue_load(catalogue, take_chain, no_removed, self) != STATUS_OK)
+    reading_t reading = { .ledger = self };
+    if (catalogue_load(catalogue, find_stream, find_removed, &reading) !=
+        STATUS_OK)
         story_breach(3, "the durable catalogue cannot be loaded");
+    for (size_t i = 0; i < reading.count; i++)
+        take_chain(self, &reading.found[i]);
+    free(reading.found);
     catalogue_close(&catalogue);
     kv_close(&kv);
     image_destroy(&image);
+}
+
+void
+ledger_keeps(ledger_t *self, int64_t keep_us)
+{
+    self->keep_us = keep_us;
+}
+
+void
+ledger_limited(ledger_t *self, const char *name)
+{
+    stream_named(self, name)->limited = true;
+}
+
+void
+ledger_life(ledger_t *self, unsigned life)
+{
+    self->life = life;
+}
+
+void
+ledger_clock_set(ledger_t *self)
+{
+    self->clock_set = true;
+}
+
+void
+ledger_remove(ledger_t *self, const char *name)
+{
+    stream_named(self, name)->may_go = true;
+}
+
+void
+ledger_removed(ledger_t *self, uint64_t id)
+{
+    take_chains(self);
+    if (!is_gone(self, id))
+        story_breach(11, "stream %llx is said to be removed, and is not",
+                     (unsigned long long)id);
+    story_held(11);
+}
+
+bool
+ledger_was_removed(ledger_t *self, const char *name)
+{
+    take_chains(self);
+    return stream_named(self, name)->graves > 0;
+}
+
+bool
+ledger_is_removed(ledger_t *self, const char *name)
+{
+    return ledger_was_removed(self, name) && stream_named(self, name)->id == 0;
+}
+
+bool
+ledger_all_outlived(ledger_t *self)
+{
+    take_chains(self);
+    //  One that was opened by a late word, and has no byte, stays; and one that
+    //  was written while the clock was set is as old as its first stamp says,
+    //  which may be more than it can be trimmed by.
+    for (unsigned i = 0; i < self->streams; i++)
+        if (self->stream[i].limited && self->stream[i].extents)
+            return self->clock_set;
+    return true;
 }
 
 void
@@ -779,6 +998,7 @@ said_opened(ledger_t *self, unsigned life, const Rill__V1__Opened *opened,
     stream_t *stream = stream_named(self, open->name);
     writer_t *writer = stream ? writer_of(stream, open->token) : NULL;
     INVARIANT(writer);
+    take_chains(self);
     take_id(stream, opened->stream);
     if (!writer->opened) {
         for (unsigned i = 0; i < stream->writers; i++) {
@@ -826,7 +1046,8 @@ said_opened(ledger_t *self, unsigned life, const Rill__V1__Opened *opened,
         INVARIANT(self->session);
     }
     self->session[self->sessions++] = (session_t){ opened->session, stream,
-                                                   open->token, life };
+                                                   stream->id, open->token,
+                                                   life };
 }
 
 static void
@@ -857,7 +1078,7 @@ said_progress(ledger_t *self, unsigned life, const Rill__V1__Progress *progress)
         if (self->session[i].session == progress->session &&
             self->session[i].life == life)
             session = &self->session[i];
-    if (!session)
+    if (!session || is_gone(self, session->id))
         return;
     stream_t *stream = session->stream;
     writer_t *writer = writer_of(stream, session->token);
@@ -898,6 +1119,8 @@ said_described(ledger_t *self, unsigned life,
     if (!stream)
         story_breach(2, "a stream %s is described that nobody opened",
                      described->name);
+    if (is_gone(self, described->stream))
+        return;
     told(self, stream, life, described->stored);
     writer_t *writer = writer_of(stream, described->token);
     if (!writer)
@@ -947,7 +1170,7 @@ ledger_sealed(ledger_t *self, const char *name)
 {
     take_chains(self);
     const stream_t *stream = stream_named(self, name);
-    if (!stream || !stream->end_index)
+    if (!stream || (!stream->end_index && !stream->graves))
         story_breach(3, "%s is said to be sealed, and may grow again", name);
     story_held(3);
 }
@@ -994,6 +1217,8 @@ ledger_answer(ledger_t *self, const chunk_header_t *header, buffer_t *payload,
                 "answer");
     stream_t *stream = stream_named(self, header->name);
     uint64_t end = header->offset + header->length;
+    if (is_gone(self, header->key.stream))
+        return;
     for (unsigned i = 0; i < stream->writers; i++) {
         const writer_t *other = &stream->writer[i];
         if (other->token != header->writer && other->opened &&
@@ -1009,7 +1234,11 @@ ledger_answer(ledger_t *self, const chunk_header_t *header, buffer_t *payload,
 void
 ledger_gone(ledger_t *self, const char *name, uint64_t offset)
 {
+    take_chains(self);
     const stream_t *stream = stream_named(self, name);
+    if (stream && (stream->graves || (stream->first_index &&
+                                      offset < stream->chain[0]->base_offset)))
+        return;
     for (unsigned i = 0; stream && i < stream->writers; i++) {
         const writer_t *writer = &stream->writer[i];
         if (writer->opened && offset >= writer->begin &&
@@ -1022,11 +1251,22 @@ ledger_gone(ledger_t *self, const char *name, uint64_t offset)
     story_held(11);
 }
 
+//  Whether the block stood before what is left of its stream.
+static bool
+is_trimmed(const ledger_t *self, const block_t *block)
+{
+    for (unsigned i = 0; i < self->streams; i++)
+        if (self->stream[i].id == block->stream)
+            return self->stream[i].first_index &&
+                   block->epoch < self->stream[i].chain[0]->epoch;
+    return false;
+}
+
 bool
 ledger_can_lose(const ledger_t *self, chunk_key_t key)
 {
     const block_t *block = find(self, key.stream, key.epoch, key.block);
-    if (!block)
+    if (!block || is_gone(self, key.stream) || is_trimmed(self, block))
         return true;
     unsigned ever;
     uint32_t which;
@@ -1050,6 +1290,24 @@ blocks_of(const ledger_t *self, const stream_t *stream, size_t nth)
     else if (end > extent->base_index)
         blocks = (end - extent->base_index) / extent->code.k;
     return blocks;
+}
+
+void
+ledger_outlived(ledger_t *self, chunk_key_t key)
+{
+    take_chains(self);
+    for (unsigned i = 0; i < self->streams; i++) {
+        const stream_t *stream = &self->stream[i];
+        for (size_t n = 0; n < stream->extents && stream->id == key.stream; n++)
+            if (stream->chain[n]->epoch == key.epoch &&
+                key.block < blocks_of(self, stream, n))
+                story_breach(11,
+                             "a store lets go of %s epoch %llx block %llu, "
+                             "which is not below the horizon",
+                             stream->name, (unsigned long long)key.epoch,
+                             (unsigned long long)key.block);
+    }
+    story_held(11);
 }
 
 static bool
@@ -1154,6 +1412,8 @@ ledger_holes(ledger_t *self, const char *name,
 {
     const stream_t *stream = stream_named(self, name);
     INVARIANT(stream);
+    if (stream->id != described->stream)
+        return;
     for (size_t i = 0; i < described->n_holes; i++) {
         const Rill__V1__Hole *hole = described->holes[i];
         for (unsigned j = 0; j < stream->writers; j++) {
@@ -1169,7 +1429,9 @@ ledger_holes(ledger_t *self, const char *name,
     }
     for (unsigned i = 0; i < stream->writers; i++) {
         const writer_t *writer = &stream->writer[i];
-        if (writer->opened && writer->begin > 0 &&
+        bool trimmed = stream->first_index &&
+                       writer->begin <= stream->chain[0]->base_offset;
+        if (writer->opened && writer->begin > 0 && !trimmed &&
             writer->stored > writer->begin &&
             !explained(stream, described, writer->begin - 1))
             story_breach(4, "%s: nothing is said of the hole below %llu", name,

@@ -23,6 +23,27 @@ typedef struct ledger ledger_t;
 ledger_t *ledger_new(const image_t *catalogue);
 void ledger_destroy(ledger_t **self_p);
 
+//  Streams of class 0 are kept for `keep_us` (0: as space allows), and of this
+//  one that is so. A forwarder of that number serves from now on; somebody set
+//  the wall clock: what an earlier forwarder stamped may be as old as it likes.
+void ledger_keeps(ledger_t *self, int64_t keep_us);
+void ledger_limited(ledger_t *self, const char *name);
+void ledger_life(ledger_t *self, unsigned life);
+void ledger_clock_set(ledger_t *self);
+
+//  Somebody asks to remove a stream; and is told that the one with this id is
+//  removed. Whether there was a stream of that name that is no more; whether
+//  there is none now.
+void ledger_remove(ledger_t *self, const char *name);
+void ledger_removed(ledger_t *self, uint64_t id);
+bool ledger_was_removed(ledger_t *self, const char *name);
+bool ledger_is_removed(ledger_t *self, const char *name);
+
+//  A store lets go of a chunk, for it is below the horizon it was told.
+void ledger_outlived(ledger_t *self, chunk_key_t key);
+//  Whether all that is limited is gone from the durable catalogue.
+bool ledger_all_outlived(ledger_t *self);
+
 //  Sources. A source of stream `name` exists; it gave bytes up to `end`; it
 //  said that `end` is its end.
 void ledger_source(ledger_t *self, const char *name, uint64_t token);

@@ -92,6 +92,11 @@ static const char *const FAULTS[] = {
     "chunk held back by a full store",
     "source killed",
     "source replaced by another",
+    "stream trimmed",
+    "stream outlived",
+    "record outlived",
+    "stream removed",
+    "stream removed while it was read",
 };
 
 //  Tell what was counted. False: a fault never hit, and there were plays

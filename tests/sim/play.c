@@ -43,6 +43,28 @@ front_join(node_t *node, wire_t **wire_p)
 
 //  ---- one play
 
+//  How long data is kept in a play: mostly for ever, else by one limit.
+static retention_limits_t
+limits_of(dice_t *dice)
+{
+    retention_limits_t limits = { 0 };
+    switch (dice_below(dice, 10)) {
+    case 0:
+    case 1:
+        limits.keep_ms = (uint64_t)dice_between(dice, 6000, 12000);
+        break;
+    case 2:
+        limits.most_bytes = (uint64_t)dice_between(dice, 100000, 1000000);
+        break;
+    case 3:
+        limits.keep_free = 1500000;
+        break;
+    default:
+        break;
+    }
+    return limits;
+}
+
 static play_t *
 play_new(uint64_t seed, lie_t lie)
 {
@@ -60,7 +82,14 @@ play_new(uint64_t seed, lie_t lie)
         .buffer_ms = (uint32_t)dice_between(&dice, 20, 200),
         .floor_bytes = 512,
         .ceiling_bytes = 8192,
+        .retention = limits_of(&dice),
     };
+    //  What is free is to be more than what may be on its way.
+    if (self->settings.retention.keep_free)
+        self->settings.memory_bytes = 1 << 20;
+    self->removes = dice_chance(&dice, 300);
+    ledger_keeps(stage->ledger,
+                 1000 * (int64_t)self->settings.retention.keep_ms);
     self->workers = (unsigned)dice_between(&stage->dice, 2, WORKERS_MOST);
     self->sources = (unsigned)dice_between(&stage->dice, 1, SOURCES_MOST);
     for (unsigned i = 0; i < self->workers; i++)
@@ -134,7 +163,7 @@ check_moved(play_t *self)
                          source->name, (unsigned long long)state->stored,
                          (unsigned long long)state->next, state->text);
         //  Whoever takes a name over waits for the lease of the one before.
-        if (!source->done && !state->opened && state->failed != STATUS_TAKEN)
+        if (!source->done && !state->opened && !source->taken)
             story_breach(19, "%s is not opened after 5 s of calm: %s",
                          source->name, state->text);
         story_held(19);
@@ -275,6 +304,25 @@ tidy_up(play_t *self)
     story_held(5);
 }
 
+//  What is kept for a time is gone after it, from the catalogue and from every
+//  store (invariant 11).
+static void
+outlive(play_t *self)
+{
+    int64_t keep = 1000 * (int64_t)self->settings.retention.keep_ms;
+    if (keep == 0)
+        return;
+    agenda_t *agenda = self->stage->agenda;
+    run_until(self, agenda_now(agenda) + keep + 20 * SECOND_US);
+    if (!ledger_all_outlived(self->stage->ledger))
+        story_breach(11, "a stream outlives its retention");
+    garbage_t left = garbage_everywhere(self);
+    if (left.count)
+        story_breach(11, "%llu chunks outlive their stream",
+                     (unsigned long long)left.count);
+    story_held(11);
+}
+
 void
 play_run(uint64_t seed, unsigned seconds, lie_t lie)
 {
@@ -286,6 +334,7 @@ play_run(uint64_t seed, unsigned seconds, lie_t lie)
     weather_heal(self);
     finish(self);
     tidy_up(self);
+    outlive(self);
     story_count("virtual second",
                 (uint64_t)(agenda_now(self->stage->agenda) / SECOND_US));
     story_count("block acknowledged", ledger_blocks(self->stage->ledger));

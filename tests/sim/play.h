@@ -73,11 +73,13 @@ typedef struct {
     char name[NAME_BYTES];
     kind_t kind;
     code_t asked;
+    uint8_t retention;
     uint64_t token;
     uint64_t total;  //  Bytes of this token's life, if it is left to live
     uint32_t piece;  //  At most
     uint32_t rate;   //  Bytes per 10 ms at most
     bool feeding;    //  A feed is on the agenda
+    bool taken;      //  Another source has its name
     bool finished;   //  publisher_finish was called
     bool ends;       //  It said where it ends: no process of it goes beyond
     bool done;       //  Sealed
@@ -94,7 +96,7 @@ typedef struct {
     //  The last act: every sealed stream is read whole, one after the other.
     bool reading;
     unsigned stream;
-    uint64_t at, size;
+    uint64_t id, at, size;
     bool described;
     bool done;
     //  Then the status is held against what stores keep.
@@ -111,6 +113,7 @@ struct play {
     source_part_t source[SOURCES_MOST];
     reader_part_t reader;
     lie_t lie;
+    bool removes;           //  Readers remove streams
     int64_t fault_us;       //  Longest time between two faults
     int64_t lost_until_us;  //  No store is lost before
     int64_t calm_us;        //  When faults end

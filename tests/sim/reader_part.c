@@ -13,7 +13,7 @@
 #define OPEN_MOST 8
 #define ANSWER_US (6 * SECOND_US)  //  Longest wait for an answer, when calm
 
-typedef enum { DESCRIBE, ASK, STATUS } kind_of_question_t;
+typedef enum { DESCRIBE, ASK, STATUS, REMOVE } kind_of_question_t;
 
 typedef struct question {
     bool open;
@@ -84,6 +84,33 @@ ask_chunk(reader_part_t *self, uint64_t id, unsigned stream, uint64_t offset,
     ask.offset = offset;
     message_t message = MESSAGE(ASK, ask, &ask, 0, 0);
     say(self, question, &message);
+}
+
+static void
+ask_remove(reader_part_t *self, unsigned stream)
+{
+    question_t *question = free_question(self);
+    if (!question)
+        return;
+    *question = (question_t){ .kind = REMOVE, .stream = stream };
+    Rill__V1__Remove remove = RILL__V1__REMOVE__INIT;
+    remove.name = self->play->source[stream].name;
+    ledger_remove(self->play->stage->ledger, remove.name);
+    message_t message = MESSAGE(REMOVE, remove, &remove, 0, 0);
+    say(self, question, &message);
+}
+
+static void
+on_removed(reader_part_t *self, const question_t *question,
+           const Rill__V1__Removed *removed)
+{
+    bool read = false;
+    for (unsigned i = 0; i < OPEN_MOST; i++)
+        read = read ||
+               (self->question[i].open && self->question[i].kind == ASK &&
+                self->question[i].stream == question->stream);
+    story_count("stream removed while it was read", read);
+    ledger_removed(self->play->stage->ledger, removed->stream);
 }
 
 static void
@@ -181,9 +208,11 @@ on_described(reader_part_t *self, const question_t *question,
     if (question->all) {
         if (question->stream != self->stream || self->done)
             return;
-        if (!self->described)
+        if (!self->described || self->id != described->stream ||
+            self->at < described->first)
             self->at = described->first;
         self->described = true;
+        self->id = described->stream;
         if (described->sealed)
             ledger_holes(play->stage->ledger, described->name, described);
         skip_holes(self, described);
@@ -251,6 +280,15 @@ on_refused(reader_part_t *self, const question_t *question,
     story_tell("reader is refused: %s (%s)", status_name(status),
                refused->text);
     story_count("read refused", 1);
+    if (question->kind == DESCRIBE && question->all &&
+        status == STATUS_UNKNOWN && question->stream == self->stream &&
+        !self->done) {
+        const char *name = self->play->source[self->stream].name;
+        if (!ledger_is_removed(self->play->stage->ledger, name))
+            story_breach(11, "%s is not known any more", name);
+        next_stream(self);
+        return;
+    }
     if (question->kind == STATUS)
         story_breach(21, "the status is refused: %s", refused->text);
     if (question->kind == ASK && status == STATUS_GONE) {
@@ -300,6 +338,9 @@ on_message(node_t *node, wire_t *wire, status_t status,
         check_report(self, message->report);
         if (self->audits)
             self->agrees = lists_what_lacks(self, message->report);
+        break;
+    case RILL__V1__MESSAGE__BODY_REMOVED:
+        on_removed(self, &asked, message->removed);
         break;
     case RILL__V1__MESSAGE__BODY_REFUSED:
         on_refused(self, &asked, message->refused);
@@ -358,6 +399,8 @@ tick(node_t *node, void *arg, bool happens)
     } else if (!self->done) {
         ask_describe(self, (unsigned)dice_below(dice, play->sources), false);
     }
+    if (play->removes && !play->stage->calm && dice_chance(dice, 10))
+        ask_remove(self, (unsigned)dice_below(dice, play->sources));
     node_post(node, dice_between(dice, 50000, 200000), tick, NULL);
 }
 

@@ -37,6 +37,7 @@ begin(source_part_t *self)
         .kind = self->kind,
         .token = self->token,
         .asked = self->asked,
+        .retention = self->retention,
         .size_known = self->kind == KIND_RECORDED,
         .size = self->total,
         .buffer_ms = 0,
@@ -170,14 +171,23 @@ after(node_t *node)
     }
     if (state->failed != STATUS_OK && !self->done && !self->feeding) {
         story_tell("%s fails: %s", self->name, state->text);
-        if (state->failed != STATUS_TAKEN)
+        //  Its stream is no more, and what it had given with it: it begins
+        //  anew.
+        bool anew = state->failed == STATUS_OFFSET &&
+                    ledger_was_removed(node->stage->ledger, self->name);
+        if (anew) {
+            story_count("source began anew", 1);
+            self->given = self->calm_stored = 0;
+        } else if (state->failed != STATUS_TAKEN)
             story_breach(19, "source of %s was turned away: %s (%s)",
                          self->name, status_name(state->failed), state->text);
+        self->taken = state->failed == STATUS_TAKEN;
         story_count("source turned away", 1);
         self->feeding = true;
         node_post(node, SECOND_US / 2, again, NULL);
     } else if (state->failed == STATUS_OK) {
         self->feeding = false;
+        self->taken = self->taken && !state->opened;
     }
     return true;
 }
@@ -228,6 +238,11 @@ source_make(source_part_t *self, play_t *play, unsigned number)
     snprintf(self->node.name, sizeof(self->node.name), "s%u", number);
     snprintf(self->name, sizeof(self->name), "stream%u", number);
     self->kind = dice_chance(dice, 500) ? KIND_LIVE : KIND_RECORDED;
+    const retention_limits_t *limits = &play->settings.retention;
+    if (limits->keep_free)
+        self->kind = KIND_LIVE;  //  A file goes only as a whole
+    else if (dice_chance(dice, 400))
+        self->retention = 1;
     if (dice_chance(dice, 150))
         self->asked = (code_t){ (uint8_t)dice_between(dice, 1, 4),
                                 (uint8_t)dice_between(dice, 1, 2) };
@@ -236,6 +251,9 @@ source_make(source_part_t *self, play_t *play, unsigned number)
     if (self->piece < 100)
         self->rate = self->rate % 300 + 1;
     new_token(self);
+    bool limited = limits->keep_ms || limits->most_bytes || limits->keep_free;
+    if (limited && self->retention == 0)
+        ledger_limited(stage->ledger, self->name);
 }
 
 void

@@ -42,6 +42,12 @@ story_time(int64_t now_us)
     story.now_us = now_us;
 }
 
+int64_t
+story_now(void)
+{
+    return story.now_us;
+}
+
 void
 story_tell(const char *format, ...)
 {

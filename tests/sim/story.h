@@ -26,6 +26,8 @@ void story_begin(uint64_t seed, story_telling_t telling);
 //  What time it is from now on.
 void story_time(int64_t now_us);
 
+int64_t story_now(void);
+
 //  One event.
 void story_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -257,6 +257,7 @@ step_clock(play_t *play)
     int64_t step = dice_between(&stage->dice, -72 * 3600, 72 * 3600) *
                    SECOND_US;
     stage->skew_us += step;
+    ledger_clock_set(stage->ledger);
     if (forwarder)
         forwarder->node.skew_us += step;
     story_count("wall clock stepped", 1);

@@ -450,7 +450,9 @@ worker_make(worker_part_t *self, play_t *play, unsigned number)
     stage_t *stage = play->stage;
     self->play = play;
     self->number = number;
-    self->disk = disk_new(stage->ledger, &stage->dice, (uint64_t)1 << 40,
+    uint64_t space = play->settings.retention.keep_free ? 3000000
+                                                        : (uint64_t)1 << 40;
+    self->disk = disk_new(stage->ledger, &stage->dice, space,
                           dice_chance(&stage->dice, 300) ? 20000 : 1 << 20);
     self->sync_us = dice_chance(&stage->dice, 200) ? 60000 : 6000;
     self->node.stage = stage;
