@@ -444,7 +444,8 @@ def strangers_receipt(stage):
 
 def strangers_send(stage):
     """Bytes of no session, over the credit, of no size; sources that open and
-    say nothing; names without end."""
+    say nothing; names without end, of one connection and of many."""
+    before = stage.status()
     peer = Peer(stage.front, SNDHWM=0, RCVHWM=0)
     for _ in range(200):
         peer.tell(say(piece={'session': chance.getrandbits(64)}), bytes(9))
@@ -469,7 +470,20 @@ def strangers_send(stage):
         if answer.HasField('opened'):
             sessions.append(answer.opened.session)
     expect(answered == 10_000, f'{answered} of 10,000 opens were answered')
-    expect(len(sessions) < 7_000, f'{len(sessions)} sources were let in')
+    expect(len(sessions) <= 16, f'{len(sessions)} sources of one connection '
+           'were let in')
+    #   Each of many connections opens what it may, and is silent.
+    peers = [Peer(stage.front) for _ in range(20)]
+    for n, other in enumerate(peers):
+        for m in range(20):
+            answer = other.ask(open={'name': f'm{n}-{m}', 'kind': 2,
+                                     'token': n * 100 + m + 1})
+            expect(answer, 'no answer to an open')
+            if answer.HasField('opened'):
+                sessions.append(answer.opened.session)
+            elif refusal(answer) != 'BUSY':
+                raise Failed(f'an open is refused with {refusal(answer)}')
+    stage.rill('put', stage.small, '--as', 'among').expect(0)
     if SLOW:    # Their leases are ten times as long: they say that they go.
         for session in sessions:
             peer.tell(say(source_leave={'session': session}))
@@ -477,8 +491,15 @@ def strangers_send(stage):
     for session in range(100):
         peer.tell(say(source_leave={'session': session}))
     peer.close()
+    for other in peers:
+        other.close()
     wait_for(lambda: stage.rill('put', stage.small, '--as', 'after').code == 0,
              'who says nothing makes room for a source')
+    #   What was put meanwhile is all that is left.
+    wait_for(lambda: stage.status()['open_streams'] <= before['open_streams'],
+             'who says nothing leaves nothing')
+    left = stage.status()['streams'] - before['streams']
+    expect(left <= 3, f'{left} more streams are there')
 
 
 def strangers_ask(stage):
