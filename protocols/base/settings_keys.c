@@ -144,15 +144,28 @@ distance(const char *a, const char *b)
     return rows[high][wide];
 }
 
+static size_t
+common_start(const char *a, const char *b)
+{
+    size_t count = 0;
+    while (a[count] && a[count] == b[count])
+        count++;
+    return count;
+}
+
+//  The nearest; of several the one that begins as it does for longest.
 const settings_key_t *
 settings_key_like(const settings_section_t *section, const char *name)
 {
     const settings_key_t *best = NULL;
     size_t least = 0;
     for (size_t i = 0; i < section->count; i++) {
-        size_t far = distance(section->keys[i].name, name);
-        if (!best || far < least) {
-            best = &section->keys[i];
+        const settings_key_t *key = &section->keys[i];
+        size_t far = distance(key->name, name);
+        if (!best || far < least ||
+            (far == least &&
+             common_start(key->name, name) > common_start(best->name, name))) {
+            best = key;
             least = far;
         }
     }

@@ -122,6 +122,9 @@ an_unknown_key_is_told_with_the_nearest(void)
     CHECK(worker_refused("{name: w3, spcae: 1GB}",
                          "c.yml:7:16: unknown key \"spcae\" in a worker; did "
                          "you mean \"space\"?"));
+    CHECK(worker_refused("{name: w3, dat: /tmp}",
+                         "c.yml:7:16: unknown key \"dat\" in a worker; did "
+                         "you mean \"data\"?"));
     CHECK(worker_refused("{colour: red}",
                          "c.yml:7:6: unknown key \"colour\" in a worker; it "
                          "has name, at, reach, data, space and segment"));
