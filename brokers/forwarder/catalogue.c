@@ -397,23 +397,13 @@ catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
     return STATUS_OK;
 }
 
-//  What is in a table, to be taken out of it.
+//  Some of what is in a table, to be taken out of it.
+enum { OUT_MOST = 256 };
 typedef struct {
-    kv_t *kv;
     out_t *keys;
-    kv_change_t *changes;
-    size_t count, most;
-    status_t status;
+    kv_change_t changes[OUT_MOST];
+    size_t count;
 } emptying_t;
-
-static void
-take_out(emptying_t *emptying)
-{
-    if (emptying->count && emptying->status == STATUS_OK)
-        emptying->status = emptying->kv->write(emptying->kv, emptying->changes,
-                                               emptying->count, true);
-    emptying->count = 0;
-}
 
 static bool
 on_old(void *arg, kv_bytes_t key, kv_bytes_t value)
@@ -428,24 +418,24 @@ on_old(void *arg, kv_bytes_t key, kv_bytes_t value)
     copy->size = key.size;
     emptying->changes[emptying->count++] = (kv_change_t){ lent(copy),
                                                           { NULL, 0 } };
-    if (emptying->count == emptying->most)
-        take_out(emptying);
-    return emptying->status == STATUS_OK;
+    return emptying->count < OUT_MOST;
 }
 
 static status_t
 empty(kv_t *kv)
 {
-    emptying_t emptying = { .kv = kv, .most = 256 };
-    emptying.keys = calloc(emptying.most, sizeof *emptying.keys);
-    emptying.changes = calloc(emptying.most, sizeof *emptying.changes);
-    INVARIANT(emptying.keys && emptying.changes);
+    emptying_t emptying = { .keys = calloc(OUT_MOST, sizeof(out_t)) };
+    INVARIANT(emptying.keys);
     kv_bytes_t from = { "", 0 }, to = { NULL, 0 };
-    status_t status = kv->walk(kv, from, to, on_old, &emptying);
-    take_out(&emptying);
+    status_t status;
+    do {
+        emptying.count = 0;
+        status = kv->walk(kv, from, to, on_old, &emptying);
+        if (status == STATUS_OK && emptying.count)
+            status = kv->write(kv, emptying.changes, emptying.count, true);
+    } while (status == STATUS_OK && emptying.count);
     free(emptying.keys);
-    free(emptying.changes);
-    return status == STATUS_OK ? emptying.status : status;
+    return status;
 }
 
 status_t

@@ -124,18 +124,23 @@ welcome(core_t *self, const peer_t *peer, const message_t *message,
 }
 
 //  Whether a store is one of ours: it served in this term, or bears a stream;
-//  or nothing is borne by anybody yet, and the cluster file has its name.
+//  or the cluster file has its name, and no other store is there under it.
 static bool
 ours(core_t *self, uint64_t store, const char *name)
 {
     worker_t *worker = membership_find(self->members, store);
-    bool known = worker && worker->served, any = false;
-    for (stream_t *stream = zhashx_first(self->by_id); stream && !known;
-         stream = zhashx_next(self->by_id)) {
-        known = core_bears(stream, store);
-        any = any || stream->chain_count;
-    }
-    return known || (!any && core_in_file(self, name));
+    if (worker && worker->served)
+        return true;
+    for (stream_t *stream = zhashx_first(self->by_id); stream;
+         stream = zhashx_next(self->by_id))
+        if (core_bears(stream, store))
+            return true;
+    worker_t **all;
+    size_t count = membership_all(self->members, &all);
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->state != WORKER_AWAY && streq(all[i]->name, name))
+            return false;
+    return core_in_file(self, name);
 }
 
 //  Whether the Hello is of another process than the one that served before: a

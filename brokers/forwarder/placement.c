@@ -107,6 +107,12 @@ placement_of_index(const extent_t *extent, uint64_t index, uint64_t *block_r,
     *slot_r = (unsigned)(from_base % extent->code.k);
 }
 
+bool
+placement_is_lost(uint64_t store)
+{
+    return store >= PLACEMENT_LOST(LIMIT_WORKERS);
+}
+
 uint64_t
 placement_index_before(const extent_t *extent)
 {

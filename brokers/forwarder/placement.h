@@ -19,6 +19,14 @@
 #include "chunk.h"
 #include "status.h"
 
+//  Behind an accepted loss indices jump so far: more than anybody gives up.
+#define PLACEMENT_JUMP (1ull << 40)
+
+//  The highest ids are no store's: they stand for stores that nobody knows any
+//  more, when the catalogue was made again without them (R16).
+#define PLACEMENT_LOST(nth) (UINT64_MAX - (nth))
+bool placement_is_lost(uint64_t store);
+
 //  From this index and offset on: this code over this ensemble.
 typedef struct {
     uint64_t epoch;  //  Term * 2^32 + number; orders extents of all streams

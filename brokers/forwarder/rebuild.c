@@ -41,6 +41,7 @@ typedef struct {
     size_t before;  //  SIZE_MAX: none
     size_t origin;  //  Where the way begins
     uint64_t begin_index;
+    uint64_t weak;  //  Blocks of the way before it that lack a quorum
 } run_t;
 
 typedef enum { ASK_FIRST, ASK_LAST, ASK_FLAG, ASK_REACH } step_t;
@@ -472,17 +473,35 @@ boundary(const rebuild_t *self, const run_t *run, uint64_t index,
     return true;
 }
 
-//  Whether the run may follow another (invariant 2).
+//  Whether the run may follow another (invariant 2), and at which index of that.
 static bool
-follows(const rebuild_t *self, const run_t *run, const run_t *other)
+follows(const rebuild_t *self, const run_t *run, const run_t *other,
+        uint64_t *index_r)
 {
     const extent_t *extent = run->epoch->extent;
-    uint64_t offset;
-    return run->first == 0 && run->end > 0 &&
-           other->epoch->extent->epoch < extent->epoch &&
-           boundary(self, other, extent->base_index, &offset) &&
-           (offset == extent->base_offset ||
-            (offset < extent->base_offset && run->epoch->new_writer));
+    uint64_t offset, index = extent->base_index;
+    if (run->first != 0 || run->end == 0 ||
+        other->epoch->extent->epoch >= extent->epoch)
+        return false;
+    //  Behind an accepted loss the indices jump.
+    if (!boundary(self, other, index, &offset)) {
+        index -= PLACEMENT_JUMP;
+        if (extent->base_index < PLACEMENT_JUMP ||
+            !boundary(self, other, index, &offset))
+            return false;
+    }
+    *index_r = index;
+    return offset == extent->base_offset ||
+           (offset < extent->base_offset && run->epoch->new_writer);
+}
+
+//  Where a later extent begins in the indices of an earlier one.
+static uint64_t
+begins_at(const extent_t *later, const extent_t *earlier)
+{
+    bool jumped = later->base_index >= PLACEMENT_JUMP &&
+                  earlier->base_index < later->base_index - PLACEMENT_JUMP / 2;
+    return later->base_index - (jumped ? PLACEMENT_JUMP : 0);
 }
 
 //  When the catalogue had an epoch, all that counted from its base on had been
@@ -496,9 +515,8 @@ cut_runs(rebuild_t *self)
         uint64_t limit = index_of(run, run->end);
         for (const epoch_t *later = run->epoch + 1;
              later < self->epochs + self->epochs_count; later++)
-            if (later->known && later->committed &&
-                later->extent->base_index < limit)
-                limit = later->extent->base_index;
+            if (later->committed && begins_at(later->extent, extent) < limit)
+                limit = begins_at(later->extent, extent);
         if (limit == index_of(run, run->end))
             continue;
         run->ended = false;
@@ -511,7 +529,26 @@ cut_runs(rebuild_t *self)
     }
 }
 
-//  For each run the way to it that begins lowest; of those the latest epoch.
+//  Blocks of a run, below one, that have less than the quorum: maybe they were
+//  dealt again in a later epoch, or were dealt there in vain.
+static uint64_t
+weak_blocks(const rebuild_t *self, const run_t *run, uint64_t below)
+{
+    uint64_t weak = 0;
+    uint64_t all = (1ull << slots_of(run->epoch)) - 1;
+    unsigned quorum = placement_quorum(run->epoch->extent->code);
+    group_t group = group_of(self, run->epoch, run->first);
+    while (group.from < group.to && group.block < below) {
+        weak += slots_in(group.mask & all) < quorum;
+        if (group.to == run->epoch->to)
+            break;
+        group = group_at(self, run->epoch, group.to);
+    }
+    return weak;
+}
+
+//  For each run the way to it that begins lowest; of those the one with the
+//  fewest weak blocks, then the latest epoch.
 static void
 find_ways(rebuild_t *self)
 {
@@ -521,12 +558,20 @@ find_ways(rebuild_t *self)
         run->begin_index = index_of(run, run->first);
         for (size_t j = 0; j < i; j++) {
             const run_t *other = &self->runs[j];
-            if (other->begin_index <= run->begin_index &&
-                follows(self, run, other)) {
-                run->before = j;
-                run->origin = other->origin;
-                run->begin_index = other->begin_index;
-            }
+            const extent_t *extent = other->epoch->extent;
+            uint64_t index;
+            if (other->begin_index > run->begin_index ||
+                !follows(self, run, other, &index))
+                continue;
+            uint64_t cut = (index - extent->base_index) / extent->code.k;
+            uint64_t weak = other->weak + weak_blocks(self, other, cut);
+            if (run->before != SIZE_MAX && weak > run->weak &&
+                other->begin_index == run->begin_index)
+                continue;
+            run->before = j;
+            run->origin = other->origin;
+            run->begin_index = other->begin_index;
+            run->weak = weak;
         }
     }
 }
@@ -548,20 +593,28 @@ goes_on(const rebuild_t *self, const run_t *run, const run_t *last)
            origin->epoch->extent->base_index >= end;
 }
 
-//  Of the ways that go on after `last` those that begin lowest; of them the one
-//  that reaches furthest; of two the later epoch. SIZE_MAX: none.
+//  Whether a way is to be taken rather than another: it begins lower; or
+//  reaches further; or has fewer weak blocks; or is later.
+static bool
+is_better(const rebuild_t *self, const run_t *run, const run_t *other)
+{
+    if (!other || run->begin_index != other->begin_index)
+        return !other || run->begin_index < other->begin_index;
+    if (run->reach != other->reach)
+        return run->reach > other->reach;
+    return run->weak + weak_blocks(self, run, run->end) <=
+           other->weak + weak_blocks(self, other, other->end);
+}
+
+//  The best of the ways that go on after `last`. SIZE_MAX: none.
 static size_t
 furthest(const rebuild_t *self, const run_t *last)
 {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < self->runs_count; i++) {
         const run_t *run = &self->runs[i];
-        if (!goes_on(self, run, last))
-            continue;
         const run_t *so_far = best == SIZE_MAX ? NULL : &self->runs[best];
-        if (!so_far || run->begin_index < so_far->begin_index ||
-            (run->begin_index == so_far->begin_index &&
-             run->reach >= so_far->reach))
+        if (goes_on(self, run, last) && is_better(self, run, so_far))
             best = i;
     }
     return best;
@@ -648,7 +701,7 @@ fill_places(const rebuild_t *self, const epoch_t *epoch, extent_t *extent,
     absent -= absent < others ? absent : others;
     if (absent > rebuilt->absent)
         rebuilt->absent = absent;
-    uint64_t before = 0;
+    uint64_t before = 0, unknown = 0;
     for (uint16_t at = 0; at < extent->width; at++) {
         uint64_t next = UINT64_MAX, found = 0;
         for (uint16_t i = at; i < extent->width && next == UINT64_MAX; i++)
@@ -661,10 +714,13 @@ fill_places(const rebuild_t *self, const epoch_t *epoch, extent_t *extent,
         }
         if (!extent->stores[at] && !wanted[at])
             extent->stores[at] = found;
-        rebuilt->unknown += !extent->stores[at];
         if (extent->stores[at])
             before = extent->stores[at];
+        else
+            extent->stores[at] = PLACEMENT_LOST(unknown++);
     }
+    if (unknown > rebuilt->unknown)
+        rebuilt->unknown = unknown;
 }
 
 static extent_t *
@@ -688,10 +744,12 @@ extend(const rebuild_t *self, const run_t *run, const run_t *before,
     extent_t *extent = copy_extent(run->epoch->extent);
     const extent_t *last = rebuilt->count ? rebuilt->chain[rebuilt->count - 1]
                                           : NULL;
-    uint64_t offset = 0;
-    if (before && boundary(self, before, extent->base_index, &offset) &&
-        offset <= extent->base_offset && run->first == 0)
+    uint64_t index, offset = 0;
+    if (before && follows(self, run, before, &index) &&
+        boundary(self, before, index, &offset)) {
         extent->gap = extent->base_offset - offset;
+        extent->index_gap = extent->base_index - index;
+    }
     if (!before && extent->base_index == 0)
         extent->gap = extent->base_offset;
     extent->begun_us = run->epoch->begun_us;

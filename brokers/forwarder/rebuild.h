@@ -49,7 +49,8 @@ typedef struct {
     size_t count;
     uint64_t reach;    //  Offset behind the last byte that can be read
     micros_t last_us;  //  When its newest block was opened, as far as known
-    size_t unknown;    //  Places of stores that nobody was seen to be
+    size_t unknown;    //  Stores of an extent that nobody knows; they are
+                       //  PLACEMENT_LOST(0), (1), ...
     size_t absent;     //  Stores of an extent that are not among the asked
     bool lost;         //  Acknowledged bytes are nowhere
     uint64_t lost_from, lost_to;  //  Offsets of the first of them; to is

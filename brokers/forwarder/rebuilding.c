@@ -669,9 +669,14 @@ record_entry(core_t *self, entry_t *entry)
         is->lost_from = entry->is.lost_from;
         is->lost_to = entry->is.lost_to;
     }
+    for (size_t i = 0; i < entry->is.unknown; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "lost-store-%zu", i + 1);
+        catalogue_call(self->catalogue, PLACEMENT_LOST(i), name);
+    }
     core_note(self, 2,
               "rebuilt stream=%s extents=%zu sealed=%s reach=%" PRIu64
-              " unknown_places=%zu",
+              " unknown_stores=%zu",
               is->name, entry->is.count, is->sealed ? "yes" : "no",
               entry->is.reach, entry->is.unknown);
     return catalogue_switch(self->catalogue, is, NULL, 0, entry->is.chain,

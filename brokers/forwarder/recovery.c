@@ -23,8 +23,6 @@ enum {
     HELD_BYTES = 64 * 1024 * 1024,  //  What all inventories may take
 };
 
-#define LOST_CHUNKS (1ull << 40)  //  More than anybody gives up
-
 //  Blocks of one stream being read back, or the one chunk that tells its end.
 struct recovery {
     core_t *core;
@@ -278,14 +276,19 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
         uint64_t index = placement_index(extent, block, 0);
         if (!last && index >= placement_index_before(stream->chain[nth + 1]))
             return true;
-        unsigned present = 0, unknown = 0;
+        unsigned present = 0, unknown = 0, lost = 0;
         for (unsigned slot = 0; slot < slots; slot++) {
             uint64_t store = placement_store(extent, block, slot);
             if (holds(stream, store, extent->epoch, block, slot))
                 present++;
+            else if (placement_is_lost(store))
+                lost++;
             else
                 unknown += !spoken_of(self, extent, store);
         }
+        //  A rebuild does without what these may have had (R16); it is only
+        //  that nobody else may be missing, too.
+        unknown += unknown ? lost : 0;
         unsigned quorum = placement_quorum(extent->code);
         if (present >= extent->code.k) {
             if (present < slots && !verdict->again) {
@@ -515,8 +518,8 @@ static void
 jump(stream_t *stream)
 {
     const extent_t *at = extent_at(stream, stream->settled_index);
-    stream->jump = LOST_CHUNKS;
-    stream->jumped_to = stream->settled_index + LOST_CHUNKS;
+    stream->jump = PLACEMENT_JUMP;
+    stream->jumped_to = stream->settled_index + PLACEMENT_JUMP;
     if (at == stream->chain[0] && at->base_index == stream->settled_index)
         stream->record.first_index = stream->jumped_to;
     stream->settled_index = stream->jumped_to;

@@ -63,7 +63,10 @@ on_send(void *with, const peer_t *peer, const message_t *message,
                                           RILL__V1__MESSAGE__BODY_OPENED
                                       ? open_asked(self, peer, message, &open)
                                       : NULL;
-    ledger_said(stage->ledger, self->number, message, asked);
+    //  What is said by an older copy of the catalogue is not held against
+    //  anybody: nothing can be stored by it.
+    if (!self->doubted)
+        ledger_said(stage->ledger, self->number, message, asked);
     wire_t *wire = peer_wire(stage, peer);
     if (wire && wire->server == &self->node)
         wire_send(wire, false, message, payload);
@@ -130,6 +133,9 @@ on_push(void *with, uint64_t worker, const message_t *message,
         return STATUS_BUSY;
     if (!joined)
         story_breach(0, "%s pushes to a worker it left", self->node.name);
+    if (self->doubted)
+        story_breach(11, "%s deals by an older copy of the catalogue",
+                     self->node.name);
     chunk_header_t header;
     status_t status = message_to_chunk(message->store->chunk, &header);
     if (status != STATUS_OK)
@@ -279,6 +285,40 @@ sweep(node_t *node)
     forwarder_core_sweep(self->core, node_now(node));
 }
 
+static status_t new_core(forwarder_part_t *self);
+
+//  The catalogue is made again; it serves.
+static bool
+begin_serving(forwarder_part_t *self)
+{
+    play_t *play = self->play;
+    story_tell("%s has rebuilt the catalogue", self->node.name);
+    story_count("catalogue rebuilt", 1);
+    for (size_t i = 0; i < self->sessions; i++) {
+        wire_close(self->session[i].push);
+        wire_close(self->session[i].ask);
+    }
+    self->sessions = 0;
+    forwarder_core_destroy(&self->core);
+    self->rebuilds = play->rebuild = false;
+    ledger_doubt(play->stage->ledger, false);
+    ledger_check(play->stage->ledger);
+    return new_core(self) == STATUS_OK;
+}
+
+//  Why it ends, and what people do about it.
+static void
+told_to_end(forwarder_part_t *self, status_t status)
+{
+    play_t *play = self->play;
+    if (self->doubted) {
+        story_count("older catalogue refused", 1);
+        play->older = false;
+        play->rebuild = true;
+    } else if (status == STATUS_CORRUPT)
+        story_breach(0, "%s doubts a catalogue that is right", self->node.name);
+}
+
 static bool
 after(node_t *node)
 {
@@ -288,11 +328,14 @@ after(node_t *node)
         story_count("forwarder drained", 1);
         return false;
     }
+    if (forwarder_core_rebuilt(self->core) && !begin_serving(self))
+        return false;
     const char *text = "";
     status_t status = forwarder_core_fault(self->core, &text);
     if (status == STATUS_OK)
         return true;
     story_tell("%s exits: %s", node->name, text);
+    told_to_end(self, status);
     story_count(
         status == STATUS_FENCED ? "forwarder fenced" : "forwarder gave up", 1);
     return false;
@@ -325,6 +368,44 @@ forwarder_now(play_t *play)
     return self && self->node.up ? self : NULL;
 }
 
+static status_t
+new_core(forwarder_part_t *self)
+{
+    play_t *play = self->play;
+    const char *names[WORKERS_MOST];
+    forwarder_settings_t settings = play->settings;
+    settings.receipts_at = self->receipts_at;
+    settings.rebuild = self->rebuilds;
+    settings.workers = names;
+    for (unsigned i = 0; i < play->workers; i++)
+        if (!play->worker[i].gone)
+            names[settings.workers_count++] = play->worker[i].node.name;
+    char why[200] = "";
+    status_t status = forwarder_core_new(&settings, &EFFECTS, self,
+                                         self->catalogue, node_now(&self->node),
+                                         &self->core, why, sizeof(why));
+    if (status == STATUS_OK)
+        return STATUS_OK;
+    story_tell("%s does not start: %s", self->node.name, why);
+    if (status == STATUS_CORRUPT)
+        story_breach(0, "%s finds a catalogue that is right unfit: %s",
+                     self->node.name, why);
+    return status;
+}
+
+//  Somebody copies the catalogue now and then.
+static void
+keep_copy(play_t *play)
+{
+    stage_t *stage = play->stage;
+    if (play->rebuild || play->older || stage->calm ||
+        !dice_chance(&stage->dice, 300))
+        return;
+    image_destroy(&play->copy);
+    play->copy = image_durable(stage->catalogue);
+    play->copy_term = forwarder_core_term(forwarder_now(play)->core);
+}
+
 bool
 forwarder_start(play_t *play)
 {
@@ -350,15 +431,11 @@ forwarder_start(play_t *play)
                                : (unsigned short)dice_below(&stage->dice, 40);
     node_begin(node);
     self->catalogue = image_open(stage->catalogue, &GATE, self);
-    forwarder_settings_t settings = play->settings;
-    settings.receipts_at = self->receipts_at;
-    char why[200] = "";
-    story_tell("%s starts", node->name);
-    status_t status = forwarder_core_new(&settings, &EFFECTS, self,
-                                         self->catalogue, node_now(node),
-                                         &self->core, why, sizeof(why));
-    if (status != STATUS_OK) {
-        story_tell("%s does not start: %s", node->name, why);
+    self->rebuilds = play->rebuild;
+    self->doubted = play->older;
+    story_tell("%s starts%s", node->name,
+               self->rebuilds ? " to rebuild the catalogue" : "");
+    if (new_core(self) != STATUS_OK) {
         node->up = false;
         kv_close(&self->catalogue);
         return false;
@@ -366,6 +443,7 @@ forwarder_start(play_t *play)
     stage->front = node;
     ledger_life(stage->ledger, self->number);
     story_count("forwarder started", 1);
+    keep_copy(play);
     node_after(node);
     return true;
 }

@@ -281,6 +281,22 @@ image_cut(image_t *self, dice_t *dice)
 }
 
 void
+image_lose(image_t *self)
+{
+    settle(self, 0);
+    empty(&self->seen);
+    empty(&self->durable);
+}
+
+void
+image_restore(image_t *self, const image_t *older)
+{
+    settle(self, 0);
+    copy(&self->durable, &older->durable);
+    copy(&self->seen, &older->durable);
+}
+
+void
 image_lie(image_t *self)
 {
     self->lies = true;

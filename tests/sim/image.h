@@ -31,6 +31,10 @@ kv_t *image_open(image_t *self, const image_gate_t *gate, void *with);
 //  A power cut: of the batches that were not synced a seeded number stays.
 void image_cut(image_t *self, dice_t *dice);
 
+//  All of it is gone; or what an older copy of it had is there again.
+void image_lose(image_t *self);
+void image_restore(image_t *self, const image_t *copy);
+
 //  From now on a sync that is asked for is only said, never done: the lie of
 //  a disk that the checker must find.
 void image_lie(image_t *self);

@@ -40,6 +40,8 @@ struct block {
     uint32_t verified;  //  Members whose content is right
     bool told;          //  A byte of it was told stored
     micros_t block_us;  //  Its stamp
+    bool found;         //  A catalogue that was lost has it now: recovery sees
+                        //  to its quorum
     member_t *members;
     block_t *next;  //  With the same hash
 };
@@ -91,6 +93,8 @@ typedef struct {
 struct ledger {
     const image_t *catalogue;
     uint64_t version;  //  Of the catalogue that the chains come from
+    bool doubts;       //  It is not to be read
+    bool rebuilt;      //  It was made again once
     unsigned streams;
     stream_t stream[STREAMS];
     size_t sessions, sessions_room;
@@ -633,13 +637,13 @@ check_block(ledger_t *self, const stream_t *stream, block_t *block,
                      "%u+%u are durable",
                      stream->name, (unsigned long long)block->epoch,
                      (unsigned long long)block->number, now, k, block->code.m);
-    if (ever < quorum)
+    if (ever < quorum && !block->found)
         story_breach(6,
                      "%s epoch %llx block %llu is acknowledged with %u of "
                      "%u+%u durable: the loss of one store would take it",
                      stream->name, (unsigned long long)block->epoch,
                      (unsigned long long)block->number, ever, k, block->code.m);
-    if (settled && ever < all)
+    if (settled && ever < all && !block->found)
         story_breach(1,
                      "%s epoch %llx block %llu is said to be settled with "
                      "%u of %u+%u durable",
@@ -743,9 +747,11 @@ check_stream(ledger_t *self, stream_t *stream)
 
 //  A stream of which nothing was pushed need not outlive its forwarder.
 static void
-take_id(stream_t *stream, uint64_t id)
+take_id(const ledger_t *self, stream_t *stream, uint64_t id)
 {
-    if (stream->id && stream->id != id && stream->dealt)
+    //  A catalogue that was lost does not know what was opened and has nothing.
+    bool anew = self->rebuilt && stream->stored == 0;
+    if (stream->id && stream->id != id && stream->dealt && !anew)
         story_breach(3, "%s has changed its id", stream->name);
     stream->dealt = stream->dealt && stream->id == id;
     stream->id = id;
@@ -866,7 +872,7 @@ take_chain(ledger_t *self, const found_t *found)
         story_count("stream trimmed", 1);
     }
     forget_chain(stream);
-    take_id(stream, record->id);
+    take_id(self, stream, record->id);
     stream->chain = found->chain;
     stream->extents = found->count;
     stream->end_index = record->sealed ? record->end_index : 0;
@@ -877,7 +883,7 @@ take_chain(ledger_t *self, const found_t *found)
 static void
 take_chains(ledger_t *self)
 {
-    if (self->version == image_version(self->catalogue))
+    if (self->doubts || self->version == image_version(self->catalogue))
         return;
     self->version = image_version(self->catalogue);
     image_t *image = image_durable(self->catalogue);
@@ -896,6 +902,27 @@ take_chains(ledger_t *self)
     catalogue_close(&catalogue);
     kv_close(&kv);
     image_destroy(&image);
+}
+
+//  Of several attempts that all have what was acknowledged another may be in
+//  the chain now: blocks that nobody was told of.
+static void
+find_blocks(ledger_t *self)
+{
+    for (size_t i = 0; i < self->slots; i++)
+        for (block_t *block = self->block[i]; block; block = block->next)
+            block->found = block->found || !block->told;
+}
+
+void
+ledger_doubt(ledger_t *self, bool doubt)
+{
+    if (!doubt)
+        find_blocks(self);
+    take_chains(self);
+    self->doubts = doubt;
+    self->rebuilt = self->rebuilt || !doubt;
+    self->version = UINT64_MAX;
 }
 
 void
@@ -999,7 +1026,7 @@ said_opened(ledger_t *self, unsigned life, const Rill__V1__Opened *opened,
     writer_t *writer = stream ? writer_of(stream, open->token) : NULL;
     INVARIANT(writer);
     take_chains(self);
-    take_id(stream, opened->stream);
+    take_id(self, stream, opened->stream);
     if (!writer->opened) {
         for (unsigned i = 0; i < stream->writers; i++) {
             const writer_t *other = &stream->writer[i];

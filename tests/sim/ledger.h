@@ -44,6 +44,10 @@ void ledger_outlived(ledger_t *self, chunk_key_t key);
 //  Whether all that is limited is gone from the durable catalogue.
 bool ledger_all_outlived(ledger_t *self);
 
+//  The catalogue is lost or an older copy of it (`doubt`): what it had before
+//  holds on, until what was made again in its place is there.
+void ledger_doubt(ledger_t *self, bool doubt);
+
 //  Sources. A source of stream `name` exists; it gave bytes up to `end`; it
 //  said that `end` is its end.
 void ledger_source(ledger_t *self, const char *name, uint64_t token);

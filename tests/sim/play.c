@@ -126,6 +126,7 @@ play_destroy(play_t **self_p)
         worker_free(&self->worker[i]);
     for (unsigned i = 0; i < self->forwarders; i++)
         forwarder_free(&self->forwarder[i]);
+    image_destroy(&self->copy);
     stage_destroy(&self->stage);
     free(self);
     *self_p = NULL;
@@ -323,6 +324,18 @@ outlive(play_t *self)
     story_held(11);
 }
 
+//  What is lost is made again before time counts.
+static void
+wait_for_catalogue(play_t *self)
+{
+    agenda_t *agenda = self->stage->agenda;
+    int64_t last = agenda_now(agenda) + 60 * SECOND_US;
+    while ((self->rebuild || self->older) && agenda_now(agenda) < last)
+        run_until(self, agenda_now(agenda) + SECOND_US / 2);
+    if (self->rebuild || self->older)
+        story_breach(19, "the catalogue is not made again in 60 s of calm");
+}
+
 void
 play_run(uint64_t seed, unsigned seconds, lie_t lie)
 {
@@ -332,6 +345,7 @@ play_run(uint64_t seed, unsigned seconds, lie_t lie)
     weather_begin(self);
     run_until(self, (int64_t)seconds * SECOND_US);
     weather_heal(self);
+    wait_for_catalogue(self);
     finish(self);
     tidy_up(self);
     outlive(self);

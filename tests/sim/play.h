@@ -45,6 +45,8 @@ typedef struct {
     struct opening *open;  //  Opens it heard
     bool draining;         //  It stops in good order
     int64_t io_until_us;   //  Its catalogue refuses writes until then
+    bool rebuilds;         //  It makes the catalogue again
+    bool doubted;          //  Its catalogue is an older copy
 } forwarder_part_t;
 
 typedef struct {
@@ -117,6 +119,10 @@ struct play {
     int64_t fault_us;       //  Longest time between two faults
     int64_t lost_until_us;  //  No store is lost before
     int64_t calm_us;        //  When faults end
+    bool rebuild;           //  The catalogue is lost
+    bool older;             //  It is an older copy, and nobody knows
+    image_t *copy;          //  Of the catalogue, with this last term in it
+    uint64_t copy_term;
 };
 
 //  Start a forwarder; false when its start failed (it tries again).

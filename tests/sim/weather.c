@@ -169,6 +169,8 @@ may_lose(void *arg, chunk_key_t key)
 static bool
 can_spare(play_t *play, const worker_part_t *worker)
 {
+    if (play->older)
+        return false;
     for (unsigned i = 0; i < play->forwarders; i++)
         if (play->forwarder[i]->node.up && play->forwarder[i]->node.hung)
             return false;
@@ -332,6 +334,8 @@ static void
 kill_forwarder(play_t *play)
 {
     forwarder_part_t *forwarder = forwarder_now(play);
+    if (play->older)
+        return;
     if (!forwarder)
         return;
     story_count("forwarder killed", 1);
@@ -346,6 +350,8 @@ static void
 stop_forwarder(play_t *play)
 {
     forwarder_part_t *forwarder = forwarder_now(play);
+    if (play->older)
+        return;
     if (!forwarder || forwarder->node.hung)
         return;
     story_count("forwarder stopped", 1);
@@ -358,6 +364,8 @@ static void
 hang_forwarder(play_t *play)
 {
     forwarder_part_t *forwarder = forwarder_now(play);
+    if (play->older)
+        return;
     if (!forwarder)
         return;
     story_count("forwarder hung", 1);
@@ -370,6 +378,8 @@ make_zombie(play_t *play)
 {
     forwarder_part_t *forwarder = forwarder_now(play);
     stage_t *stage = play->stage;
+    if (play->older)
+        return;
     if (!forwarder || forwarder->node.hung)
         return;
     story_count("forwarder wakes beside its successor", 1);
@@ -392,10 +402,55 @@ static void
 fail_catalogue(play_t *play)
 {
     forwarder_part_t *forwarder = forwarder_now(play);
+    if (play->older)
+        return;
     if (!forwarder)
         return;
     story_tell("%s cannot write its catalogue", forwarder->node.name);
     forwarder->io_until_us = agenda_now(play->stage->agenda) + 2 * SECOND_US;
+}
+
+//  All forwarders are dead and their catalogue is not what it was. People see to
+//  it that every worker runs, as it takes all of them.
+static void
+end_catalogue(play_t *play)
+{
+    for (unsigned i = 0; i < play->forwarders; i++)
+        node_kill(&play->forwarder[i]->node);
+    ledger_doubt(play->stage->ledger, true);
+    for (unsigned i = 0; i < play->workers; i++)
+        if (!play->worker[i].node.up && !play->worker[i].gone)
+            start_later(&play->worker[i], 5 * SECOND_US);
+}
+
+static void
+lose_catalogue(play_t *play)
+{
+    if (play->rebuild || play->older)
+        return;
+    story_count("catalogue lost", 1);
+    story_tell("the catalogue is lost");
+    end_catalogue(play);
+    image_lose(play->stage->catalogue);
+    play->rebuild = true;
+}
+
+//  An older copy of it is put back. It is noticed for sure when every worker
+//  was granted a term that it does not know.
+static void
+restore_catalogue(play_t *play)
+{
+    if (play->rebuild || play->older || !play->copy)
+        return;
+    for (unsigned i = 0; i < play->workers; i++)
+        if (!play->worker[i].gone &&
+            disk_identity(play->worker[i].disk).term <= play->copy_term)
+            return;
+    story_count("older catalogue restored", 1);
+    story_tell("an older copy of the catalogue is put back");
+    end_catalogue(play);
+    image_restore(play->stage->catalogue, play->copy);
+    play->older = true;
 }
 
 //  ---- to wires and sources
@@ -453,12 +508,13 @@ typedef struct {
 } fault_t;
 
 static const fault_t FAULTS[] = {
-    { kill_worker, 20 }, { hang_worker, 12 },    { slow_worker, 8 },
-    { fail_worker, 4 },  { fill_worker, 3 },     { wipe_worker, 6 },
-    { rot_worker, 6 },   { kill_forwarder, 16 }, { hang_forwarder, 6 },
-    { make_zombie, 8 },  { fail_catalogue, 3 },  { break_wire, 20 },
-    { kill_source, 10 }, { stop_worker, 4 },     { stop_forwarder, 4 },
-    { copy_worker, 6 },  { return_disk, 12 },    { step_clock, 4 },
+    { kill_worker, 20 },   { hang_worker, 12 },      { slow_worker, 8 },
+    { fail_worker, 4 },    { fill_worker, 3 },       { wipe_worker, 6 },
+    { rot_worker, 6 },     { kill_forwarder, 16 },   { hang_forwarder, 6 },
+    { make_zombie, 8 },    { fail_catalogue, 3 },    { break_wire, 20 },
+    { kill_source, 10 },   { stop_worker, 4 },       { stop_forwarder, 4 },
+    { copy_worker, 6 },    { return_disk, 12 },      { step_clock, 4 },
+    { lose_catalogue, 3 }, { restore_catalogue, 4 },
 };
 
 static void
