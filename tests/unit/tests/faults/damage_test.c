@@ -212,6 +212,63 @@ any_bit_of_a_sealed_segment_may_flip(void)
     rig_destroy(&rig);
 }
 
+//  What a start makes of one flipped bit: nothing false is served, and what is
+//  missing was reported.
+static void
+flip(rig_t *rig, uint64_t bit, bool index_lost)
+{
+    enum { CHUNKS = 2 };
+    uint64_t size;
+    if (index_lost)
+        lose_index(rig);
+    segment_bytes(rig, 0, &size)[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    CHECK(rig_open(rig) == STATUS_OK);
+    size_t missing = 0;
+    for (uint64_t block = 0; block < CHUNKS; block++)
+        missing += rig_read(rig, key_of(1, block)) != STATUS_OK;
+    CHECK(missing <= chunkstore_space(rig->store).rot);
+    rig_close(rig);
+    segment_bytes(rig, 0, &size)[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    lose_index(rig);
+    CHECK(rig_open(rig) == STATUS_OK);
+    rig_close(rig);
+}
+
+//  The reference: two chunks and a drop, closed well. Its metadata is its head,
+//  what stands before each payload, and its footer; and so is what is between
+//  the last record and the footer, of which a sample is taken.
+static void
+every_bit_of_a_segments_metadata_may_flip(void)
+{
+    rig_t *rig = filled(21, 2, 100);
+    CHECK(rig_append(rig, key_of(3, 0), 100) == STATUS_OK);
+    CHECK(rig_settle(rig));
+    CHECK(rig_drop(rig, 3) == STATUS_OK);
+    rig_turns(rig, 100);
+    rig_close(rig);
+    uint64_t size;
+    segment_bytes(rig, 0, &size);
+    uint64_t footer = size - segment_footer_bytes(4);
+    const struct {
+        uint64_t from, bytes, step;
+    } parts[] = {
+        { 0, 56, 1 },
+        { 56, SEGMENT_PAGE - 56, 911 },
+        { SEGMENT_FIRST, RECORD_HEAD_BYTES, 1 },
+        { SEGMENT_FIRST + RECORD_HEAD_BYTES, 100, 37 },
+        { SEGMENT_FIRST + SEGMENT_PAGE, RECORD_HEAD_BYTES, 1 },
+        { SEGMENT_FIRST + 4 * SEGMENT_PAGE, size / 4, 9001 },
+        { footer, 4 * SEGMENT_ENTRY_BYTES, 1 },
+        { footer + 4 * SEGMENT_ENTRY_BYTES, 3000, 911 },
+        { size - SEGMENT_TRAILER_BYTES, SEGMENT_TRAILER_BYTES, 1 },
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (uint64_t bit = 0; bit < parts[i].bytes * 8; bit += parts[i].step)
+            for (int lost = 0; lost < 2; lost++)
+                flip(rig, parts[i].from * 8 + bit, lost);
+    rig_destroy(&rig);
+}
+
 static void
 a_segment_of_another_store_is_not_taken(void)
 {
@@ -315,6 +372,10 @@ main(void)
     CASE(any_bit_of_a_sealed_segment_may_flip,
          "chunkstore 2: any bit of a sealed segment may flip, with the index "
          "or without");
+    CASE(
+        every_bit_of_a_segments_metadata_may_flip,
+        "invariant 9, chunkstore 2: any bit of a segment's head, of a record's "
+        "frame and header, or of its footer may flip");
     CASE(a_segment_of_another_store_is_not_taken,
          "segment 1: a segment of another store is not taken");
     CASE(a_segment_that_is_lost_is_rot,

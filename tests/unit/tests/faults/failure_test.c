@@ -80,6 +80,64 @@ fail_every(int error, bool for_ever)
     CHECK(nth > 100);
 }
 
+//  What a process left that was killed in the middle of it all, its index with
+//  it or lost.
+static rig_t *
+killed(bool index_lost)
+{
+    rig_t *rig = rig_new(11);
+    CHECK(rig_open(rig) == STATUS_OK);
+    use(rig);
+    for (uint64_t block = 0; block < 6; block++)
+        CHECK(rig_append(rig, (chunk_key_t){ 30, 1, block, 0 }, 7000) ==
+              STATUS_OK);
+    rig_turns(rig, 3);
+    rig_crash(rig, 5);
+    if (index_lost) {
+        kv_close(&rig->kv);
+        rig->kv = kv_memory_new();
+    }
+    return rig;
+}
+
+//  A start from there, on a disk or an index that fails.
+static void
+recover_while_failing(bool index_lost, int error, bool for_ever)
+{
+    bool failed = true;
+    uint64_t nth = 0;
+    while (failed) {
+        rig_t *rig = killed(index_lost);
+        ++nth;
+        if (error)
+            fake_files_fail_at(rig->disk, nth, error, for_ever);
+        else
+            kv_memory_fail_after(rig->kv, nth, STATUS_IO);
+        if (rig_open(rig) == STATUS_OK)
+            rig_close(rig);
+        else
+            CHECK(!rig->store && rig->why[0]);
+        failed = error ? fake_files_failed(rig->disk)
+                       : kv_memory_failed(rig->kv);
+        fake_files_fail_at(rig->disk, 0, 0, false);
+        kv_memory_crash(rig->kv, nth);
+        must_be_right(rig, nth);
+        rig_destroy(&rig);
+    }
+    CHECK(nth > 3);
+}
+
+static void
+a_recovery_may_fail_at_any_call(void)
+{
+    for (int lost = 0; lost < 2; lost++) {
+        recover_while_failing(lost, EIO, false);
+        recover_while_failing(lost, EIO, true);
+        recover_while_failing(lost, ENOSPC, false);
+        recover_while_failing(lost, 0, false);
+    }
+}
+
 static void
 any_call_may_fail_once(void)
 {
@@ -126,6 +184,9 @@ main(void)
          "chunkstore 2 and 3: the disk may fail for ever from any call on");
     CASE(the_disk_may_be_full_at_any_call,
          "chunkstore 2: the disk may be full at any call, once or for ever");
+    CASE(a_recovery_may_fail_at_any_call,
+         "chunkstore 2 and 3: a start after a crash may fail at any call, with "
+         "the index or without; the next one has everything");
     CASE(the_index_may_fail_at_any_call,
          "chunkstore 2: the index may fail at any call");
     return proof_end();
