@@ -299,7 +299,8 @@ void
 ledger_finished(ledger_t *self, const char *name, uint64_t token, uint64_t end)
 {
     writer_t *writer = source(self, name, token);
-    if (writer->finished && writer->end != end)
+    if (writer->finished && writer->end != end &&
+        !stream_named(self, name)->graves)
         story_breach(4, "%s: source %llx ends at %llu and at %llu", name,
                      (unsigned long long)token, (unsigned long long)writer->end,
                      (unsigned long long)end);
@@ -816,7 +817,10 @@ bury(ledger_t *self, stream_t *stream)
         writer_t *writer = &stream->writer[i];
         *writer = (writer_t){ .token = writer->token,
                               .key = writer->key,
-                              .given = writer->given };
+                              .given = writer->given,
+                              //  It may send all of it again.
+                              .finished = writer->finished,
+                              .end = writer->end };
     }
 }
 

@@ -423,6 +423,78 @@ a_seal_nobody_asked_for(void)
     end();
 }
 
+static void
+remove_film(void)
+{
+    static const uint64_t stores[] = { 1, 2, 3 };
+    CHECK(catalogue_remove(catalogue, STREAM, NULL, 0, stores, 3) == STATUS_OK);
+    ledger_check(ledger);
+}
+
+static void
+say_removed(void)
+{
+    ledger_removed(ledger, STREAM);
+}
+
+static void
+let_go(void)
+{
+    ledger_outlived(ledger, (chunk_key_t){ STREAM, epoch, 0, 0 });
+}
+
+static void
+a_removal_nobody_asked_for(void)
+{
+    begin(K + M, true);
+    tell_settled();
+    CHECK(broken_by(remove_film) == 11);
+    ledger_remove(ledger, "film");
+    CHECK(broken_by(say_removed) == 11);
+    CHECK(broken_by(let_go) == 11);
+    CHECK(!ledger_is_garbage(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 }));
+    remove_film();
+    say_removed();
+    let_go();
+    CHECK(ledger_is_removed(ledger, "film"));
+    CHECK(ledger_is_garbage(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 }));
+    end();
+}
+
+static void
+what_is_kept_for_a_time(void)
+{
+    begin(K + M, true);
+    ledger_limited(ledger, "film");
+    ledger_keeps(ledger, 8000000);
+    tell_settled();
+    CHECK(!ledger_all_outlived(ledger));
+    story_time(7000000);
+    CHECK(broken_by(remove_film) == 11);
+    //  What was stamped by an earlier forwarder, whose wall differs.
+    ledger_life(ledger, 1);
+    CHECK(broken_by(remove_film) == 99);
+    ledger_life(ledger, 0);
+    story_time(8000000);
+    remove_film();
+    CHECK(ledger_all_outlived(ledger));
+    end();
+}
+
+static void
+say_it_is_sealed(void)
+{
+    ledger_sealed(ledger, "film");
+}
+
+static void
+a_seal_that_is_not_recorded(void)
+{
+    begin(K + M, true);
+    CHECK(broken_by(say_it_is_sealed) == 3);
+    end();
+}
+
 int
 main(void)
 {
@@ -450,5 +522,11 @@ main(void)
     CASE(a_wrong_byte, "invariant 2: a wrong byte is found");
     CASE(a_seal_nobody_asked_for,
          "invariant 4: a seal where no source ended is found");
+    CASE(a_seal_that_is_not_recorded,
+         "invariant 3: SEALED said of what a restart opens again is found");
+    CASE(a_removal_nobody_asked_for,
+         "invariant 11: a removal not asked for, or not recorded, is found");
+    CASE(what_is_kept_for_a_time,
+         "invariant 11: what goes before its time is found");
     return proof_end();
 }
