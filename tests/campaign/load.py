@@ -6,6 +6,7 @@ must be there, byte for byte.
 """
 import hashlib
 import threading
+import time
 
 from stage import Failed, digest, expect, wait_for
 
@@ -13,8 +14,7 @@ PUT_LEAST, PUT_MOST = 1_000_000, 12_000_000
 REST = 0.3                # Seconds at most between two puts or gets.
 PUSH_MOST = 100_000       # Bytes that a push writes at once.
 PUSH_PAUSE = 0.05         # Between two such writes.
-NOBODY = 'nobody answers'  # Within 3 s, says a put that begins now.
-READ_AGAIN = (69, 75)     # What a get may answer while nodes are gone.
+AGAIN = (69, 75)          # What may be answered while nodes are gone.
 END_SECONDS = 180         # Within which everything that was begun has ended.
 
 
@@ -87,14 +87,18 @@ class Load:
 
     def put_one(self, path, name):
         """Put a file; a put that was killed by us is put again, unless it
-        was complete before it could say so; and so is one that found nobody
-        when it began."""
-        code, killed, said = None, False, ''
-        while not self.left and (code in (None, -9) or
-                                 code == 69 and NOBODY in said):
-            killed |= code == -9
+        was complete before it could say so; and so is one that was not let
+        in within its 10 s, or found nobody within 3 s."""
+        killed, until = False, time.monotonic() + END_SECONDS
+        while True:
             self.putting = self.stage.begin('put', path, '--as', name)
             code, said = self.end_of(self.putting, f'put {name}')
+            killed |= code == -9
+            if self.left or code not in (-9, *AGAIN):
+                break
+            self.job.hit('put begun again')
+            expect(time.monotonic() < until, f'put {name} still ends with '
+                   f'{code}: {said}')
         expect(code == 0 or killed and code == 65 and 'complete' in said,
                f'put {name} ended with {code}: {said}')
 
@@ -115,7 +119,7 @@ class Load:
             if not names:
                 self.over.wait(0.05)
                 continue
-            self.get_one(self.chances[2].choice(names), READ_AGAIN)
+            self.get_one(self.chances[2].choice(names), AGAIN)
             self.over.wait(self.chances[2].uniform(0, REST))
 
     def get_one(self, name, may=()):
