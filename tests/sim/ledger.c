@@ -70,6 +70,7 @@ typedef struct {
     extent_t **chain;      //  As the durable catalogue has it
     uint64_t end_index;    //  Of the last; sealed only
     uint64_t first_index;  //  Of what retention has left
+    uint64_t first;        //  What lay below need not be anywhere
     bool limited;          //  Retention may take it
     bool may_go;           //  Its removal was asked for
     unsigned graves;       //  Streams of that name that are no more
@@ -699,7 +700,8 @@ check_extent(ledger_t *self, stream_t *stream, const extent_t *extent,
             if (!writer || !header->length)
                 continue;
             uint64_t *c = &cursor[writer - stream->writer];
-            told |= header->offset < writer->stored;
+            told |= header->offset < writer->stored &&
+                    header->offset >= stream->first;
             settled |= header->offset < writer->settled;
             if (header->offset <= *c && at > *c)
                 *c = at;
@@ -717,7 +719,7 @@ check_stream(ledger_t *self, stream_t *stream)
     for (unsigned i = 0; i < stream->writers; i++)
         cursor[i] = stream->writer[i].begin;
     //  What was trimmed off is not asked for again.
-    uint64_t first = stream->first_index ? stream->chain[0]->base_offset : 0;
+    uint64_t first = stream->first;
     for (unsigned i = 0; i < stream->writers; i++)
         if (cursor[i] < first)
             cursor[i] = first;
@@ -810,7 +812,7 @@ bury(ledger_t *self, stream_t *stream)
     forget_chain(stream);
     memset(stream->told, 0, sizeof(stream->told));
     stream->id = stream->stored = stream->answered = stream->size = 0;
-    stream->end_index = stream->first_index = 0;
+    stream->end_index = stream->first_index = stream->first = 0;
     stream->sealed = stream->dealt = false;
     stream->graves++;
     for (unsigned i = 0; i < stream->writers; i++) {
@@ -874,6 +876,7 @@ take_chain(ledger_t *self, const found_t *found)
     if (record->first_index > stream->first_index) {
         check_trimmed(self, stream, found->chain[0]->epoch);
         story_count("stream trimmed", 1);
+        stream->first = found->chain[0]->base_offset;
     }
     forget_chain(stream);
     take_id(self, stream, record->id);
@@ -1267,8 +1270,7 @@ ledger_gone(ledger_t *self, const char *name, uint64_t offset)
 {
     take_chains(self);
     const stream_t *stream = stream_named(self, name);
-    if (stream && (stream->graves || (stream->first_index &&
-                                      offset < stream->chain[0]->base_offset)))
+    if (stream && (stream->graves || offset < stream->first))
         return;
     for (unsigned i = 0; stream && i < stream->writers; i++) {
         const writer_t *writer = &stream->writer[i];
@@ -1288,8 +1290,8 @@ is_trimmed(const ledger_t *self, const block_t *block)
 {
     for (unsigned i = 0; i < self->streams; i++)
         if (self->stream[i].id == block->stream)
-            return self->stream[i].first_index &&
-                   block->epoch < self->stream[i].chain[0]->epoch;
+            return block->members[0].pushed &&
+                   block->members[0].header.offset < self->stream[i].first;
     return false;
 }
 
@@ -1460,8 +1462,7 @@ ledger_holes(ledger_t *self, const char *name,
     }
     for (unsigned i = 0; i < stream->writers; i++) {
         const writer_t *writer = &stream->writer[i];
-        bool trimmed = stream->first_index &&
-                       writer->begin <= stream->chain[0]->base_offset;
+        bool trimmed = writer->begin <= stream->first;
         if (writer->opened && writer->begin > 0 && !trimmed &&
             writer->stored > writer->begin &&
             !explained(stream, described, writer->begin - 1))
