@@ -627,8 +627,11 @@ lose(rebuilt_t *rebuilt, uint64_t from, uint64_t to, const run_t *behind)
         rebuilt->lost_from = from;
         rebuilt->lost_to = to;
     }
+    //  Retention drops extents whole, those in a chain never in part.
+    bool may_be_outlived = behind && behind->first == 0;
+    rebuilt->outlived = may_be_outlived &&
+                        (rebuilt->outlived || !rebuilt->lost);
     rebuilt->lost = true;
-    rebuilt->outlived = behind != NULL;
     rebuilt->after_us = behind ? behind->epoch->newest_us : 0;
 }
 
@@ -648,15 +651,23 @@ choose(const rebuild_t *self, size_t *chosen, rebuilt_t *rebuilt)
         for (size_t i = length, at = best; i-- > 0; at = self->runs[at].before)
             chosen[count + i] = at;
         const run_t *first = &self->runs[chosen[count]];
-        if (first->begin_index > index)
+        if (first->begin_index > index) {
             lose(rebuilt, reach, first->offset, first);
+            rebuilt->from_epoch = first->epoch->extent->epoch;
+        }
         count += length;
         last = &self->runs[best];
         index = index_of(last, last->end);
         reach = last->reach;
     } while (self->mark > index);
     if (self->mark > index)
-        lose(rebuilt, reach, UINT64_MAX, NULL);
+        lose(rebuilt, reach, CATALOGUE_OPEN_END, NULL);
+    //  What is left of a stream that is gone.
+    for (size_t i = 0; i < self->epochs_count && count == 0; i++) {
+        rebuilt->outlived = true;
+        if (self->epochs[i].newest_us > rebuilt->after_us)
+            rebuilt->after_us = self->epochs[i].newest_us;
+    }
     return count;
 }
 

@@ -56,7 +56,8 @@ typedef struct {
     uint64_t lost_from, lost_to;  //  Offsets of the first of them; to is
                                   //  CATALOGUE_OPEN_END where nobody knows
     bool outlived;                //  Those may be what retention dropped
-    micros_t after_us;            //  When the first chunk behind was made
+    micros_t after_us;            //  When the chunks behind it were made
+    uint64_t from_epoch;          //  Behind the last loss the chain goes on
 } rebuilt_t;
 
 rebuild_t *rebuild_new(uint64_t stream);

@@ -655,6 +655,19 @@ record_removed(core_t *self, const entry_t *entry)
     return catalogue_forgotten(self->catalogue, entry->stream, stores, count);
 }
 
+//  What lies before a place from which retention has dropped something is
+//  dropped, too.
+static void
+trim(rebuilt_t *is)
+{
+    size_t dead = 0;
+    while (dead < is->count && is->chain[dead]->epoch < is->from_epoch)
+        extent_free(is->chain[dead++]);
+    is->count -= dead;
+    memmove(is->chain, is->chain + dead, is->count * sizeof(*is->chain));
+    is->record.first_index = is->chain[0]->base_index;
+}
+
 static status_t
 record_entry(core_t *self, entry_t *entry)
 {
@@ -668,7 +681,8 @@ record_entry(core_t *self, entry_t *entry)
         is->lost_us = self->effects.wall_us(self->with);
         is->lost_from = entry->is.lost_from;
         is->lost_to = entry->is.lost_to;
-    }
+    } else if (entry->is.lost)
+        trim(&entry->is);
     for (size_t i = 0; i < entry->is.unknown; i++) {
         char name[32];
         snprintf(name, sizeof name, "lost-store-%zu", i + 1);

@@ -815,7 +815,11 @@ begin(core_t *self, stream_t *stream, verdict_t verdict, millis_t now)
     recovery->end_only = !verdict.again && !recovery->lossy;
     recovery->first = verdict.first;
     recovery->count = (size_t)(verdict.end - verdict.first);
+    //  The last chunk may be of an extent before the last: a rebuilt chain can
+    //  end with one of which nothing was stored (R16).
     const extent_t *at = extent_at(stream, verdict.end);
+    if (at && at->base_index == verdict.end && !at->index_gap && verdict.end)
+        at = extent_at(stream, verdict.end - 1);
     if (recovery->end_only && at && verdict.end > at->base_index) {
         recovery->first = verdict.end - 1;
         recovery->count = 1;
