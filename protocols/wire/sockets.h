@@ -1,10 +1,9 @@
 /*  sockets - every ZeroMQ socket of rill is made here, and only here
  *
- *  High-water marks come from a budget of 4 MiB a peer, who asks or tells sends
- *  heartbeats, handshakes are bounded, ROUTERs report a peer that is gone or
- *  full instead of dropping in silence, large messages are refused by the
- *  kernel's side of the bus, reconnections back off with jitter, linger is
- *  bounded.
+ *  High-water marks come from a budget of 4 MiB a peer, TCP keeps watch on
+ *  hosts, handshakes are bounded, ROUTERs report a peer that is gone or full
+ *  instead of dropping in silence, large messages are refused by the kernel's
+ *  side of the bus, reconnections back off with jitter, linger is bounded.
  *  Made, used and closed in one thread.
  */
 #ifndef SOCKETS_H

@@ -91,7 +91,7 @@ hang(node_t *node, int64_t most_us)
     node_hang(node);
     agenda_add(stage->agenda, dice_between(&stage->dice, 10000, most_us),
                resume, node);
-    //  A stopped process is dropped by heartbeats; a hung thread is not.
+    //  Whoever is stopped may lose its connections, or not.
     if (dice_chance(&stage->dice, 500))
         for (size_t i = 0; i < stage->wires; i++)
             if (!stage->wire[i]->closed && (stage->wire[i]->server == node ||
