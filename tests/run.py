@@ -108,14 +108,21 @@ def count(tally, text, ended, code):
         print(text, flush=True)
 
 
+def beside(one, things, count=2):
+    """Do `one` with each thing, `count` at a time; all ended at the return."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        list(pool.map(one, things))
+
+
 def unit(tally, variant, word):
-    """Every unit test of a build."""
+    """Every unit test of a build, two at a time."""
     root = ROOT / 'build' / variant / 'tests/unit'
     # The thread sanitizer cannot live with random addresses.
     before = ['setarch', '-R'] if variant == 'thread' else []
-    for program in sorted(p for p in root.rglob('*_test')
-                          if word in str(p) and os.access(p, os.X_OK)):
-        run(tally, [*before, program], f'{variant} {program.relative_to(root)}')
+    beside(lambda program: run(tally, [*before, program],
+                               f'{variant} {program.relative_to(root)}'),
+           sorted(p for p in root.rglob('*_test')
+                  if word in str(p) and os.access(p, os.X_OK)))
 
 
 def sim(tally, variant, word):
@@ -125,13 +132,18 @@ def sim(tally, variant, word):
     run(tally, [program, '--seeds', seeds], f'{variant} sim, seeds {seeds}')
     listed = subprocess.run([program, '--list'], stdout=subprocess.PIPE,
                             text=True).stdout
-    for line in listed.splitlines():
+
+    def found(line):
         lie, says = line.split(None, 1)
         done = subprocess.run(['timeout', str(SECONDS), program, '--lie', lie,
                                '--seeds', SLOW_SEEDS], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
-        tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
-                   f'the simulator\'s checker finds that {says}')
+        with tally.alone:
+            tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
+                       f'the simulator\'s checker finds that {says}')
+            if done.returncode != 1:
+                print(done.stdout[-8000:])
+    beside(found, listed.splitlines())
     traces = [subprocess.run([program, '--seed', '3', '--trace'],
                              stdout=subprocess.PIPE).stdout for _ in range(2)]
     tally.case(traces[0] == traces[1] and b'digest' in traces[0],
@@ -147,26 +159,30 @@ def broken(tally, program):
     tally.case(built, 'every patch of tests/sim/broken fits the code')
     if not built:
         return
-    for patch in sorted((ROOT / 'tests/sim/broken').glob('*.patch')):
+
+    def found(patch):
         says, breaks = patch.read_text().splitlines()[:2]
         done = subprocess.run(['timeout', str(SECONDS),
                                f'{program}-{patch.stem}', '--seeds', SEEDS],
                               stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         number = breaks.split()[-1].rstrip('.')
-        tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
-                   f'invariant {number}: found to be broken when: {says}')
+        with tally.alone:
+            tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
+                       f'invariant {number}: found to be broken when: {says}')
+    beside(found, sorted((ROOT / 'tests/sim/broken').glob('*.patch')))
 
 
 def plays(tally, variant, word):
-    """Every play over the programs of a build, two at a time."""
+    """Every play over the programs of a build, three at a time: they wait more
+    than they work. The longest scripts first, they are the longest plays."""
     def one(play):
         run(tally, ['/usr/bin/python3', play], f'{variant} plays/{play.name}',
             RILL_BUILD=f'build/{variant}', LSAN_OPTIONS=LEAKS)
-    scripts = [p for p in sorted((ROOT / 'tests/plays').glob('*.py'))
+    scripts = [p for p in (ROOT / 'tests/plays').glob('*.py')
                if p.name != 'stage.py' and word in p.stem]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, scripts))
+    scripts.sort(key=lambda p: (-p.stat().st_size, p))
+    beside(one, scripts, 3)
 
 
 def fuzz(tally, variant, word):
@@ -187,10 +203,8 @@ def fuzz(tally, variant, word):
                        f'{FUZZ_SECONDS} s breaks it')
             if done.returncode:
                 print(done.stdout[-8000:])
-    targets = sorted(p for p in (ROOT / 'build/fuzz/bin').glob('*_fuzz')
-                     if word in p.name)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, targets))
+    beside(one, sorted(p for p in (ROOT / 'build/fuzz/bin').glob('*_fuzz')
+                       if word in p.name))
 
 
 def campaign(tally, variant, word):
@@ -210,8 +224,7 @@ def campaign(tally, variant, word):
             print(text.decode(errors='replace'), end='')
             tally.case(process.returncode == 0, f'a round of the campaign '
                        f'{kind} ({CAMPAIGNS[kind]}) has no breach')
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, [kind for kind in CAMPAIGNS if word in kind]))
+    beside(one, [kind for kind in CAMPAIGNS if word in kind])
 
 
 def shape(tally, variant, word):
