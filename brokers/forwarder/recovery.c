@@ -492,6 +492,9 @@ close_up(stream_t *stream, struct recovery *recovery, uint64_t begin)
     recovery->count = kept;
     if (kept == 0) {
         const extent_t *at = extent_at(stream, recovery->first);
+        //  When the last chunk was made may be lost with it.
+        micros_t wall = self->effects.wall_us(self->with);
+        stream->last_us = stream->last_us > wall ? stream->last_us : wall;
         piece_t *piece = piece_new(begin, buffer_new(0), stream->last_us);
         piece->writer = at ? at->writer : stream->record.writer;
         piece->flags = CHUNK_EMPTY;

@@ -39,6 +39,7 @@ struct block {
     code_t code;
     uint32_t verified;  //  Members whose content is right
     bool told;          //  A byte of it was told stored
+    bool excused;       //  Too much of it was lost, with the stores
     micros_t block_us;  //  Its stamp
     bool found;         //  A catalogue that was lost has it now: recovery sees
                         //  to its quorum
@@ -74,6 +75,8 @@ typedef struct {
     bool limited;          //  Retention may take it
     bool may_go;           //  Its removal was asked for
     unsigned graves;       //  Streams of that name that are no more
+    micros_t lost_us;      //  When a loss was recorded last
+    uint64_t lost_from;
 } stream_t;
 
 typedef struct {
@@ -105,6 +108,7 @@ struct ledger {
     uint64_t acknowledged;
     size_t cuts, cuts_room;  //  A power of two
     cut_t *cut;
+    bool disaster;
     size_t gone_count, gone_room;
     uint64_t *gone;            //  Ids of streams that are no more
     int64_t keep_us;           //  Of limited streams; 0: any time
@@ -633,7 +637,7 @@ check_block(ledger_t *self, const stream_t *stream, block_t *block,
     unsigned now = present(block, &ever, &which);
     unsigned k = block->code.k, all = width(block);
     unsigned quorum = all < k + 1 ? all : k + 1;
-    if (now < k)
+    if (now < k && !block->excused)
         story_breach(1,
                      "%s epoch %llx block %llu is acknowledged, and %u of "
                      "%u+%u are durable",
@@ -660,12 +664,29 @@ check_block(ledger_t *self, const stream_t *stream, block_t *block,
     }
 }
 
+//  A hole behind what was given up, and recorded so, is no loss in silence.
+static void
+pass_loss(const stream_t *stream, const extent_t *extent, uint64_t *cursor)
+{
+    uint64_t from = extent->base_offset - extent->gap;
+    const writer_t *writer = writer_of(stream, extent->writer);
+    if (!writer || !extent->gap || !stream->lost_us || from < stream->lost_from)
+        return;
+    uint64_t *c = &cursor[writer - stream->writer];
+    if (*c >= from && *c < extent->base_offset)
+        *c = extent->base_offset;
+}
+
 //  Walk one extent; move each writer's cursor over the bytes it finds.
 static void
 check_extent(ledger_t *self, stream_t *stream, const extent_t *extent,
              uint64_t end_index, uint64_t *cursor, micros_t *created_us)
 {
     uint64_t at = extent->base_offset;
+    pass_loss(stream, extent, cursor);
+    //  When the chunk before was made may be lost with it.
+    if (extent->index_gap)
+        *created_us = 0;
     for (uint64_t number = 0;
          extent->base_index + number * extent->code.k < end_index; number++) {
         block_t *block = find(self, stream->id, extent->epoch, number);
@@ -865,6 +886,102 @@ find_removed(void *arg, uint64_t id, const uint64_t *stores, size_t count)
             bury(self, &self->stream[i]);
 }
 
+//  Blocks of the nth extent of the chain; the last of a stream that is not
+//  sealed has what was pushed.
+static uint64_t
+blocks_of(const ledger_t *self, const stream_t *stream, size_t nth)
+{
+    const extent_t *extent = stream->chain[nth];
+    bool last = nth + 1 == stream->extents;
+    uint64_t blocks = 0;
+    uint64_t end = last ? stream->end_index
+                        : placement_index_before(stream->chain[nth + 1]);
+    if (last && !end)
+        while (find(self, stream->id, extent->epoch, blocks))
+            blocks++;
+    else if (end > extent->base_index)
+        blocks = (end - extent->base_index) / extent->code.k;
+    return blocks;
+}
+
+void
+ledger_outlived(ledger_t *self, chunk_key_t key)
+{
+    take_chains(self);
+    for (unsigned i = 0; i < self->streams; i++) {
+        const stream_t *stream = &self->stream[i];
+        for (size_t n = 0; n < stream->extents && stream->id == key.stream; n++)
+            if (stream->chain[n]->epoch == key.epoch &&
+                key.block < blocks_of(self, stream, n))
+                story_breach(11,
+                             "a store lets go of %s epoch %llx block %llu, "
+                             "which is not below the horizon",
+                             stream->name, (unsigned long long)key.epoch,
+                             (unsigned long long)key.block);
+    }
+    story_held(11);
+}
+
+//  A chunk that a store still had is not among what was given up.
+static void
+check_given_up(const found_t *found, const chunk_header_t *header)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        const extent_t *extent = found->chain[i];
+        if (header->length && header->offset < extent->base_offset &&
+            header->offset >= extent->base_offset - extent->gap)
+            story_breach(1, "%s at %llu is given up, and a store has it",
+                         header->name, (unsigned long long)header->offset);
+    }
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+//  A loss was accepted: what was told of bytes behind it counts no more.
+static void
+lose(ledger_t *self, stream_t *stream, const found_t *found)
+{
+    const stream_record_t *record = &found->record;
+    if (!self->disaster)
+        story_breach(1,
+                     "%s is said to have lost bytes from %llu on, and nobody "
+                     "has lost any",
+                     stream->name, (unsigned long long)record->lost_from);
+    story_count("loss accepted", 1);
+    story_tell("%s has lost bytes from %llu on", stream->name,
+               (unsigned long long)record->lost_from);
+    for (size_t i = 0; i < stream->extents && record->kind == KIND_LIVE; i++) {
+        const extent_t *extent = stream->chain[i];
+        const block_t *block;
+        uint64_t blocks = blocks_of(self, stream, i);
+        for (uint64_t number = 0;
+             number < blocks &&
+             (block = find(self, stream->id, extent->epoch, number));
+             number++)
+            for (unsigned s = 0; s < block->code.k && block->told; s++)
+                for (unsigned c = 0; c < block->members[s].copies; c++)
+                    if (!block->members[s].copy[c].lost)
+                        check_given_up(found, &block->members[s].header);
+    }
+    stream->lost_us = record->lost_us;
+    stream->lost_from = record->lost_from;
+    stream->stored = least(stream->stored, record->lost_from);
+    for (unsigned i = 0; i < LIVES; i++)
+        stream->told[i] = least(stream->told[i], record->lost_from);
+    for (unsigned i = 0; i < stream->writers; i++) {
+        writer_t *writer = &stream->writer[i];
+        uint64_t kept = record->lost_from > writer->begin ? record->lost_from
+                                                          : writer->begin;
+        writer->stored = least(writer->stored, kept);
+        writer->settled = least(writer->settled, kept);
+    }
+    story_held(4);
+}
+
 static void
 take_chain(ledger_t *self, const found_t *found)
 {
@@ -873,7 +990,10 @@ take_chain(ledger_t *self, const found_t *found)
     if (!stream)
         story_breach(2, "the catalogue has a stream %s that nobody opened",
                      record->name);
-    if (record->first_index > stream->first_index) {
+    bool loses = record->lost_us != stream->lost_us;
+    if (loses)
+        lose(self, stream, found);
+    if (record->first_index > stream->first_index && !loses) {
         check_trimmed(self, stream, found->chain[0]->epoch);
         story_count("stream trimmed", 1);
         stream->first = found->chain[0]->base_offset;
@@ -930,6 +1050,44 @@ ledger_doubt(ledger_t *self, bool doubt)
     self->doubts = doubt;
     self->rebuilt = self->rebuilt || !doubt;
     self->version = UINT64_MAX;
+}
+
+void
+ledger_disaster(ledger_t *self)
+{
+    self->disaster = true;
+    for (size_t i = 0; i < self->slots; i++)
+        for (block_t *block = self->block[i]; block; block = block->next) {
+            unsigned ever;
+            uint32_t which;
+            block->excused = present(block, &ever, &which) < block->code.k;
+        }
+}
+
+uint64_t
+ledger_beyond(ledger_t *self, const char *name, uint64_t offset)
+{
+    const stream_t *stream = stream_named(self, name);
+    size_t nth = stream->extents;
+    while (nth > 0 && stream->chain[nth - 1]->base_offset > offset)
+        nth--;
+    //  A place is computed from chunks before it: behind one that is lost it
+    //  may not be found.
+    bool lost = false;
+    const block_t *block;
+    for (uint64_t number = 0;
+         nth > 0 && (block = find(self, stream->id,
+                                  stream->chain[nth - 1]->epoch, number));
+         number++) {
+        lost = lost || block->excused;
+        for (unsigned s = 0; s < block->code.k; s++) {
+            const chunk_header_t *header = &block->members[s].header;
+            uint64_t end = header->offset + header->length;
+            if (offset >= header->offset && offset < end)
+                return lost ? end : 0;
+        }
+    }
+    return 0;
 }
 
 void
@@ -1010,8 +1168,9 @@ ledger_check(ledger_t *self)
 static void
 told(ledger_t *self, stream_t *stream, unsigned life, uint64_t offset)
 {
-    (void)self;
     INVARIANT(life < LIVES);
+    if (self->disaster)
+        take_chains(self);
     for (unsigned i = 0; i <= life; i++)
         if (stream->told[i] > offset)
             story_breach(3,
@@ -1307,42 +1466,6 @@ ledger_can_lose(const ledger_t *self, chunk_key_t key)
     return now > block->code.k;
 }
 
-//  Blocks of the nth extent of the chain; the last of a stream that is not
-//  sealed has what was pushed.
-static uint64_t
-blocks_of(const ledger_t *self, const stream_t *stream, size_t nth)
-{
-    const extent_t *extent = stream->chain[nth];
-    bool last = nth + 1 == stream->extents;
-    uint64_t blocks = 0;
-    uint64_t end = last ? stream->end_index
-                        : placement_index_before(stream->chain[nth + 1]);
-    if (last && !end)
-        while (find(self, stream->id, extent->epoch, blocks))
-            blocks++;
-    else if (end > extent->base_index)
-        blocks = (end - extent->base_index) / extent->code.k;
-    return blocks;
-}
-
-void
-ledger_outlived(ledger_t *self, chunk_key_t key)
-{
-    take_chains(self);
-    for (unsigned i = 0; i < self->streams; i++) {
-        const stream_t *stream = &self->stream[i];
-        for (size_t n = 0; n < stream->extents && stream->id == key.stream; n++)
-            if (stream->chain[n]->epoch == key.epoch &&
-                key.block < blocks_of(self, stream, n))
-                story_breach(11,
-                             "a store lets go of %s epoch %llx block %llu, "
-                             "which is not below the horizon",
-                             stream->name, (unsigned long long)key.epoch,
-                             (unsigned long long)key.block);
-    }
-    story_held(11);
-}
-
 static bool
 keeps(const ledger_t *self, uint64_t store, chunk_key_t key)
 {
@@ -1451,6 +1574,8 @@ ledger_holes(ledger_t *self, const char *name,
         const Rill__V1__Hole *hole = described->holes[i];
         for (unsigned j = 0; j < stream->writers; j++) {
             const writer_t *writer = &stream->writer[j];
+            if (stream->lost_us && hole->from >= stream->lost_from)
+                continue;
             if (writer->opened && hole->from < writer->stored &&
                 hole->to > writer->begin && writer->stored > writer->begin)
                 story_breach(4,

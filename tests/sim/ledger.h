@@ -90,6 +90,14 @@ void ledger_gone(ledger_t *self, const char *name, uint64_t offset);
 //  said must still be so.
 void ledger_check(ledger_t *self);
 
+//  More stores are lost for good than streams can do without: from now on what
+//  cannot be had may be given up, if that is recorded, and nothing else.
+void ledger_disaster(ledger_t *self);
+
+//  Of a byte that nobody can read since then: the offset behind its chunk; else
+//  0, and it must be read.
+uint64_t ledger_beyond(ledger_t *self, const char *name, uint64_t offset);
+
 //  Whether all that chunk's block was said to be stored can do without it.
 bool ledger_can_lose(const ledger_t *self, chunk_key_t key);
 

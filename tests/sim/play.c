@@ -91,6 +91,10 @@ play_new(uint64_t seed, lie_t lie)
     ledger_keeps(stage->ledger,
                  1000 * (int64_t)self->settings.retention.keep_ms);
     self->workers = (unsigned)dice_between(&stage->dice, 2, WORKERS_MOST);
+    retention_limits_t *limits = &self->settings.retention;
+    self->disaster = dice_chance(&dice, 400) && self->workers >= 4 &&
+                     !self->removes && !limits->keep_ms &&
+                     !limits->most_bytes && !limits->keep_free && !lie;
     self->sources = (unsigned)dice_between(&stage->dice, 1, SOURCES_MOST);
     for (unsigned i = 0; i < self->workers; i++)
         worker_make(&self->worker[i], self, i);
@@ -213,6 +217,20 @@ typedef struct {
     chunk_key_t last;  //  One of it
     uint64_t holder;
 } garbage_t;
+
+//  Most stores are lost with their disks: somebody accepts what that costs, and
+//  everything goes on.
+static void
+suffer(play_t *self)
+{
+    agenda_t *agenda = self->stage->agenda;
+    if (!self->disaster)
+        return;
+    weather_disaster(self);
+    self->settles = true;
+    run_until(self, agenda_now(agenda) + 30 * SECOND_US);
+    self->settles = false;
+}
 
 //  After the heal: everything moves, ends, is sealed, and is read whole.
 static void
@@ -346,6 +364,7 @@ play_run(uint64_t seed, unsigned seconds, lie_t lie)
     run_until(self, (int64_t)seconds * SECOND_US);
     weather_heal(self);
     wait_for_catalogue(self);
+    suffer(self);
     finish(self);
     tidy_up(self);
     outlive(self);

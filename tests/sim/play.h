@@ -116,6 +116,8 @@ struct play {
     reader_part_t reader;
     lie_t lie;
     bool removes;           //  Readers remove streams
+    bool disaster;          //  At the end of the faults most stores are lost
+    bool settles;           //  Somebody accepts what that costs
     int64_t fault_us;       //  Longest time between two faults
     int64_t lost_until_us;  //  No store is lost before
     int64_t calm_us;        //  When faults end
@@ -157,6 +159,8 @@ void play_run(uint64_t seed, unsigned seconds, lie_t lie);
 //  weather.c: faults until calm, then everything is healed.
 void weather_begin(play_t *play);
 void weather_heal(play_t *play);
+//  More stores than streams can do without go for good, and the forwarder dies.
+void weather_disaster(play_t *play);
 //  The last loss: a store that every block can do without goes for good.
 void weather_lose_store(play_t *play);
 weather_t weather_of(dice_t *dice);

@@ -13,7 +13,7 @@
 #define OPEN_MOST 8
 #define ANSWER_US (6 * SECOND_US)  //  Longest wait for an answer, when calm
 
-typedef enum { DESCRIBE, ASK, STATUS, REMOVE } kind_of_question_t;
+typedef enum { DESCRIBE, ASK, STATUS, REMOVE, SETTLE } kind_of_question_t;
 
 typedef struct question {
     bool open;
@@ -97,6 +97,20 @@ ask_remove(reader_part_t *self, unsigned stream)
     remove.name = self->play->source[stream].name;
     ledger_remove(self->play->stage->ledger, remove.name);
     message_t message = MESSAGE(REMOVE, remove, &remove, 0, 0);
+    say(self, question, &message);
+}
+
+static void
+ask_settle(reader_part_t *self, unsigned stream)
+{
+    question_t *question = free_question(self);
+    if (!question)
+        return;
+    *question = (question_t){ .kind = SETTLE, .stream = stream };
+    Rill__V1__Settle settle = RILL__V1__SETTLE__INIT;
+    settle.name = self->play->source[stream].name;
+    settle.accept_loss = dice_chance(&self->play->stage->dice, 700);
+    message_t message = MESSAGE(SETTLE, settle, &settle, 0, 0);
     say(self, question, &message);
 }
 
@@ -299,6 +313,18 @@ on_refused(reader_part_t *self, const question_t *question,
             ask_describe(self, self->stream, true);
         return;
     }
+    //  What went with the stores is passed over, and nothing else.
+    uint64_t beyond = 0;
+    if (self->play->disaster && question->all && question->kind == ASK &&
+        question->stream == self->stream && question->offset == self->at &&
+        (status == STATUS_MISS || status == STATUS_CORRUPT))
+        beyond = ledger_beyond(self->play->stage->ledger,
+                               self->play->source[self->stream].name, self->at);
+    if (beyond) {
+        story_count("chunk that went with its stores", 1);
+        self->at = beyond;
+        ask_describe(self, self->stream, true);
+    }
     if (question->kind == ASK && status != STATUS_BUSY &&
         status != STATUS_LATE && status != STATUS_MISS &&
         status != STATUS_FUTURE && status != STATUS_HELD &&
@@ -341,6 +367,12 @@ on_message(node_t *node, wire_t *wire, status_t status,
         break;
     case RILL__V1__MESSAGE__BODY_REMOVED:
         on_removed(self, &asked, message->removed);
+        break;
+    case RILL__V1__MESSAGE__BODY_SETTLED:
+        story_tell("reader hears: waits %d accepted %d lost %llu open %d",
+                   message->settled->waits, message->settled->accepted,
+                   (unsigned long long)message->settled->lost_blocks,
+                   message->settled->open_end);
         break;
     case RILL__V1__MESSAGE__BODY_REFUSED:
         on_refused(self, &asked, message->refused);
@@ -399,6 +431,8 @@ tick(node_t *node, void *arg, bool happens)
     } else if (!self->done) {
         ask_describe(self, (unsigned)dice_below(dice, play->sources), false);
     }
+    if (play->settles)
+        ask_settle(self, (unsigned)dice_below(dice, play->sources));
     if (play->removes && !play->stage->calm && dice_chance(dice, 10))
         ask_remove(self, (unsigned)dice_below(dice, play->sources));
     node_post(node, dice_between(dice, 50000, 200000), tick, NULL);

@@ -178,7 +178,8 @@ after(node_t *node)
         if (anew) {
             story_count("source began anew", 1);
             self->given = self->calm_stored = 0;
-        } else if (state->failed != STATUS_TAKEN)
+        } else if (state->failed != STATUS_TAKEN &&
+                   !(state->failed == STATUS_OFFSET && self->play->disaster))
             story_breach(19, "source of %s was turned away: %s (%s)",
                          self->name, status_name(state->failed), state->text);
         self->taken = state->failed == STATUS_TAKEN;

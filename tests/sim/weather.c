@@ -281,6 +281,25 @@ rot_worker(play_t *play)
 }
 
 void
+weather_disaster(play_t *play)
+{
+    dice_t *dice = &play->stage->dice;
+    story_count("most stores lost", 1);
+    story_tell("disaster");
+    node_kill(&forwarder_now(play)->node);
+    unsigned left = (unsigned)dice_between(dice, 2, play->workers - 2);
+    for (unsigned i = 0, first = (unsigned)dice_below(dice, play->workers);
+         i < play->workers - left; i++) {
+        worker_part_t *worker = &play->worker[(first + i) % play->workers];
+        story_tell("%s is lost for good", worker->node.name);
+        node_kill(&worker->node);
+        disk_wipe(worker->disk);
+        worker->gone = true;
+    }
+    ledger_disaster(play->stage->ledger);
+}
+
+void
 weather_lose_store(play_t *play)
 {
     worker_part_t *worker = any_worker(play);
