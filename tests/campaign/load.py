@@ -37,6 +37,11 @@ class Load:
                         for each in (self.put_on, self.push_on, self.get_on)]
         for thread in self.threads:
             thread.start()
+        try:
+            wait_for(self.look, 'the push is let in')
+        except Failed as failed:
+            self.__exit__(Failed, failed, None)
+            raise
         return self
 
     def __exit__(self, kind, error, trace):
