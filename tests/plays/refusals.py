@@ -2,7 +2,7 @@
 import math
 import time
 
-from stage import Relay, Stage, end, expect, stored, wait_for
+from stage import SECONDS, Relay, Stage, end, expect, stored, wait_for
 
 def fastest(do, enough=3.5, tries=5):
     """Seconds that `do` took at best: a busy machine may be late at times, a
@@ -88,4 +88,28 @@ with Stage(workers=2, start=False) as stage:
         clip = stage.file('clip', 1000)
         done = stage.rill('put', clip)
         done.expect_error(75, 'worker')
+    with stage.case('who waits as long as was said gives up; a push that was '
+                    'let in says that it waits, and goes on'):
+        stage.rill('put', clip, '--wait', 'soon').expect_error(64, '--wait')
+        stage.rill('put', clip, '--wait', '200ms').expect_error(75, 'worker')
+        stage.start('w1', 'w2')
+        stage.wait_live('w1', 'w2')
+        stays = stage.begin('push', 'stays', '-')
+        gives_up = stage.begin('push', 'gives-up', '-', '--wait', '1s')
+        for process, name in ((stays, 'stays'), (gives_up, 'gives-up')):
+            process.stdin.write(b'a' * 1000)
+            process.stdin.flush()
+            wait_for(lambda: stored(stage, name) == 1000, f'{name} is stored')
+        stage.kill('w1', 'w2')
+        for process in (stays, gives_up):
+            process.stdin.write(b'b' * 1000)
+            process.stdin.flush()
+        expect(gives_up.wait(SECONDS) == 75, f'exit {gives_up.returncode}')
+        said = stays.stderr.readline()
+        expect(b'stays waits' in said, f'{said}')
+        stage.start('w1', 'w2')
+        wait_for(lambda: stored(stage, 'stays') == 2000, 'it goes on')
+        stays.stdin.close()
+        expect(stays.wait(SECONDS) == 0, f'exit {stays.returncode}')
+        expect(stage.get('stays').out == b'a' * 1000 + b'b' * 1000, 'others')
 end()

@@ -87,6 +87,8 @@ static const char *const FAULTS[] = {
     "wall clock stepped",
     "store lost at the end",
     "store wiped at the end",
+    "most stores lost",
+    "loss accepted",
     "connection broken",
     "message lost",
     "message repeated",

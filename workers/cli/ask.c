@@ -60,15 +60,34 @@ ask_fail(const words_t *words, const client_t *client, status_t status,
 }
 
 status_t
-ask_describe(client_t *client, const char *name, message_t **answer_r)
+ask_describe(client_t *client, const char *name, millis_t wait_ms,
+             message_t **answer_r)
 {
-    millis_t until = zclock_mono() + RECOVER_MS;
+    millis_t until = zclock_mono() + (wait_ms ? wait_ms : RECOVER_MS);
     status_t status = client_describe(client, name, answer_r);
     while (status == STATUS_HELD && zclock_mono() < until) {
         zclock_sleep(RECOVER_PAUSE_MS);
         status = client_describe(client, name, answer_r);
     }
     return status;
+}
+
+int
+ask_wait(const words_t *words, millis_t *wait_ms_r)
+{
+    const char *text = words_value(words, "--wait");
+    uint64_t ms = 0;
+    char why[160] = "is no time";
+    if (!text)
+        return EX_OK;
+    if (units_parse_ms(text, &ms, why, sizeof why) != STATUS_OK)
+        return talk_fail(words->verb->name, EX_USAGE, "--wait \"%s\" %s", text,
+                         why);
+    if (ms < 1)
+        return talk_fail(words->verb->name, EX_USAGE,
+                         "--wait %s is no time to wait", text);
+    *wait_ms_r = (millis_t)ms;
+    return EX_OK;
 }
 
 //  A legal name as near to `name` as can be.

@@ -23,8 +23,12 @@ int ask_fail_saying(const words_t *words, status_t status, const char *name,
                     const char *text);
 
 //  What the stream is that is to be written. While it is being recovered after
-//  a restart of the forwarder, ask again, for as long as a source waits.
-status_t ask_describe(client_t *client, const char *name, message_t **answer_r);
+//  a restart of the forwarder, ask again, for so long (0: as a source waits).
+status_t ask_describe(client_t *client, const char *name, millis_t wait_ms,
+                      message_t **answer_r);
+
+//  --wait as it was said, in milliseconds; left alone when it was not.
+int ask_wait(const words_t *words, millis_t *wait_ms_r);
 
 //  Whether a stream may be called that; 0, or says what would be legal.
 int ask_name(const words_t *words, const char *name);

@@ -34,6 +34,7 @@ typedef struct {
     bool ended;
     millis_t read_at;  //  Not to be read before
     millis_t leaving;  //  When a signal came; 0: none has
+    millis_t wait_ms;  //  0: the usual
     source_t source;
     int code;
 } push_t;
@@ -141,7 +142,7 @@ static int
 look_first(push_t *self, client_t *client)
 {
     message_t *answer;
-    status_t status = ask_describe(client, self->name, &answer);
+    status_t status = ask_describe(client, self->name, self->wait_ms, &answer);
     if (status == STATUS_UNKNOWN)
         return EX_OK;
     if (status != STATUS_OK)
@@ -165,6 +166,8 @@ run_source(push_t *self, client_t *client, const publisher_settings_t *settings)
         publisher_state_t state;
         source_begin(&self->source, self->words, self->name, settings->asked,
                      0);
+        self->source.wait_ms = self->wait_ms;
+        self->source.stays = self->wait_ms == 0;
         status_t status = client_publish(client, settings, offer, self, &state);
         bool waits = status == STATUS_TAKEN && !state.opened &&
                      zclock_mono() - begun < TAKEN_MS && !source_interrupted();
@@ -221,6 +224,8 @@ push_run(const words_t *words)
         code = ask_chunk(words, &settings.chunk_bytes);
     if (code == EX_OK)
         code = ask_buffer(words, &settings.buffer_ms);
+    if (code == EX_OK)
+        code = ask_wait(words, &self.wait_ms);
     if (code == EX_OK)
         code = open_input(&self, words_operand(words, 1));
     if (code == EX_OK)

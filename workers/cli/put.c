@@ -19,8 +19,9 @@ typedef struct {
     buffer_t *piece;  //  Read, and not yet taken
     source_t source;
     bool begun;
-    bool finished;  //  All was offered
-    int code;       //  Why it was stopped; 0: it was not
+    bool finished;     //  All was offered
+    millis_t wait_ms;  //  0: the usual
+    int code;          //  Why it was stopped; 0: it was not
 } put_t;
 
 //  The file cannot be stored as it is: the stream stays open.
@@ -126,7 +127,7 @@ static int
 look_first(put_t *self, client_t *client)
 {
     message_t *answer;
-    status_t status = ask_describe(client, self->name, &answer);
+    status_t status = ask_describe(client, self->name, self->wait_ms, &answer);
     if (status == STATUS_UNKNOWN)
         return EX_OK;
     if (status != STATUS_OK)
@@ -165,6 +166,7 @@ store_once(put_t *self, client_t *client, publisher_settings_t *settings,
     settings->size = input_size(self->input);
     source_begin(&self->source, self->words, self->name, settings->asked,
                  settings->size);
+    self->source.wait_ms = self->wait_ms;
     client_publish(client, settings, offer, self, state_r);
     buffer_unref(&self->piece);
     if (self->code == EX_OK && state_r->was_sealed)
@@ -223,6 +225,8 @@ put_run(const words_t *words)
         code = ask_code(words, &settings.asked);
     if (code == EX_OK)
         code = ask_chunk(words, &settings.chunk_bytes);
+    if (code == EX_OK)
+        code = ask_wait(words, &self.wait_ms);
     if (code == EX_OK && !(self.input = input_open(path, why, sizeof why)))
         code = talk_fail("put", EX_IOERR, "%s %s", path, why);
     if (code == EX_OK)

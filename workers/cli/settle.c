@@ -75,7 +75,7 @@ static int
 tell_after(const words_t *words, client_t *client, const char *name)
 {
     message_t *answer;
-    status_t status = ask_describe(client, name, &answer);
+    status_t status = ask_describe(client, name, 0, &answer);
     if (status != STATUS_OK)
         return ask_fail(words, client, status, name);
     const Rill__V1__Described *stream = answer->described;

@@ -98,8 +98,14 @@ source_look(source_t *self, const publisher_state_t *state, client_turn_t *turn,
             talk_say("%s waits: %s", self->name, state->text);
     }
     note_moves(self, state, now);
-    millis_t patience = state->opened ? MOVE_MS : OPEN_MS;
-    self->gave_up = now - self->moved >= patience;
+    millis_t patience = self->wait_ms   ? self->wait_ms
+                        : state->opened ? MOVE_MS
+                                        : OPEN_MS;
+    bool stays = self->stays && state->opened &&
+                 (state->held == STATUS_HELD || state->held == STATUS_FULL);
+    self->gave_up = !stays && now - self->moved >= patience;
+    if (!stays && state->held != STATUS_OK)
+        turn->at = millis_least(turn->at, self->moved + patience);
     self->is_unsettled = will_not_settle(self, state, turn, now);
     if (self->gave_up || self->is_unsettled) {
         turn->stop = true;
@@ -145,8 +151,10 @@ tell(const source_t *self, const publisher_state_t *state, millis_t now)
     char code[ASK_CODE_BYTES];
     printf("%s: %llu bytes in %.2f s", self->name, (unsigned long long)bytes,
            seconds);
+    char rate[UNITS_TEXT_BYTES];
     if (seconds > 0)
-        printf(", %.1f MB/s", (double)bytes / 1e6 / seconds);
+        printf(", %s/s",
+               units_bytes((uint64_t)((double)bytes / seconds), rate));
     printf(", protected %s%s\n",
            ask_code_text(state->code.k, state->code.m, code),
            state->narrower ? " (narrower than asked)" : "");
@@ -159,6 +167,12 @@ source_end(source_t *self, const publisher_state_t *state, int code)
     if (code != EX_OK)  //  It may never have begun
         return code;
     const char *verb = self->words->verb->name;
+    if (state->failed == STATUS_OFFSET && strcmp(verb, "push") == 0)
+        return talk_fail(verb, EX_TEMPFAIL,
+                         "%s: bytes that were stored are lost or another "
+                         "source wrote; push again, behind a recorded hole "
+                         "(%s)",
+                         self->name, state->text);
     if (state->failed != STATUS_OK)
         return ask_fail_saying(self->words, state->failed, self->name,
                                state->text);

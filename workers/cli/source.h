@@ -17,9 +17,13 @@ typedef struct {
     uint64_t total;  //  0: unknown
     millis_t begun;  //  When it was opened; 0: not yet
     millis_t started;
-    uint64_t first;      //  state.next when it was opened
-    status_t held;       //  As last told
-    millis_t moved;      //  When something last moved
+    millis_t wait_ms;  //  Set by the verb: give up when nothing moved for it;
+                       //  0: the usual
+    bool stays;        //  Set by the verb: once opened it waits for workers and
+                       //  space as long as it takes
+    uint64_t first;    //  state.next when it was opened
+    status_t held;     //  As last told
+    millis_t moved;    //  When something last moved
     millis_t completed;  //  When it was complete and not yet settled; 0: not
     uint64_t mark;       //  What had moved then
     bool gave_up;        //  Nothing moved for too long

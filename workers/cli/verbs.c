@@ -18,6 +18,12 @@
         .help = "bytes of a chunk, 4KiB to 4MiB; by default fitted"            \
     }
 
+#define WAIT                                                                   \
+    {                                                                          \
+        .name = "--wait", .value = "TIME",                                     \
+        .help = "while nothing moves; 1min, and 10s to be let in"              \
+    }
+
 const verb_t VERBS[] = {
     { .name = "put",
       .operands = "FILE",
@@ -30,23 +36,29 @@ const verb_t VERBS[] = {
                      .help = "the stream's name; by default FILE's own" },
                    PROTECT,
                    CHUNK,
-                   STRICT },
+                   STRICT,
+                   WAIT },
       .least = 1,
       .most = 1,
       .run = put_run },
     { .name = "push",
       .operands = "NAME [FILE|-]",
       .help = "store a growing stream from a pipe",
-      .more = "Bytes are offered as they come; the end of the pipe seals the\n"
-              "stream. An interrupted push leaves it open, and another push\n"
-              "of NAME continues it.",
+      .more =
+          "Bytes are offered as they come; the end of the pipe seals the\n"
+          "stream. An interrupted push leaves it open, and another push\n"
+          "of NAME continues it with what it brings: a FILE is appended\n"
+          "whole, each time. `rill put FILE` goes on where it was.\n"
+          "Once let in it waits for workers and space as long as it takes,\n"
+          "unless --wait says otherwise.",
       .options = { { .name = "--buffer",
                      .value = "TIME",
                      .help =
                          "how long bytes may wait for a whole chunk; 200ms" },
                    PROTECT,
                    CHUNK,
-                   STRICT },
+                   STRICT,
+                   WAIT },
       .least = 1,
       .most = 2,
       .run = push_run },

@@ -461,6 +461,42 @@ a_removal_nobody_asked_for(void)
     end();
 }
 
+//  Everything from the first byte on is given up: the stream begins again.
+static void
+give_up(void)
+{
+    stream_record_t record = { .id = STREAM,
+                               .name = "film",
+                               .kind = KIND_LIVE,
+                               .writer = TOKEN,
+                               .lost_us = 1,
+                               .lost_to = CATALOGUE_OPEN_END };
+    CHECK(catalogue_put(catalogue, &record) == STATUS_OK);
+    ledger_check(ledger);
+}
+
+static void
+say_again(void)
+{
+    ledger_check(ledger);
+}
+
+static void
+a_loss_nobody_asked_for(void)
+{
+    begin(K + M, true);
+    tell_settled();
+    CHECK(broken_by(give_up) == 1);
+    for (uint64_t i = 1; i <= 2; i++)
+        for (uint32_t slot = 0; slot < K + M; slot++)
+            ledger_lost(ledger, i, (chunk_key_t){ STREAM, epoch, 0, slot });
+    CHECK(broken_by(say_again) == 1);
+    ledger_disaster(ledger);
+    say_again();
+    give_up();
+    end();
+}
+
 static void
 what_is_kept_for_a_time(void)
 {
@@ -524,6 +560,9 @@ main(void)
          "invariant 4: a seal where no source ended is found");
     CASE(a_seal_that_is_not_recorded,
          "invariant 3: SEALED said of what a restart opens again is found");
+    CASE(
+        a_loss_nobody_asked_for,
+        "invariant 4: a loss in silence is found, one that is accepted is not");
     CASE(a_removal_nobody_asked_for,
          "invariant 11: a removal not asked for, or not recorded, is found");
     CASE(what_is_kept_for_a_time,
