@@ -63,12 +63,15 @@ add_span(survey_t *self, span_t span)
 }
 
 //  The mark is an index and lies between blocks: what is below it is of a
-//  settled block.
+//  settled block. Only of extents that a rebuild has put in the place of the
+//  one that was settled, it may lie within a block, which counts as a whole.
 static bool
 find_first_open(void *arg, const chunkstore_entry_t *entry)
 {
     span_t *span = arg;
-    if (entry->index < span->settled)
+    bool parity = entry->key.slot >= entry->k;
+    uint64_t first = entry->index - (parity ? 0 : entry->key.slot);
+    if (first + entry->k <= span->settled)
         return false;
     span->block = entry->key.block;
     span->held = true;

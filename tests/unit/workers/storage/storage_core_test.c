@@ -893,6 +893,21 @@ the_inventory_says_what_is_above_the_mark(void)
 }
 
 static void
+a_mark_within_a_block_leaves_out_none_of_it(void)
+{
+    //  A mark of another extent, in whose place a rebuild has put this one.
+    begin();
+    for (uint32_t slot = 0; slot < 6; slot++)
+        hold(1, 0, 10, slot);
+    world.settled = 5 * 4 + 3;
+    welcome(5, SESSION);
+    size_t all = 0;
+    CHECK(said_of(1, 4, &all) == 0 && said_of(1, 5, &all) == 0x3f);
+    CHECK(said_of(1, 6, &all) == 0x3f);
+    end();
+}
+
+static void
 a_long_inventory_takes_several_messages(void)
 {
     begin();
@@ -1748,6 +1763,8 @@ main(void)
          "invariant 8: no receipt is sent for a session that is over");
     CASE(the_inventory_says_what_is_above_the_mark,
          "survey 1: the inventory says each record above the settled mark");
+    CASE(a_mark_within_a_block_leaves_out_none_of_it,
+         "survey 1: of a block that the mark lies in it says all");
     CASE(a_long_inventory_takes_several_messages,
          "survey 2: a long inventory is several messages, a record in one");
     CASE(an_unreadable_inventory_is_not_sent,
