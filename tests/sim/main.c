@@ -81,6 +81,7 @@ static const char *const FAULTS[] = {
     "sync failed",
     "disk full",
     "disk wiped",
+    "disk wiped under open streams",
     "record rotten",
     "disk replaced by its older copy",
     "replaced disk returned",

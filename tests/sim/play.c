@@ -153,6 +153,20 @@ all_done(const play_t *self)
     return true;
 }
 
+//  No stream is being recovered, and one is written.
+static bool
+all_opened(const play_t *self)
+{
+    bool written = false;
+    for (unsigned i = 0; i < self->sources; i++) {
+        const publisher_state_t *state = publisher_state(self->source[i].core);
+        if (!self->source[i].done && (!state->opened || state->held))
+            return false;
+        written = written || !self->source[i].done;
+    }
+    return written;
+}
+
 //  Invariant 19: five seconds after the last fault every source has moved.
 static void
 check_moved(play_t *self)
@@ -238,6 +252,12 @@ finish(play_t *self)
 {
     agenda_t *agenda = self->stage->agenda;
     int64_t healed = agenda_now(agenda);
+    if (dice_chance(&self->stage->dice, 500)) {
+        run_until(self, healed + 2 * SECOND_US);
+        if (all_opened(self))
+            weather_wipe_some(self);
+        healed = agenda_now(agenda);
+    }
     for (unsigned i = 0; i < self->sources; i++) {
         source_part_t *source = &self->source[i];
         source->calm_stored = publisher_state(source->core)->stored;

@@ -161,6 +161,8 @@ void weather_begin(play_t *play);
 void weather_heal(play_t *play);
 //  More stores than streams can do without go for good, and the forwarder dies.
 void weather_disaster(play_t *play);
+//  Several disks are wiped while sources go on, in the calm.
+void weather_wipe_some(play_t *play);
 //  The last loss: a store that every block can do without goes for good.
 void weather_lose_store(play_t *play);
 weather_t weather_of(dice_t *dice);

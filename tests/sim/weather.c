@@ -280,6 +280,23 @@ rot_worker(play_t *play)
     story_tell("a record of %s rots", worker->node.name);
 }
 
+//  One disk after the other, under streams that go on: no restart of the
+//  forwarder has to decide what two of them had (R8).
+void
+weather_wipe_some(play_t *play)
+{
+    for (int i = 0; i < 3; i++) {
+        worker_part_t *worker = any_worker(play);
+        if (!worker->node.up || !can_spare(play, worker))
+            continue;
+        story_count("disk wiped under open streams", 1);
+        story_tell("%s is wiped", worker->node.name);
+        node_kill(&worker->node);
+        disk_wipe(worker->disk);
+        worker_start(worker);
+    }
+}
+
 void
 weather_disaster(play_t *play)
 {
