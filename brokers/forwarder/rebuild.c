@@ -704,14 +704,6 @@ fill_places(const rebuild_t *self, const epoch_t *epoch, extent_t *extent,
                 !(group.mask >> slot & 1))
                 wanted[placement_position(extent, group.block, slot)] = true;
     }
-    size_t absent = 0, others = self->stores_count;
-    for (uint16_t at = 0; at < extent->width; at++) {
-        others -= extent->stores[at] != 0;
-        absent += !extent->stores[at] && wanted[at];
-    }
-    absent -= absent < others ? absent : others;
-    if (absent > rebuilt->absent)
-        rebuilt->absent = absent;
     uint64_t before = 0, unknown = 0;
     for (uint16_t at = 0; at < extent->width; at++) {
         uint64_t next = UINT64_MAX, found = 0;
@@ -834,15 +826,28 @@ take_chain(rebuild_t *self, const size_t *chosen, size_t count,
     }
 }
 
+//  How many stores of an epoch cannot be among those that were asked.
+static size_t
+absent_stores(const rebuild_t *self, const epoch_t *epoch)
+{
+    size_t width = epoch->extent->width;
+    return width > self->stores_count ? width - self->stores_count : 0;
+}
+
 bool
 rebuild_chain(rebuild_t *self, rebuilt_t *rebuilt_r)
 {
     INVARIANT(self->sorted && !self->asked);
     rebuilt_t rebuilt = { .count = 0 };
     const epoch_t *newest = NULL;
-    for (size_t i = 0; i < self->epochs_count; i++)
-        if (self->epochs[i].known)
-            newest = &self->epochs[i];
+    for (size_t i = 0; i < self->epochs_count; i++) {
+        if (!self->epochs[i].known)
+            continue;
+        newest = &self->epochs[i];
+        size_t absent = absent_stores(self, newest);
+        if (absent > rebuilt.absent)
+            rebuilt.absent = absent;
+    }
     if (!newest)
         return false;
     cut_runs(self);
