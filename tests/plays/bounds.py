@@ -7,7 +7,7 @@ import signal
 
 import zmq
 
-from stage import SLOW, Relay, Stage, end, expect, stored, wait_for
+from stage import SLOW, STEADY, Relay, Stage, end, expect, stored, wait_for
 
 BUDGET = 64 << 20
 ROOM = (1500 if SLOW else 160) << 20    # Program, sockets, index; sanitizers
@@ -18,7 +18,7 @@ def resident(process):
     return int(re.search(r'VmHWM:\s+(\d+) kB', status)[1]) << 10
 
 
-with Stage(origin='memory: 64MiB') as stage:
+with Stage(patience=STEADY, origin='memory: 64MiB') as stage:
     with stage.case('forwarder_core 5, invariant 18: while no worker takes '
                     'anything the forwarder holds no more than its memory '
                     'allows'):

@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from stage import BUILD, ROOT, Stage, end, expect
+from stage import BUILD, ROOT, STEADY, Stage, end, expect
 
 
 def cluster(stage, *args, code=0):
@@ -14,7 +14,7 @@ def cluster(stage, *args, code=0):
     return done.stdout + done.stderr
 
 
-with Stage(workers=3, start=False) as stage:
+with Stage(workers=3, start=False, patience=STEADY) as stage:
     try:
         with stage.case('up returns when every node is ready; a second up '
                         'starts nothing'):

@@ -1,5 +1,5 @@
 """What a source began and did not finish goes on where it was stored."""
-from stage import Relay, Stage, end, expect, stored, wait_for
+from stage import STEADY, Relay, Stage, end, expect, stored, wait_for
 
 SIZE = 100_000_000
 HALF = SIZE // 2
@@ -15,7 +15,7 @@ def put_half(stage, path, name):
         process.wait()
 
 
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     path = stage.file('clip', SIZE)
     with stage.case('invariants 3 and 4: a put that was killed goes on where '
                     'it was stored, and the file is whole'):

@@ -1,7 +1,7 @@
 """SIGTERM drains: what a daemon holds is committed and told before it ends."""
-from stage import Stage, end, expect, stored, wait_for
+from stage import STEADY, Stage, end, expect, stored, wait_for
 
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     path = stage.file('clip', 7_000_001)
     stage.put(path)
     with stage.case('invariant 1: every node stops and starts, and the stream '

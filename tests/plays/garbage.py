@@ -2,7 +2,7 @@
 import collections
 import shutil
 
-from stage import CHUNK, Stage, end, expect, wait_for
+from stage import CHUNK, STEADY, Stage, end, expect, wait_for
 
 SIZE = 40_000_000
 
@@ -56,7 +56,7 @@ def push_half_a_block(stage, data):
     return process, [name for name, chunks in kept().items() if chunks == 2]
 
 
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     path = stage.file('film', SIZE)
     with stage.case('R13: a worker is killed under a push and comes back: what '
                     'was dealt again is dropped everywhere, nothing is '

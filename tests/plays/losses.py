@@ -14,7 +14,7 @@ def readable(stage):
 
 with Stage() as stage:
     path = stage.file('clip', SIZE)
-    stage.put(path)
+    stage.put_wide(path)
     with stage.case('invariant 1: any two of six workers are gone (15 pairs), '
                     'the settled stream comes back exact'):
         for pair in itertools.combinations(stage.names[1:], 2):

@@ -2,7 +2,8 @@
 import math
 import time
 
-from stage import SECONDS, Relay, Stage, end, expect, stored, wait_for
+from stage import (SECONDS, STEADY, Relay, Stage, end, expect, stored,
+                   wait_for)
 
 def fastest(do, enough=3.5, tries=5):
     """Seconds that `do` took at best: a busy machine may be late at times, a
@@ -15,7 +16,7 @@ def fastest(do, enough=3.5, tries=5):
     return min(took)
 
 
-with Stage() as stage:
+with Stage(patience=STEADY) as stage:
     clip = stage.file('clip', 1_000_000)
     stage.put(clip)
     with stage.case('a FILE that is missing or cannot be read'):

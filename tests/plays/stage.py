@@ -404,6 +404,19 @@ class Stage:
         name = name or path.name
         return self.rill('put', path, '--as', name, *args).expect(0)
 
+    def put_wide(self, path, name=None):
+        """The same, until it lies over all workers: on a busy machine one may
+        be late and out of the queue for a while."""
+        name = name or path.name
+
+        def is_wide():
+            self.rill('rm', name)
+            self.put(path, name)
+            chunks = self.stat(name, '--chunks')['chunks']
+            return {c['worker'] for c in chunks} == set(self.names[1:]) \
+                and len({c['epoch'] for c in chunks}) == 1
+        wait_for(is_wide, f'{name} lies over all workers')
+
     def get(self, name, *args, code=0):
         """Get a stream into memory."""
         return self.rill('get', name, '-o', '-', *args).expect(code)
