@@ -139,10 +139,10 @@ def sim(tally, variant, word):
                                '--seeds', SLOW_SEEDS], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         with tally.alone:
-            tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
-                       f'the simulator\'s checker finds that {says}')
-            if done.returncode != 1:
-                print(done.stdout[-8000:])
+            ok = done.returncode == 1 and 'breach: ' in done.stdout
+            tally.case(ok, f'the simulator\'s checker finds that {says}')
+            if not ok:
+                print(f'ended with {done.returncode}', done.stdout[-8000:])
     beside(found, listed.splitlines())
     traces = [subprocess.run([program, '--seed', '3', '--trace'],
                              stdout=subprocess.PIPE).stdout for _ in range(2)]
