@@ -272,6 +272,10 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
         verdict->end = placement_index_before(stream->chain[nth + 1]);
         return true;  //  As leave_out would, block by block
     }
+    //  What a rebuild found was decodable, and may stand for blocks of another
+    //  extent that were acknowledged, though it never had a quorum itself.
+    bool rebuilt = extent->epoch >> 32 <= catalogue_rebuilt_in(self->catalogue);
+    unsigned quorum = rebuilt ? extent->code.k : placement_quorum(extent->code);
     for (;; block++) {
         uint64_t index = placement_index(extent, block, 0);
         if (!last && index >= placement_index_before(stream->chain[nth + 1]))
@@ -289,7 +293,6 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
         //  A rebuild does without what these may have had (R16); it is only
         //  that nobody else may be missing, too.
         unknown += unknown ? lost : 0;
-        unsigned quorum = placement_quorum(extent->code);
         if (present >= extent->code.k) {
             if (present < slots && !verdict->again) {
                 if (patient && unknown)

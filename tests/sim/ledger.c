@@ -994,7 +994,8 @@ take_chain(ledger_t *self, const found_t *found)
     if (loses)
         lose(self, stream, found);
     if (record->first_index > stream->first_index && !loses) {
-        check_trimmed(self, stream, found->chain[0]->epoch);
+        if (stream->limited || !self->disaster)
+            check_trimmed(self, stream, found->chain[0]->epoch);
         story_count("stream trimmed", 1);
         stream->first = found->chain[0]->base_offset;
     }

@@ -2,6 +2,7 @@
 
 #include <czmq.h>
 
+#include "catalogue.h"
 #include "checksum.h"
 #include "kv_memory.h"
 #include "placement.h"
@@ -1921,6 +1922,38 @@ a_recovery_waits_for_who_must_speak(void)
     }
     CHECK(source.next == 4 * CHUNK);
     read_all(source.stream, 0, 4 * CHUNK);
+    end();
+}
+
+static void
+what_a_rebuild_found_needs_no_quorum(void)
+{
+    //  An attempt of which one store never had anything was all that reached so
+    //  far, and stands for what was acknowledged elsewhere.
+    begin_with(3);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    pump();
+    power_cut();
+    forwarder_core_destroy(&world.core);
+    char why[200];
+    catalogue_t *catalogue;
+    CHECK(catalogue_open(world.kv, 1, &catalogue, why, sizeof why) ==
+          STATUS_OK);
+    CHECK(catalogue_rebuilt(catalogue) == STATUS_OK);
+    catalogue_close(&catalogue);
+    restart();
+    for (size_t i = 0; i < world.fakes[2].count; i++)
+        world.fakes[2].parts[i].lost = true;
+    join(0);
+    join(2);
+    live(3000);
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD);
+    join(1);
+    live(3000);
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+    CHECK(source.next == 8 * CHUNK);
+    read_all(source.stream, 0, 8 * CHUNK);
     end();
 }
 
@@ -4569,6 +4602,8 @@ main(void)
          "invariant 1: a source goes on at the watermark in the next term");
     CASE(a_recovery_waits_for_who_must_speak,
          "invariant 3: a recovery waits while what was said cannot be known");
+    CASE(what_a_rebuild_found_needs_no_quorum,
+         "invariant 3: of what a rebuild found k parts say that it was stored");
     CASE(an_older_copy_denies_nothing,
          "invariant 3: what an older copy of a store lacks is not absent");
     CASE(an_older_copy_of_this_term_denies_nothing,
