@@ -404,6 +404,12 @@ take_over(stream_t *stream, const Rill__V1__Open *open, millis_t now)
     if (record.lost_us && record.lost_to == CATALOGUE_OPEN_END &&
         begin < record.lost_from + LOST_REACH_BYTES)
         begin = record.lost_from + LOST_REACH_BYTES;
+    //  Nor of sources that the lost catalogue knew and of whom nothing was stored
+    //  (R16).
+    uint64_t rebuilt = catalogue_rebuilt_in(self->catalogue);
+    if (rebuilt && stream->recovered && stream->loaded >> 32 <= rebuilt &&
+        begin < stream->recovered_to + LOST_REACH_BYTES)
+        begin = stream->recovered_to + LOST_REACH_BYTES;
     set_source(&record, open, begin);
     status_t status = STATUS_OK;
     if (stream->recorded || begin > 0)

@@ -78,6 +78,16 @@ class Content:
         expect(done.out == path.read_bytes(), f'{name} from {begin} on')
 
 
+def crc32c(raw):
+    """Castagnoli's, of RFC 3720, as the identity has it."""
+    crc = 0xffffffff
+    for byte in raw:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
 def data(stage):
     return stage.home / 'origin' / 'catalogue'
 
@@ -241,6 +251,19 @@ def versions(stage):
             refused(stage, 'version 9', str(identity), 'program', args=args)
         identity.write_text(was)
         stage.start('origin')
+    with stage.case('so is a worker\'s'):
+        stage.stop('w1')
+        identity = stage.home / 'w1' / 'identity'
+        was = identity.read_bytes()
+        raw = was[:4] + (9).to_bytes(4, 'little') + was[8:44]
+        identity.write_bytes(raw + crc32c(raw).to_bytes(4, 'little'))
+        process = stage.spawn('w1')
+        code, said = process.wait(SECONDS), stage.said('w1')
+        expect(code == 65 and str(identity) in said and 'version' in said
+               and 'program' in said, f'exit {code}: {said}')
+        identity.write_bytes(was)
+        stage.start('w1')
+        content.expect_all()
 
 
 with Stage() as stage:

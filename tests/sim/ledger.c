@@ -1042,6 +1042,19 @@ find_blocks(ledger_t *self)
             block->found = block->found || !block->told;
 }
 
+bool
+ledger_all_began(const ledger_t *self)
+{
+    for (unsigned i = 0; i < self->streams; i++)
+        for (unsigned w = 0; w < self->stream[i].writers; w++) {
+            const writer_t *writer = &self->stream[i].writer[w];
+            if (writer->opened && writer->begin > 0 &&
+                writer->stored <= writer->begin)
+                return false;
+        }
+    return true;
+}
+
 void
 ledger_doubt(ledger_t *self, bool doubt)
 {
@@ -1477,6 +1490,15 @@ keeps(const ledger_t *self, uint64_t store, chunk_key_t key)
     return false;
 }
 
+//  Whether a chunk is where placement says; or where it said before a rebuild
+//  that did not find its store, which nobody knows when it is back.
+static bool
+is_placed(const extent_t *extent, uint64_t store, chunk_key_t key)
+{
+    return placement_slot_of(extent, key.block, store) == (int)key.slot ||
+           placement_is_lost(placement_store(extent, key.block, key.slot));
+}
+
 bool
 ledger_is_garbage(ledger_t *self, uint64_t store, chunk_key_t key)
 {
@@ -1488,8 +1510,7 @@ ledger_is_garbage(ledger_t *self, uint64_t store, chunk_key_t key)
         for (size_t n = 0; n < stream->extents; n++)
             if (stream->chain[n]->epoch == key.epoch &&
                 key.block < blocks_of(self, stream, n) &&
-                placement_slot_of(stream->chain[n], key.block, store) ==
-                    (int)key.slot)
+                is_placed(stream->chain[n], store, key))
                 return false;
         //  What is older than its retention goes with its segment.
         if (stream->first_index && stream->extents &&

@@ -47,6 +47,9 @@ bool ledger_all_outlived(ledger_t *self);
 //  The catalogue is lost or an older copy of it (`doubt`): what it had before
 //  holds on, until what was made again in its place is there.
 void ledger_doubt(ledger_t *self, bool doubt);
+//  Whether of every source that was opened something is stored: of others a lost
+//  catalogue alone knew where they began.
+bool ledger_all_began(const ledger_t *self);
 
 //  Sources. A source of stream `name` exists; it gave bytes up to `end`; it
 //  said that `end` is its end.

@@ -459,19 +459,21 @@ end_catalogue(play_t *play)
             start_later(&play->worker[i], 5 * SECOND_US);
 }
 
-//  Where a live source began that retention has trimmed nobody knows any more:
-//  it has to begin anew, which is nobody's fault here.
+//  Where a source began of which nothing is stored, or whose first bytes
+//  retention has trimmed, nobody knows any more without the catalogue: it has to
+//  begin anew, which is nobody's fault here.
 static bool
-keeps_all(const play_t *play)
+can_do_without(const play_t *play)
 {
     const retention_limits_t *limits = &play->settings.retention;
-    return !limits->keep_ms && !limits->most_bytes && !limits->keep_free;
+    return !limits->keep_ms && !limits->most_bytes && !limits->keep_free &&
+           ledger_all_began(play->stage->ledger);
 }
 
 static void
 lose_catalogue(play_t *play)
 {
-    if (play->rebuild || play->older || !keeps_all(play))
+    if (play->rebuild || play->older || !can_do_without(play))
         return;
     story_count("catalogue lost", 1);
     story_tell("the catalogue is lost");
@@ -485,7 +487,7 @@ lose_catalogue(play_t *play)
 static void
 restore_catalogue(play_t *play)
 {
-    if (play->rebuild || play->older || !play->copy || !keeps_all(play))
+    if (play->rebuild || play->older || !play->copy || !can_do_without(play))
         return;
     for (unsigned i = 0; i < play->workers; i++)
         if (!play->worker[i].gone &&

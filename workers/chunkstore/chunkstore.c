@@ -357,7 +357,12 @@ take_identity(chunkstore_t *self, char *why_r, size_t why_size)
     identity->boot++;
     if (status == STATUS_OK)
         status = identity_write(self->files, self->path, identity);
-    if (status != STATUS_OK)
+    if (status == STATUS_VERSION)
+        snprintf(why_r, why_size,
+                 "%s/identity is of another version: start the program that "
+                 "wrote it",
+                 self->path);
+    else if (status != STATUS_OK)
         snprintf(why_r, why_size, "%s/identity: %s", self->path,
                  status_text(status));
     return status;
