@@ -304,7 +304,7 @@ void
 ledger_finished(ledger_t *self, const char *name, uint64_t token, uint64_t end)
 {
     writer_t *writer = source(self, name, token);
-    if (writer->finished && writer->end != end &&
+    if (writer->finished && writer->end != end && !self->rebuilt &&
         !stream_named(self, name)->graves)
         story_breach(4, "%s: source %llx ends at %llu and at %llu", name,
                      (unsigned long long)token, (unsigned long long)writer->end,
@@ -1145,16 +1145,18 @@ ledger_removed(ledger_t *self, uint64_t id)
 }
 
 bool
-ledger_was_removed(ledger_t *self, const char *name)
+ledger_begins_anew(ledger_t *self, const char *name)
 {
     take_chains(self);
-    return stream_named(self, name)->graves > 0;
+    return self->rebuilt || stream_named(self, name)->graves > 0;
 }
 
 bool
 ledger_is_removed(ledger_t *self, const char *name)
 {
-    return ledger_was_removed(self, name) && stream_named(self, name)->id == 0;
+    take_chains(self);
+    return stream_named(self, name)->graves > 0 &&
+           stream_named(self, name)->id == 0;
 }
 
 bool
@@ -1225,6 +1227,12 @@ said_opened(ledger_t *self, unsigned life, const Rill__V1__Opened *opened,
                          (unsigned long long)stream->answered);
         writer->opened = true;
         writer->begin = writer->stored = writer->settled = opened->begin;
+    }
+    //  A rebuild finds no source of which nothing was stored.
+    if (self->rebuilt && writer->begin != opened->begin &&
+        writer->stored <= writer->begin) {
+        writer->begin = writer->stored = writer->settled = opened->begin;
+        writer->cut_begin = writer->cut_end = 0;
     }
     if (writer->begin != opened->begin)
         story_breach(2, "%s: source %llx began at %llu, now at %llu",

@@ -32,11 +32,12 @@ void ledger_life(ledger_t *self, unsigned life);
 void ledger_clock_set(ledger_t *self);
 
 //  Somebody asks to remove a stream; and is told that the one with this id is
-//  removed. Whether there was a stream of that name that is no more; whether
-//  there is none now.
+//  removed. Whether a source may find that nothing is known of what it brought:
+//  its stream was removed, or the catalogue was rebuilt; whether there is no
+//  stream of that name now.
 void ledger_remove(ledger_t *self, const char *name);
 void ledger_removed(ledger_t *self, uint64_t id);
-bool ledger_was_removed(ledger_t *self, const char *name);
+bool ledger_begins_anew(ledger_t *self, const char *name);
 bool ledger_is_removed(ledger_t *self, const char *name);
 
 //  A store lets go of a chunk, for it is below the horizon it was told.

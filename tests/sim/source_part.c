@@ -174,7 +174,7 @@ after(node_t *node)
         //  Its stream is no more, and what it had given with it: it begins
         //  anew.
         bool anew = state->failed == STATUS_OFFSET &&
-                    ledger_was_removed(node->stage->ledger, self->name);
+                    ledger_begins_anew(node->stage->ledger, self->name);
         if (anew) {
             story_count("source began anew", 1);
             self->given = self->calm_stored = 0;
