@@ -969,6 +969,7 @@ lose(ledger_t *self, stream_t *stream, const found_t *found)
     }
     stream->lost_us = record->lost_us;
     stream->lost_from = record->lost_from;
+    stream->sealed = stream->sealed && record->sealed;
     stream->stored = least(stream->stored, record->lost_from);
     for (unsigned i = 0; i < LIVES; i++)
         stream->told[i] = least(stream->told[i], record->lost_from);
