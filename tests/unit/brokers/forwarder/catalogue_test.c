@@ -478,9 +478,74 @@ a_failed_read_ends_a_load(void)
     }
 }
 
+//  What an open says of the table as it is now.
+static status_t
+opened(char why[256])
+{
+    catalogue_t *other = NULL;
+    why[0] = 0;
+    status_t status = catalogue_open(kv, 77, &other, why, 256);
+    catalogue_close(&other);
+    return status;
+}
+
+static void
+a_rebuild_that_did_not_end_is_no_catalogue(void)
+{
+    char why[256];
+    begin();
+    for (uint64_t id = 1; id <= 600; id++) {
+        stream_record_t record = record_of(id);
+        record.first_index = 0;
+        snprintf(record.name, sizeof record.name, "s%u", (unsigned)id);
+        CHECK(catalogue_put(catalogue, &record) == STATUS_OK);
+    }
+    catalogue_close(&catalogue);
+    CHECK(catalogue_rebuild(kv, &catalogue, why, sizeof why) == STATUS_OK);
+    CHECK(opened(why) == STATUS_CORRUPT && strstr(why, "rebuilding"));
+    //  Nothing is left of what it had.
+    CHECK(load() == STATUS_OK && loaded.streams == 0);
+    CHECK(catalogue_take(catalogue, 5, 40) == STATUS_OK);
+    CHECK(catalogue_take(catalogue, 5, 42) == STATUS_OK);
+    stream_record_t record = record_of(1);
+    record.first_index = 0;
+    CHECK(catalogue_put(catalogue, &record) == STATUS_OK);
+    kv_memory_crash(kv, 1);
+    CHECK(opened(why) == STATUS_CORRUPT);
+    CHECK(catalogue_rebuilt(catalogue) == STATUS_OK);
+    again();
+    CHECK(catalogue_cluster(catalogue) == 5 && catalogue_term(catalogue) == 43);
+    CHECK(catalogue_rebuilt_in(catalogue) == 42);
+    CHECK(load() == STATUS_OK && loaded.streams == 1);
+    end();
+}
+
+static void
+an_older_copy_is_opened_by_nobody(void)
+{
+    char why[256];
+    begin();
+    CHECK(catalogue_doubt(catalogue) == STATUS_OK);
+    CHECK(opened(why) == STATUS_CORRUPT && strstr(why, "older copy"));
+    //  One that was replaced spoils nothing.
+    catalogue_t *replaced = catalogue;
+    catalogue = NULL;
+    CHECK(catalogue_rebuild(kv, &catalogue, why, sizeof why) == STATUS_OK);
+    CHECK(catalogue_take(catalogue, 5, 9) == STATUS_OK);
+    CHECK(catalogue_rebuilt(catalogue) == STATUS_OK);
+    CHECK(catalogue_doubt(replaced) == STATUS_FENCED);
+    catalogue_close(&replaced);
+    CHECK(opened(why) == STATUS_OK);
+    end();
+}
+
 int
 main(void)
 {
+    CASE(a_rebuild_that_did_not_end_is_no_catalogue,
+         "invariant 11: a rebuild that did not end is no catalogue");
+    CASE(an_older_copy_is_opened_by_nobody,
+         "invariant 11: a catalogue known to be an older copy stays shut");
     CASE(a_start_takes_a_new_term,
          "catalogue 1: each start has a term of its own, durable at once");
     CASE(no_term_no_start,
