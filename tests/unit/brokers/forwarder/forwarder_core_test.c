@@ -2256,6 +2256,7 @@ nothing_left_is_a_loss_from_the_extent_on(void)
 {
     //  Not one of the workers that had it: two others carry on.
     source_t source = lose_workers(cam(7), LIVE_CHUNK, 6, 0);
+    CHECK(describe("whole")->newest_us > 0);  //  Also of a sealed one
     CHECK(report()->waiting == 1 && report()->n_waits_for == 6);
     join(6);
     join(7);
