@@ -783,10 +783,11 @@ switch_chain(stream_t *stream, size_t upto)
     while (kept < stream->chain_count &&
            stream->chain[kept]->base_index < placement_index_before(added[0]))
         kept++;
+    //  A new stream has no chain at all, and no place in it.
     size_t gone = stream->chain_count - kept;
     status_t status = catalogue_switch(stream->core->catalogue, &stream->record,
-                                       stream->chain + kept, gone, added,
-                                       added_count);
+                                       gone ? stream->chain + kept : NULL, gone,
+                                       added, added_count);
     if (status != STATUS_OK) {
         free(added);
         return status;
