@@ -58,6 +58,8 @@ def play(job):
     rounds = 0
     while not rounds or not job.is_over():
         for name, share in SHARES.items():
+            if rounds and job.is_over():
+                break
             run(job, name, max(LEAST, min(LONGEST, int(left * share / 100))))
             job.tell()
         rounds += 1
