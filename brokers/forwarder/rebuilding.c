@@ -252,10 +252,13 @@ records_of(const entry_t *entry)
 static void
 add_place(entry_t *entry, uint64_t store, uint64_t epoch, uint64_t records)
 {
-    //  Answers are cut within an epoch, too.
-    place_t *last = entry->count ? &entry->places[entry->count - 1] : NULL;
-    if (last && last->store == store && last->epoch == epoch) {
-        last->records += records;
+    //  Answers are cut within an epoch, too, and those of several stores come
+    //  in any order; those of one in the order of its epochs.
+    size_t at = entry->count;
+    while (at > 0 && entry->places[at - 1].store != store)
+        at--;
+    if (at > 0 && entry->places[at - 1].epoch == epoch) {
+        entry->places[at - 1].records += records;
         return;
     }
     if (entry->count == entry->room) {

@@ -74,6 +74,7 @@ typedef struct {
     asked_t asks[ASKS];
     size_t asks_count;
     uint64_t fetches;  //  Asked of workers in all
+    uint64_t scans;
     char noted[512];
     uint64_t connected;  //  Links open now
     forwarder_settings_t settings;
@@ -205,6 +206,7 @@ ask(void *with, uint64_t session, const message_t *message)
     CHECK(fake_of(session));
     CHECK(world.asks_count < ASKS);
     world.fetches += message->body_case == RILL__V1__MESSAGE__BODY_FETCH;
+    world.scans += message->body_case == RILL__V1__MESSAGE__BODY_SCAN;
     world.asks[world.asks_count++] = (asked_t){
         .session = session, .message = over_the_wire(message)
     };
@@ -591,7 +593,7 @@ answer_scan(fake_t *fake, uint64_t session, const message_t *question)
         if (header->key.stream != scan->stream ||
             header->key.epoch != scan->epoch ||
             header->key.block < scan->block ||
-            header->key.block - scan->block >= scan->most)
+            (scan->most && header->key.block - scan->block >= scan->most))
             continue;
         Rill__V1__ScannedChunk *chunk = &chunks[scanned.n_chunks];
         rill__v1__scanned_chunk__init(chunk);
@@ -601,6 +603,7 @@ answer_scan(fake_t *fake, uint64_t session, const message_t *question)
         chunk->length = header->length;
         chunk->payload_crc = header->payload_crc;
         chunk->created_us = header->created_us;
+        chunk->flags = header->flags;
         list[scanned.n_chunks++] = chunk;
     }
     message_t answer = MESSAGE(SCANNED, scanned, &scanned, question->request,
@@ -4525,9 +4528,48 @@ an_unknown_stream_is_left_alone(void)
     end();
 }
 
+//  What stores hold is counted in several answers, which come in any order.
+static void
+a_lost_catalogue_is_made_again(void)
+{
+    begin_with(6);
+    source_t source = put(FILE_PLAN, 60 * CHUNK);
+    const char *names[6];
+    for (int i = 0; i < 6; i++)
+        names[i] = world.fakes[i].name;
+    world.settings.workers = names;
+    world.settings.workers_count = 6;
+    world.settings.rebuild = true;
+    uint64_t term = world.fakes[0].term;
+    forwarder_core_destroy(&world.core);
+    kv_close(&world.kv);
+    world.kv = kv_memory_new();
+    restart();
+    join_all(5);
+    live(20000);
+    //  Not before everybody has answered.
+    CHECK(!forwarder_core_rebuilt(world.core));
+    CHECK(world.fakes[0].term > term);
+    world.scans = 0;
+    join(5);
+    live(1000);
+    CHECK(forwarder_core_rebuilt(world.core));
+    CHECK(world.scans == 6);
+    world.settings.rebuild = false;
+    restart();
+    join_all(6);
+    live(1000);
+    CHECK(describe("film")->sealed && describe("film")->size == 60 * CHUNK);
+    CHECK(describe("film")->under_protected == 0);
+    read_all(source.stream, 0, source.next);
+    end();
+}
+
 int
 main(void)
 {
+    CASE(a_lost_catalogue_is_made_again,
+         "invariant 11: a lost catalogue is made again when all have answered");
     CASE(a_source_that_was_told_the_end_makes_room_at_once,
          "a source that was told that all is settled makes room at once");
     CASE(open_chunks_stay_under_the_budget,
