@@ -1079,6 +1079,21 @@ ledger_disaster(ledger_t *self)
         }
 }
 
+//  Members that lie where readers look for them: not on a disk that a rebuild
+//  did without.
+static unsigned
+at_home(const extent_t *extent, const block_t *block)
+{
+    unsigned here = 0;
+    for (unsigned s = 0; s < width(block); s++) {
+        const member_t *member = &block->members[s];
+        uint64_t home = placement_store(extent, block->number, s);
+        for (unsigned c = 0; c < member->copies; c++)
+            here += member->copy[c].store == home && !member->copy[c].lost;
+    }
+    return here;
+}
+
 uint64_t
 ledger_beyond(ledger_t *self, const char *name, uint64_t offset)
 {
@@ -1094,7 +1109,8 @@ ledger_beyond(ledger_t *self, const char *name, uint64_t offset)
          nth > 0 && (block = find(self, stream->id,
                                   stream->chain[nth - 1]->epoch, number));
          number++) {
-        lost = lost || block->excused;
+        lost = lost || block->excused ||
+               at_home(stream->chain[nth - 1], block) < block->code.k;
         for (unsigned s = 0; s < block->code.k; s++) {
             const chunk_header_t *header = &block->members[s].header;
             uint64_t end = header->offset + header->length;
