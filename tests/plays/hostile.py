@@ -479,7 +479,10 @@ def strangers_send(stage):
                 sessions.append(answer.opened.session)
             elif refusal(answer) != 'BUSY':
                 raise Failed(f'an open is refused with {refusal(answer)}')
-    stage.rill('put', stage.small, '--as', 'among').expect(0)
+    #   Room is made after 2 s, which the stage's patience makes longer than a
+    #   put itself waits.
+    wait_for(lambda: stage.rill('put', stage.small, '--as', 'among').code == 0,
+             'who brings something is let in')
     if SLOW:    # Their leases are ten times as long: they say that they go.
         for session in sessions:
             peer.tell(say(source_leave={'session': session}))
