@@ -87,8 +87,7 @@ close_link(link_t *link)
 {
     forwarder_t *self = link->owner;
     zloop_reader_end(self->loop, link->ask);
-    if (link->watch)
-        zloop_reader_end(self->loop, link->watch);
+    zloop_reader_end(self->loop, link->watch);
     sockets_unwatch(link->ask, &link->watch);
     sockets_drop(&link->ask);
     sockets_drop(&link->push);
@@ -120,7 +119,8 @@ connect_worker(void *with, uint64_t worker, const char *push_at,
     link->session = worker;
     status_t status = sockets_open(SOCKET_PUSH, push_at, &link->push);
     if (status == STATUS_OK)
-        status = sockets_open(SOCKET_ASK, ask_at, &link->ask);
+        status = sockets_open_watched(SOCKET_ASK, ask_at, &link->ask,
+                                      &link->watch);
     if (status != STATUS_OK) {
         log_event(LOG_AT_ERROR, "worker_unreachable",
                   "push_at=%s ask_at=%s status=%s", push_at, ask_at,
@@ -129,10 +129,8 @@ connect_worker(void *with, uint64_t worker, const char *push_at,
         free(link);
         return status;
     }
-    link->watch = sockets_watch(link->ask);
     zloop_reader(self->loop, link->ask, on_ask, link);
-    if (link->watch)
-        zloop_reader(self->loop, link->watch, on_watch, link);
+    zloop_reader(self->loop, link->watch, on_watch, link);
     zhashx_insert(self->links, &link->session, link);
     return STATUS_OK;
 }

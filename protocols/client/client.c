@@ -43,12 +43,11 @@ client_new(const char *at, client_t **self_r)
     INVARIANT(self);
     status_t status = endpoint_parse(at, self->endpoint);
     if (status == STATUS_OK)
-        status = sockets_open(SOCKET_ASK, self->endpoint, &self->socket);
-    if (status == STATUS_OK)
-        self->watch = sockets_watch(self->socket);
-    if (!self->watch) {
+        status = sockets_open_watched(SOCKET_ASK, self->endpoint, &self->socket,
+                                      &self->watch);
+    if (status != STATUS_OK) {
         client_destroy(&self);
-        return status == STATUS_OK ? STATUS_LIMIT : status;
+        return status;
     }
     self->request = random_u64() >> 1;
     *self_r = self;

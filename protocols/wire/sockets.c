@@ -139,49 +139,9 @@ sockets_begin(size_t descriptors)
     return raise_descriptors(descriptors);
 }
 
-status_t
-sockets_open(socket_kind_t kind, const char *endpoint, zsock_t **socket_r)
-{
-    const plan_t *plan = &PLANS[kind];
-    *socket_r = NULL;
-    zsock_t *socket = zsock_new(plan->type);
-    if (!socket)
-        return STATUS_LIMIT;
-    set_all(socket, plan, endpoint);
-    //  Not zsock_bind: it counts free ports up from 49152 instead of asking
-    //  the kernel, so that a new node would meet an old one's clients.
-    void *handle = zsock_resolve(socket);
-    int rc = plan->binds ? zmq_bind(handle, endpoint)
-                         : zmq_connect(handle, endpoint);
-    if (rc != 0) {
-        int why = errno;
-        sockets_drop(&socket);
-        errno = why;
-        return STATUS_ADDRESS;
-    }
-    *socket_r = socket;
-    return STATUS_OK;
-}
-
-void
-sockets_bound(zsock_t *socket, char endpoint_r[ENDPOINT_BYTES])
-{
-    size_t size = ENDPOINT_BYTES;
-    int rc = zmq_getsockopt(zsock_resolve(socket), ZMQ_LAST_ENDPOINT,
-                            endpoint_r, &size);
-    INVARIANT(rc == 0);
-}
-
-void
-sockets_drop(zsock_t **socket_p)
-{
-    if (*socket_p)
-        set(*socket_p, ZMQ_LINGER, 0);
-    zsock_destroy(socket_p);
-}
-
-zsock_t *
-sockets_watch(zsock_t *socket)
+//  A PAIR that hears what happens to the connections of a socket from now on.
+static zsock_t *
+watch_of(zsock_t *socket)
 {
     static atomic_uint watches;
     char endpoint[ENDPOINT_BYTES];
@@ -200,6 +160,68 @@ sockets_watch(zsock_t *socket)
     int rc = zmq_connect(zsock_resolve(watch), endpoint);
     INVARIANT(rc == 0);
     return watch;
+}
+
+static status_t
+open_socket(socket_kind_t kind, const char *endpoint, zsock_t **socket_r,
+            zsock_t **watch_r)
+{
+    const plan_t *plan = &PLANS[kind];
+    *socket_r = NULL;
+    zsock_t *socket = zsock_new(plan->type);
+    if (!socket)
+        return STATUS_LIMIT;
+    set_all(socket, plan, endpoint);
+    if (watch_r && !(*watch_r = watch_of(socket))) {
+        sockets_drop(&socket);
+        return STATUS_LIMIT;
+    }
+    //  Not zsock_bind: it counts free ports up from 49152 instead of asking
+    //  the kernel, so that a new node would meet an old one's clients.
+    void *handle = zsock_resolve(socket);
+    int rc = plan->binds ? zmq_bind(handle, endpoint)
+                         : zmq_connect(handle, endpoint);
+    if (rc != 0) {
+        int why = errno;
+        if (watch_r)
+            sockets_unwatch(socket, watch_r);
+        sockets_drop(&socket);
+        errno = why;
+        return STATUS_ADDRESS;
+    }
+    *socket_r = socket;
+    return STATUS_OK;
+}
+
+status_t
+sockets_open(socket_kind_t kind, const char *endpoint, zsock_t **socket_r)
+{
+    return open_socket(kind, endpoint, socket_r, NULL);
+}
+
+status_t
+sockets_open_watched(socket_kind_t kind, const char *endpoint,
+                     zsock_t **socket_r, zsock_t **watch_r)
+{
+    *watch_r = NULL;
+    return open_socket(kind, endpoint, socket_r, watch_r);
+}
+
+void
+sockets_bound(zsock_t *socket, char endpoint_r[ENDPOINT_BYTES])
+{
+    size_t size = ENDPOINT_BYTES;
+    int rc = zmq_getsockopt(zsock_resolve(socket), ZMQ_LAST_ENDPOINT,
+                            endpoint_r, &size);
+    INVARIANT(rc == 0);
+}
+
+void
+sockets_drop(zsock_t **socket_p)
+{
+    if (*socket_p)
+        set(*socket_p, ZMQ_LINGER, 0);
+    zsock_destroy(socket_p);
 }
 
 int

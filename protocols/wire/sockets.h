@@ -46,11 +46,11 @@ void sockets_bound(zsock_t *socket, char endpoint_r[ENDPOINT_BYTES]);
 //  a bound one is free soon after, not yet when this returns.
 void sockets_drop(zsock_t **socket_p);
 
-//  Watch a connected socket: the returned PAIR socket is readable when its
-//  connection came or went, from now on. The caller owns it and gives it back
-//  with sockets_unwatch before the socket itself is closed. NULL when it
-//  cannot be had.
-zsock_t *sockets_watch(zsock_t *socket);
+//  The same, watched: `*watch_r` is a PAIR socket that is readable when a
+//  connection came or went, from the first on. The caller owns it, too, and
+//  gives it back with sockets_unwatch before the socket itself is closed.
+status_t sockets_open_watched(socket_kind_t kind, const char *endpoint,
+                              zsock_t **socket_r, zsock_t **watch_r);
 
 //  Read one event of a watch without waiting. 1: connected and the handshake
 //  done, -1: disconnected, 0: nothing.
