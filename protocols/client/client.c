@@ -174,6 +174,7 @@ await(client_t *self, const message_t *question, message_t **answer_r)
 {
     millis_t now = zclock_mono(), begun = now;
     millis_t lost = now, again = MILLIS_NEVER;
+    bool busy = false;
     status_t status = send_message(self, question, NULL);
     for (;;) {
         if (status == STATUS_TOO_LARGE)
@@ -192,12 +193,15 @@ await(client_t *self, const message_t *question, message_t **answer_r)
             status_t why = refused(self, &answer);
             if (why != STATUS_BUSY || now - begun > CLIENT_ANSWER_MS)
                 return why;
+            busy = true;
             again = now + BUSY_PAUSE_MS;
         }
         if (self->connected)
             lost = now;
         millis_t until = millis_least(lost + CLIENT_REACH_MS,
                                       begun + CLIENT_ANSWER_MS);
+        if (now >= until && busy && self->connected)
+            return STATUS_BUSY;  //  The text says why
         if (now >= until)
             return fails(
                 self, self->connected ? STATUS_LATE : STATUS_UNREACHABLE, NULL);

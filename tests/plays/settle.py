@@ -1,6 +1,6 @@
 """Workers that never come back: a stream waits, says for whom, and goes on
 when somebody accepts the loss, which is recorded."""
-from stage import Relay, Stage, end, expect, stored, wait_for
+from stage import SLOW, Relay, Stage, end, expect, stored, wait_for
 
 PIECE = 100_000
 LEFT = ('w1', 'w2')
@@ -42,7 +42,8 @@ def kept(told, upto):
         yield at, upto
 
 
-with Stage() as stage:
+#   A forwarder decides nothing for ten times its patience in seconds.
+with Stage(patience=3 if SLOW else 1) as stage:
     path = stage.file('cam', 40 * PIECE, SEED)
     source = stage.begin('push', 'cam', '-')
     with stage.case('invariant 21: a stream that waits after a restart says '

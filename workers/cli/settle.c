@@ -10,7 +10,7 @@
 #include "verbs.h"
 
 enum {
-    EARLY_MS = 30000,  //  Longer than a forwarder waits for workers to come
+    EARLY_MS = 120000,  //  Longer than a patient forwarder waits for workers
     PAUSE_MS = 500,
     NAMES_MOST = 8,
 };
