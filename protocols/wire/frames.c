@@ -115,6 +115,15 @@ keep(zmq_msg_t *part)
     return buffer_wrap(zmq_msg_data(kept), size, free_part, kept);
 }
 
+//  From which address a part came.
+static void
+read_address(zmq_msg_t *part, char address[FRAMES_ADDRESS_BYTES])
+{
+    const char *text = zmq_msg_gets(part, "Peer-Address");
+    if (text && strlen(text) < FRAMES_ADDRESS_BYTES)
+        strcpy(address, text);
+}
+
 static status_t
 read_head(reader_t *reader, received_t *received)
 {
@@ -124,6 +133,9 @@ read_head(reader_t *reader, received_t *received)
     status_t status = message_unpack_request(
         zmq_msg_data(&part), zmq_msg_size(&part), &received->message,
         &received->request);
+    if (status == STATUS_OK &&
+        received->message->body_case == RILL__V1__MESSAGE__BODY_WHERE)
+        read_address(&part, received->address);
     zmq_msg_close(&part);
     return status;
 }
@@ -145,6 +157,31 @@ read_payload(reader_t *reader, received_t *received)
     return reader->more ? STATUS_MALFORMED : STATUS_OK;
 }
 
+static void
+pack_topic(frames_topic_t topic, uint8_t bytes[FRAMES_TOPIC_BYTES])
+{
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(topic.stream >> (56 - 8 * i));
+        bytes[8 + i] = (uint8_t)(topic.grant >> (56 - 8 * i));
+    }
+}
+
+static bool
+read_topic(reader_t *reader, frames_topic_t *topic)
+{
+    zmq_msg_t part;
+    if (!next(reader, &part))
+        return false;
+    const uint8_t *bytes = zmq_msg_data(&part);
+    bool right = zmq_msg_size(&part) == FRAMES_TOPIC_BYTES;
+    for (int i = 0; right && i < 8; i++) {
+        topic->stream = topic->stream << 8 | bytes[i];
+        topic->grant = topic->grant << 8 | bytes[8 + i];
+    }
+    zmq_msg_close(&part);
+    return right;
+}
+
 status_t
 frames_receive(zsock_t *socket, received_t *received_r)
 {
@@ -160,6 +197,8 @@ frames_receive(zsock_t *socket, received_t *received_r)
     if (type == ZMQ_ROUTER && !read_path(&reader, &received_r->peer))
         status = STATUS_MALFORMED;
     if (type == ZMQ_DEALER && !read_delimiter(&reader))
+        status = STATUS_MALFORMED;
+    if (type == ZMQ_SUB && !read_topic(&reader, &received_r->topic))
         status = STATUS_MALFORMED;
     if (status == STATUS_OK)
         status = read_head(&reader, received_r);
@@ -270,4 +309,31 @@ frames_send(zsock_t *socket, const peer_t *peer, const message_t *message,
         lend(&parts[count++], payload);
     buffer_unref(&head);
     return send_parts(handle, parts, count);
+}
+
+status_t
+frames_publish(zsock_t *socket, frames_topic_t topic, const message_t *message,
+               buffer_t *payload)
+{
+    buffer_t *head = message_pack(message);
+    if (!head)
+        return STATUS_TOO_LARGE;
+    zmq_msg_t parts[3];
+    zmq_msg_init_size(&parts[0], FRAMES_TOPIC_BYTES);
+    pack_topic(topic, zmq_msg_data(&parts[0]));
+    lend(&parts[1], head);
+    lend(&parts[2], payload);
+    buffer_unref(&head);
+    return send_parts(zsock_resolve(socket), parts, 3);
+}
+
+void
+frames_subscribe(zsock_t *socket, frames_topic_t topic, bool on)
+{
+    uint8_t bytes[FRAMES_TOPIC_BYTES];
+    pack_topic(topic, bytes);
+    int rc = zmq_setsockopt(zsock_resolve(socket),
+                            on ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE, bytes,
+                            sizeof bytes);
+    INVARIANT(rc == 0);
 }

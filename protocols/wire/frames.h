@@ -11,6 +11,7 @@
  *  Shapes (WIRE.md):  ROUTER      path… empty head [payload]
  *                     DEALER      empty head [payload]
  *                     PUSH, PULL  head [payload]
+ *                     PUB, SUB    topic head [payload]
  *
  *  A multipart becomes readable when its last part has come (Z15), so reading
  *  one always ends; of a long one a call reads FRAMES_PARTS parts, the next
@@ -26,14 +27,26 @@
 #include "peer.h"
 
 #define FRAMES_COPIED_BYTES 4096
+#define FRAMES_ADDRESS_BYTES 48  //  Of IPv6 in figures, and a zone
 #define FRAMES_PARTS (LIMIT_PEER_BYTES / 2 + 3)  //  The longest message's
+
+//  What is published under: a stream, and whom it is meant for. 16 bytes on the
+//  bus, big-endian: topics of one length are no prefixes of each other (Z16).
+#define FRAMES_TOPIC_BYTES 16
+typedef struct {
+    uint64_t stream;
+    uint64_t grant;
+} frames_topic_t;
 
 //  A message as it came.
 typedef struct {
-    peer_t peer;         //  ROUTER only; else size 0
-    uint64_t request;    //  The message's; kept for refusing it
-    message_t *message;  //  Owned by the holder of this struct
-    buffer_t *payload;   //  NULL when this body has none; else at least empty
+    peer_t peer;           //  ROUTER only; else size 0
+    frames_topic_t topic;  //  SUB only
+    uint64_t request;      //  The message's; kept for refusing it
+    message_t *message;    //  Owned by the holder of this struct
+    buffer_t *payload;     //  NULL when this body has none; else at least empty
+    //  Of a Where: the address it came from, in figures; else "".
+    char address[FRAMES_ADDRESS_BYTES];
 } received_t;
 
 //  Receive one message without waiting. STATUS_OK: `received_r` is filled and
@@ -56,5 +69,12 @@ void frames_release(received_t *received);
 //  more); STATUS_TOO_LARGE: the head is over its limit. Then nothing was sent.
 status_t frames_send(zsock_t *socket, const peer_t *peer,
                      const message_t *message, buffer_t *payload);
+
+//  Publish; who does not take it now loses it.
+status_t frames_publish(zsock_t *socket, frames_topic_t topic,
+                        const message_t *message, buffer_t *payload);
+
+//  Hear a topic, or not any more.
+void frames_subscribe(zsock_t *socket, frames_topic_t topic, bool on);
 
 #endif

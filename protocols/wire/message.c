@@ -105,6 +105,7 @@ message_has_payload(const message_t *message)
     case RILL__V1__MESSAGE__BODY_ANSWER:
     case RILL__V1__MESSAGE__BODY_STORE:
     case RILL__V1__MESSAGE__BODY_FETCHED:
+    case RILL__V1__MESSAGE__BODY_FLOW:
         return true;
     default:
         return false;

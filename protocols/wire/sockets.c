@@ -23,6 +23,15 @@
 //  keeps no node waiting and is not taken for one that takes nothing.
 #define ASKED_QUEUED (LIMIT_ASKS_PER_PEER * 4)
 
+//  The same of one cache to another: all flights of it, and what else it says.
+#define LINK_QUEUED 4096
+
+//  Live chunks are smaller, and come one by one.
+#define LIVE_QUEUED 64
+
+//  A subscription is a topic (Z5).
+#define SUBSCRIPTION_BYTES 1024
+
 //  A front is bounded by credit and by asks; its queue only must not be what
 //  ends first, and mandatory makes a full one visible (Z13).
 #define ANSWERS_QUEUED 1000
@@ -55,6 +64,9 @@ static const plan_t PLANS[] = {
     [SOCKET_ASK] = { .type = ZMQ_DEALER,
                      .send_queue = LIMIT_ASKS_PER_PEER,
                      .receive_queue = ASKED_QUEUED },
+    [SOCKET_LINK] = { .type = ZMQ_DEALER,
+                      .send_queue = LINK_QUEUED,
+                      .receive_queue = LINK_QUEUED },
     [SOCKET_TELL] = { .type = ZMQ_DEALER,
                       .send_queue = LIMIT_ASKS_PER_PEER,
                       .receive_queue = ASKED_QUEUED,
@@ -67,6 +79,15 @@ static const plan_t PLANS[] = {
                       .binds = true,
                       .send_queue = CHUNKS_QUEUED,
                       .receive_queue = CHUNKS_QUEUED },
+    //  What a subscriber does not take it loses, and asks for (Z3).
+    [SOCKET_PUBLISH] = { .type = ZMQ_PUB,
+                         .binds = true,
+                         .send_queue = LIVE_QUEUED,
+                         .receive_queue = CHUNKS_QUEUED },
+    //  No subscription may be lost (Z4).
+    [SOCKET_HEAR] = { .type = ZMQ_SUB,
+                      .send_queue = 0,
+                      .receive_queue = LIVE_QUEUED },
 };
 
 static void
@@ -80,7 +101,8 @@ set(zsock_t *socket, int option, int value)
 static void
 set_all(zsock_t *socket, const plan_t *plan, const char *endpoint)
 {
-    int64_t most = LIMIT_PAYLOAD_BYTES;
+    int64_t most = plan->type == ZMQ_PUB ? SUBSCRIPTION_BYTES
+                                         : LIMIT_PAYLOAD_BYTES;
     int rc = zmq_setsockopt(zsock_resolve(socket), ZMQ_MAXMSGSIZE, &most,
                             sizeof(most));
     INVARIANT(rc == 0);

@@ -16,12 +16,15 @@
 
 //  What passes through it; decides type and marks.
 typedef enum {
-    SOCKET_FRONT,  //  ROUTER, bound: whoever asks this node
-    SOCKET_ASK,    //  DEALER, connected: one node that we ask
-    SOCKET_TELL,   //  DEALER, connected: one node that knows us while we are
-                   //  connected, and is told nothing old after that
-    SOCKET_PUSH,   //  PUSH, connected: chunks to one worker
-    SOCKET_PULL,   //  PULL, bound: chunks or receipts
+    SOCKET_FRONT,    //  ROUTER, bound: whoever asks this node
+    SOCKET_ASK,      //  DEALER, connected: one node that we ask
+    SOCKET_TELL,     //  DEALER, connected: one node that knows us while we are
+                     //  connected, and is told nothing old after that
+    SOCKET_LINK,     //  DEALER, connected: one node that a cache asks and keeps
+    SOCKET_PUSH,     //  PUSH, connected: chunks to one worker
+    SOCKET_PULL,     //  PULL, bound: chunks or receipts
+    SOCKET_PUBLISH,  //  PUB, bound: live chunks to the next tier and siblings
+    SOCKET_HEAR,     //  SUB, connected: what one node publishes
 } socket_kind_t;
 
 //  Set up the process for messages of payload size: allocator thresholds,

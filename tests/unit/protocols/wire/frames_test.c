@@ -437,6 +437,75 @@ a_head_over_its_limit_is_not_sent(void)
     part(&pair);
 }
 
+//  Publish under a topic until it is heard: a subscription takes its time.
+static void
+publish_until_heard(zsock_t *pub, zsock_t *sub, frames_topic_t topic)
+{
+    Rill__V1__ChunkHeader chunk = RILL__V1__CHUNK_HEADER__INIT;
+    Rill__V1__Flow flow = RILL__V1__FLOW__INIT;
+    flow.chunk = &chunk;
+    message_t message = MESSAGE(FLOW, flow, &flow, 0, 0);
+    zmq_pollitem_t item = { .socket = zsock_resolve(sub),
+                            .events = ZMQ_POLLIN };
+    for (int i = 0; i < 6000; i++) {
+        buffer_t *payload = buffer_new(5000);
+        memset(buffer_fill(payload), 7, 5000);
+        CHECK(frames_publish(pub, topic, &message, payload) == STATUS_OK);
+        buffer_unref(&payload);
+        if (zmq_poll(&item, 1, 10) == 1)
+            return;
+    }
+    CHECK(!"heard");
+}
+
+static void
+what_is_published_is_heard_under_its_topic_alone(void)
+{
+    char at[ENDPOINT_BYTES];
+    zsock_t *pub, *sub;
+    CHECK(sockets_open(SOCKET_PUBLISH, "tcp://127.0.0.1:*", &pub) == STATUS_OK);
+    sockets_bound(pub, at);
+    CHECK(sockets_open(SOCKET_HEAR, at, &sub) == STATUS_OK);
+    const frames_topic_t one = { 0x1122334455667788, 1 },
+                         other = { one.stream, 2 };
+    frames_subscribe(sub, other, true);
+    publish_until_heard(pub, sub, other);
+    frames_subscribe(sub, other, false);
+    frames_subscribe(sub, one, true);
+    received_t received;
+    bool heard = false;
+    while (!heard) {
+        publish_until_heard(pub, sub, one);
+        CHECK(frames_receive(sub, &received) == STATUS_OK);
+        heard = received.topic.grant == one.grant;
+        CHECK(received.topic.stream == one.stream);
+        CHECK(received.message->body_case == RILL__V1__MESSAGE__BODY_FLOW);
+        CHECK(buffer_size(received.payload) == 5000 &&
+              buffer_bytes(received.payload)[4999] == 7);
+        frames_release(&received);
+    }
+    //  From now on nothing of the other is among what is heard.
+    for (int i = 0; i < 20; i++) {
+        publish_until_heard(pub, sub, one);
+        CHECK(frames_receive(sub, &received) == STATUS_OK);
+        CHECK(received.topic.grant == one.grant);
+        frames_release(&received);
+    }
+    //  What has no topic is swallowed.
+    CHECK(zmq_setsockopt(zsock_resolve(sub), ZMQ_SUBSCRIBE, "x", 1) == 0);
+    status_t status = STATUS_OK;
+    for (int i = 0; i < 6000 && status != STATUS_MALFORMED; i++) {
+        CHECK(zmq_send(zsock_resolve(pub), "xyz", 3, 0) == 3);
+        zclock_sleep(1);
+        status = frames_receive(sub, &received);
+        if (status == STATUS_OK)
+            frames_release(&received);
+    }
+    CHECK(status == STATUS_MALFORMED);
+    zsock_destroy(&sub);
+    zsock_destroy(&pub);
+}
+
 int
 main(void)
 {
@@ -464,5 +533,7 @@ main(void)
          "a push without a worker takes nothing");
     CASE(a_head_over_its_limit_is_not_sent,
          "a head over its limit is not sent");
+    CASE(what_is_published_is_heard_under_its_topic_alone,
+         "a chunk is heard under its own topic, by who subscribed to it alone");
     return proof_end();
 }
