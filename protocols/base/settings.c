@@ -2,539 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <yaml.h>
 
 #include "invariant.h"
-#include "settings_keys.h"
-#include "units.h"
-
-enum {
-    WORKERS_MOST = 256,  //  As many as one ensemble may have
-    NAME_MOST = 63,
-    SHOWN_BYTES = 44,  //  Of a text from the file that an error repeats
-};
-
-//  What only one node may have, and the line that has it.
-typedef struct {
-    const char *what;
-    char *text;
-    size_t line;
-} taken_t;
-
-typedef struct {
-    const char *file;
-    char *why;
-    size_t why_size;
-    yaml_parser_t parser;
-    yaml_event_t event;  //  The one looked at
-    taken_t *taken;
-    size_t taken_count;
-} reader_t;
-
-//  Where each key of a section was set; line 0 is the file's first.
-typedef struct {
-    bool set;
-    yaml_mark_t at;
-} place_t;
-
-static status_t fail(reader_t *self, yaml_mark_t at, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static status_t
-fail(reader_t *self, yaml_mark_t at, const char *format, ...)
-{
-    int used = snprintf(self->why, self->why_size, "%s:%zu:%zu: ", self->file,
-                        at.line + 1, at.column + 1);
-    size_t size = (size_t)used;
-    if (size < self->why_size) {
-        va_list arguments;
-        va_start(arguments, format);
-        vsnprintf(self->why + size, self->why_size - size, format, arguments);
-        va_end(arguments);
-    }
-    return STATUS_SETTING;
-}
-
-//  A text from the file as an error may show it.
-static const char *
-show(const char *text, char shown[SHOWN_BYTES])
-{
-    size_t size = 0;
-    for (; text[size] && size < SHOWN_BYTES - 4; size++)
-        shown[size] = text[size] >= ' ' && text[size] <= '~' ? text[size] : '?';
-    strcpy(shown + size, text[size] ? "..." : "");
-    return shown;
-}
-
-static status_t
-next(reader_t *self)
-{
-    yaml_event_delete(&self->event);
-    if (!yaml_parser_parse(&self->parser, &self->event)) {
-        bool marked = self->parser.problem_mark.line > 0 ||
-                      self->parser.problem_mark.column > 0;
-        return fail(
-            self, marked ? self->parser.problem_mark : self->parser.mark,
-            "this is not YAML: %s",
-            self->parser.problem ? self->parser.problem : "out of memory");
-    }
-    const yaml_event_t *event = &self->event;
-    const yaml_char_t *anchor = NULL, *tag = NULL;
-    if (event->type == YAML_SCALAR_EVENT) {
-        anchor = event->data.scalar.anchor;
-        tag = event->data.scalar.tag;
-    } else if (event->type == YAML_MAPPING_START_EVENT) {
-        anchor = event->data.mapping_start.anchor;
-        tag = event->data.mapping_start.tag;
-    } else if (event->type == YAML_SEQUENCE_START_EVENT) {
-        anchor = event->data.sequence_start.anchor;
-        tag = event->data.sequence_start.tag;
-    }
-    if (anchor || event->type == YAML_ALIAS_EVENT)
-        return fail(self, event->start_mark,
-                    "anchors and aliases are not taken; write it out");
-    if (tag)
-        return fail(self, event->start_mark,
-                    "tags are not taken; leave it out");
-    return STATUS_OK;
-}
-
-//  The text of the scalar looked at, or NULL when it is none or holds what no
-//  value holds.
-static const char *
-word(const reader_t *self)
-{
-    if (self->event.type != YAML_SCALAR_EVENT)
-        return NULL;
-    const char *text = (const char *)self->event.data.scalar.value;
-    size_t size = self->event.data.scalar.length;
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            return NULL;
-    return text;
-}
-
-static bool
-is_letter_or_digit(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c >= '0' && c <= '9');
-}
-
-static bool
-is_name(const char *text)
-{
-    size_t size = strlen(text);
-    for (size_t i = 0; i < size; i++)
-        if (!is_letter_or_digit(text[i]) && (i == 0 || !strchr("._-", text[i])))
-            return false;
-    return size > 0 && size <= NAME_MOST;
-}
-
-//  Where the port of HOST:PORT begins, or NULL when it is not that; the host
-//  is a name, an IPv4 address or an IPv6 address in brackets.
-static const char *
-port_of(const char *text)
-{
-    const char *at = text;
-    if (*at == '[') {
-        at += 1 + strspn(at + 1, "0123456789abcdefABCDEF:.");
-        if (*at++ != ']')
-            return NULL;
-    } else {
-        while (is_letter_or_digit(*at) || *at == '.' || *at == '-' ||
-               *at == '_')
-            at++;
-    }
-    size_t digits = *at == ':' ? strspn(at + 1, "0123456789") : 0;
-    if (at == text || at - text > 255 || digits == 0 || digits > 5 ||
-        at[1] == '0' || at[1 + digits])
-        return NULL;
-    return strtol(at + 1, NULL, 10) <= 65535 ? at + 1 : NULL;
-}
-
-//  Whether nobody can connect to the host: it stands for every interface.
-static bool
-is_everywhere(const char *at)
-{
-    return strncmp(at, "0.0.0.0:", 8) == 0 || strncmp(at, "[::]:", 5) == 0;
-}
-
-static status_t
-take_text(const char *text, char **into)
-{
-    free(*into);
-    *into = strdup(text);
-    INVARIANT(*into);
-    return STATUS_OK;
-}
-
-static status_t
-take_amount(reader_t *self, const settings_key_t *key, const char *text,
-            yaml_mark_t at, void *into)
-{
-    char why[160], shown[SHOWN_BYTES], least[UNITS_TEXT_BYTES],
-        most[UNITS_TEXT_BYTES];
-    uint64_t amount = 0;
-    bool size = key->kind == KEY_SIZE;
-    if ((size ? units_parse_bytes : units_parse_ms)(text, &amount, why,
-                                                    sizeof(why)) != STATUS_OK)
-        return fail(self, at, "\"%s\": \"%s\" %s", key->name, show(text, shown),
-                    why);
-    if ((amount < key->least && !(key->zero && amount == 0)) ||
-        amount > key->most)
-        return fail(self, at, "\"%s\": \"%s\" is out of range; say %s%s to %s",
-                    key->name, show(text, shown), key->zero ? "0 or " : "",
-                    (size ? units_bytes : units_ms)(key->least, least),
-                    (size ? units_bytes : units_ms)(key->most, most));
-    INVARIANT(key->width == 4 || key->width == 8);
-    if (key->width == 4)
-        *(uint32_t *)into = (uint32_t)amount;
-    else
-        *(uint64_t *)into = amount;
-    return STATUS_OK;
-}
-
-static status_t
-take_factor(reader_t *self, const settings_key_t *key, const char *text,
-            yaml_mark_t at, double *into)
-{
-    char shown[SHOWN_BYTES], *end;
-    double factor = strtod(text, &end);
-    if (*end || !*text || strspn(text, "0123456789.") != strlen(text) ||
-        factor < 0.1 || factor > 1000)
-        return fail(self, at, "\"%s\": \"%s\" is no number from 0.1 to 1000",
-                    key->name, show(text, shown));
-    *into = factor;
-    return STATUS_OK;
-}
-
-//  Take a value, from the file or the table, into its member.
-static status_t
-take(reader_t *self, const settings_key_t *key, const char *text,
-     yaml_mark_t at, void *into)
-{
-    char shown[SHOWN_BYTES];
-    switch (key->kind) {
-    case KEY_NAME:
-        if (!is_name(text))
-            return fail(self, at,
-                        "\"%s\": \"%s\" is no name; say 1 to 63 of A-Z a-z 0-9 "
-                        ". _ - and begin with a letter or digit",
-                        key->name, show(text, shown));
-        return take_text(text, into);
-    case KEY_AT:
-        if (!port_of(text))
-            return fail(self, at,
-                        "\"%s\": \"%s\" is no HOST:PORT with a port from 1 to "
-                        "65535",
-                        key->name, show(text, shown));
-        return take_text(text, into);
-    case KEY_REACH:
-        return take_text(text, into);
-    case KEY_PATH:
-        if (!*text)
-            return fail(self, at, "\"%s\" is empty; say a directory",
-                        key->name);
-        return take_text(text, into);
-    case KEY_SIZE:
-    case KEY_DURATION:
-        return take_amount(self, key, text, at, into);
-    case KEY_FACTOR:
-        return take_factor(self, key, text, at, into);
-    case KEY_SECTION:
-    case KEY_SECTIONS:
-        break;
-    }
-    return STATUS_OK;
-}
-
-//  Note what one node alone may have.
-static status_t
-take_alone(reader_t *self, const char *what, const char *text, yaml_mark_t at)
-{
-    char shown[SHOWN_BYTES];
-    for (size_t i = 0; i < self->taken_count; i++)
-        if (strcmp(self->taken[i].what, what) == 0 &&
-            strcmp(self->taken[i].text, text) == 0)
-            return fail(self, at,
-                        "%s \"%s\" is that of the node in line %zu; choose "
-                        "another",
-                        what, show(text, shown), self->taken[i].line);
-    self->taken = realloc(self->taken,
-                          (self->taken_count + 1) * sizeof(*self->taken));
-    INVARIANT(self->taken);
-    taken_t *taken = &self->taken[self->taken_count++];
-    *taken = (taken_t){ what, strdup(text), at.line + 1 };
-    INVARIANT(taken->text);
-    return STATUS_OK;
-}
-
-//  Complete `reach` from `at`, whose address it is when it is not set.
-static status_t
-complete_reach(reader_t *self, settings_node_t *node, yaml_mark_t at,
-               yaml_mark_t reach_at)
-{
-    char shown[SHOWN_BYTES], *whole = NULL;
-    const char *reach = node->reach;
-    if (!*reach)
-        INVARIANT((whole = strdup(node->at)));
-    else if (port_of(reach))
-        INVARIANT((whole = strdup(reach)));
-    else
-        INVARIANT(asprintf(&whole, "%s:%s", reach, port_of(node->at)) > 0);
-    status_t status = STATUS_OK;
-    if (!port_of(whole))
-        status = fail(self, reach_at, "\"reach\": \"%s\" is no HOST[:PORT]",
-                      show(reach, shown));
-    else if (is_everywhere(whole))
-        status = fail(self, *reach ? reach_at : at,
-                      "nobody can connect to \"%s\"; say in \"reach\" where "
-                      "this node is",
-                      show(whole, shown));
-    free(node->reach);
-    node->reach = whole;
-    return status;
-}
-
-static const place_t *
-place_of(const settings_section_t *section, const place_t *places,
-         const char *name)
-{
-    return &places[settings_key(section, name) - section->keys];
-}
-
-//  What concerns all nodes: nothing that two may not have.
-static status_t
-check_node(reader_t *self, const settings_section_t *section,
-           settings_node_t *node, const place_t *places)
-{
-    yaml_mark_t at = place_of(section, places, "at")->at;
-    const place_t *reach = place_of(section, places, "reach");
-    yaml_mark_t reach_at = reach->set ? reach->at : at;
-    node->role = section->role;
-    size_t size = strlen(node->data);
-    while (size > 1 && node->data[size - 1] == '/')
-        node->data[--size] = 0;
-    status_t status = take_alone(self, "the name", node->name,
-                                 place_of(section, places, "name")->at);
-    if (status == STATUS_OK)
-        status = complete_reach(self, node, at, reach_at);
-    if (status == STATUS_OK && !is_everywhere(node->at))
-        status = take_alone(self, "the address", node->at, at);
-    if (status == STATUS_OK && strcmp(node->reach, node->at) != 0)
-        status = take_alone(self, "the address", node->reach, reach_at);
-    if (status == STATUS_OK)
-        status = take_alone(self, "the directory", node->data,
-                            place_of(section, places, "data")->at);
-    return status;
-}
-
-static status_t
-check_forwarder(reader_t *self, const settings_section_t *section,
-                const settings_forwarder_t *forwarder, const place_t *places,
-                yaml_mark_t start)
-{
-    const place_t *floor = place_of(section, places, "floor");
-    const place_t *ceiling = place_of(section, places, "ceiling");
-    if (forwarder->floor_bytes > forwarder->ceiling_bytes)
-        return fail(self,
-                    ceiling->set ? ceiling->at
-                    : floor->set ? floor->at
-                                 : start,
-                    "\"floor\" is over \"ceiling\"; say less for it");
-    return STATUS_OK;
-}
-
-static status_t read_section(reader_t *self, const settings_section_t *section,
-                             void *into);
-
-static status_t
-read_workers(reader_t *self, const settings_key_t *key, settings_t *settings)
-{
-    if (self->event.type != YAML_SEQUENCE_START_EVENT)
-        return fail(self, self->event.start_mark,
-                    "\"%s\" must be a list: one \"- name: ...\" for each",
-                    key->name);
-    for (;;) {
-        status_t status = next(self);
-        if (status != STATUS_OK || self->event.type == YAML_SEQUENCE_END_EVENT)
-            return status;
-        if (settings->workers_count == WORKERS_MOST)
-            return fail(self, self->event.start_mark,
-                        "there are more than %d workers", WORKERS_MOST);
-        settings->workers = realloc(settings->workers,
-                                    (settings->workers_count + 1) *
-                                        sizeof(*settings->workers));
-        INVARIANT(settings->workers);
-        settings_worker_t *worker =
-            &settings->workers[settings->workers_count++];
-        memset(worker, 0, sizeof(*worker));
-        status = read_section(self, key->section, worker);
-        if (status != STATUS_OK)
-            return status;
-    }
-}
-
-static status_t
-refuse_key(reader_t *self, const settings_section_t *section, const char *name)
-{
-    char shown[SHOWN_BYTES], rest[160] = "";
-    const settings_key_t *like = settings_key_like(section, name);
-    size_t used = 0;
-    if (like)
-        snprintf(rest, sizeof(rest), "did you mean \"%s\"?", like->name);
-    for (size_t i = 0; !like && i < section->count; i++)
-        used += (size_t)snprintf(rest + used, sizeof(rest) - used, "%s%s",
-                                 i == 0                    ? "it has "
-                                 : i == section->count - 1 ? " and "
-                                                           : ", ",
-                                 section->keys[i].name);
-    return fail(self, self->event.start_mark, "unknown key \"%s\" in %s; %s",
-                show(name, shown), section->called, rest);
-}
-
-//  Read the value of a key, of whatever kind.
-static status_t
-read_value(reader_t *self, const settings_key_t *key, void *section)
-{
-    void *into = (char *)section + key->place;
-    if (key->kind == KEY_SECTION)
-        return read_section(self, key->section, into);
-    if (key->kind == KEY_SECTIONS)
-        return read_workers(self, key, section);
-    const char *text = word(self);
-    if (!text)
-        return fail(self, self->event.start_mark,
-                    "\"%s\" must be a word without control characters",
-                    key->name);
-    return take(self, key, text, self->event.start_mark, into);
-}
-
-//  Read the pairs up to the end of the section.
-static status_t
-read_keys(reader_t *self, const settings_section_t *section, void *into,
-          place_t *places)
-{
-    for (;;) {
-        status_t status = next(self);
-        if (status != STATUS_OK || self->event.type == YAML_MAPPING_END_EVENT)
-            return status;
-        const char *name = word(self);
-        if (!name)
-            return fail(self, self->event.start_mark, "a key must be a word");
-        const settings_key_t *key = settings_key(section, name);
-        if (!key)
-            return refuse_key(self, section, name);
-        place_t *place = &places[key - section->keys];
-        if (place->set)
-            return fail(self, self->event.start_mark,
-                        "\"%s\" stands twice in %s; leave one", key->name,
-                        section->called);
-        status = next(self);
-        if (status != STATUS_OK)
-            return status;
-        *place = (place_t){ true, self->event.start_mark };
-        status = read_value(self, key, into);
-        if (status != STATUS_OK)
-            return status;
-    }
-}
-
-//  Give every key that was not set its default.
-static status_t
-complete(reader_t *self, const settings_section_t *section, void *into,
-         const place_t *places, yaml_mark_t start)
-{
-    for (size_t i = 0; i < section->count; i++) {
-        const settings_key_t *key = &section->keys[i];
-        if (places[i].set)
-            continue;
-        if (!key->fallback)
-            return fail(self, start, "%s has no \"%s\"; add one: %s",
-                        section->called, key->name, key->help);
-        status_t status = take(self, key, key->fallback, start,
-                               (char *)into + key->place);
-        if (status != STATUS_OK)
-            return status;
-    }
-    return STATUS_OK;
-}
-
-static status_t
-read_section(reader_t *self, const settings_section_t *section, void *into)
-{
-    place_t places[SETTINGS_KEYS_MOST] = { { false, { 0, 0, 0 } } };
-    yaml_mark_t start = self->event.start_mark;
-    INVARIANT(section->count <= SETTINGS_KEYS_MOST);
-    if (self->event.type != YAML_MAPPING_START_EVENT)
-        return fail(
-            self, start, "%s must be keys with values, as in \"%s: %s\"",
-            section->called, section->keys[0].name, section->keys[0].example);
-    status_t status = read_keys(self, section, into, places);
-    if (status == STATUS_OK)
-        status = complete(self, section, into, places, start);
-    if (status == STATUS_OK && section->role)
-        status = check_node(self, section, into, places);
-    if (status == STATUS_OK && section->role == SETTINGS_FORWARDER)
-        status = check_forwarder(self, section, into, places, start);
-    return status;
-}
-
-static status_t
-read_document(reader_t *self, settings_t *settings)
-{
-    status_t status = next(self);  //  The stream begins
-    if (status == STATUS_OK)
-        status = next(self);
-    if (status == STATUS_OK && self->event.type == YAML_STREAM_END_EVENT)
-        return fail(self, self->event.start_mark,
-                    "the file is empty; it must name at least a cluster and "
-                    "its forwarder");
-    if (status == STATUS_OK)
-        status = next(self);
-    if (status == STATUS_OK)
-        status = read_section(self, &SETTINGS_ROOT, settings);
-    if (status == STATUS_OK)
-        status = next(self);  //  The document ends
-    if (status == STATUS_OK)
-        status = next(self);
-    if (status == STATUS_OK && self->event.type != YAML_STREAM_END_EVENT)
-        return fail(self, self->event.start_mark,
-                    "a second document begins; one file is one cluster");
-    return status;
-}
-
-status_t
-settings_parse(const char *name, const void *text, size_t size,
-               settings_t *settings_r, char *why_r, size_t why_size)
-{
-    reader_t self = { .file = name, .why = why_r, .why_size = why_size };
-    settings_t settings = { 0 };
-    if (size > SETTINGS_FILE_BYTES) {
-        snprintf(why_r, why_size, "%s: over 1 MiB, which no cluster file is",
-                 name);
-        return STATUS_SETTING;
-    }
-    INVARIANT(yaml_parser_initialize(&self.parser));
-    yaml_parser_set_input_string(&self.parser, text, size);
-    status_t status = read_document(&self, &settings);
-    yaml_event_delete(&self.event);
-    yaml_parser_delete(&self.parser);
-    for (size_t i = 0; i < self.taken_count; i++)
-        free(self.taken[i].text);
-    free(self.taken);
-    if (status == STATUS_OK)
-        *settings_r = settings;
-    else
-        settings_free(&settings);
-    return status;
-}
 
 //  Read at most one byte more than a file may have; -1 with errno.
 static ssize_t
@@ -582,6 +54,26 @@ free_node(settings_node_t *node)
     free(node->data);
 }
 
+static void
+free_list(settings_list_t *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+}
+
+static void
+free_group(settings_group_t *group)
+{
+    free(group->name);
+    free_list(&group->parents);
+    free(group->siblings);
+    free(group->multicast);
+    free(group->interface);
+    free(group->key);
+    free_list(&group->site);
+}
+
 void
 settings_free(settings_t *settings)
 {
@@ -590,6 +82,20 @@ settings_free(settings_t *settings)
     for (size_t i = 0; i < settings->workers_count; i++)
         free_node(&settings->workers[i].node);
     free(settings->workers);
+    for (size_t i = 0; i < settings->groups_count; i++)
+        free_group(&settings->groups[i]);
+    free(settings->groups);
+    for (size_t i = 0; i < settings->caches_count; i++) {
+        free_node(&settings->caches[i].node);
+        free(settings->caches[i].group);
+        free_list(&settings->caches[i].site);
+    }
+    free(settings->caches);
+    free_node(&settings->director.node);
+    free_list(&settings->director.rules);
+    free_list(&settings->director.preferred);
+    free(settings->director.origin);
+    free(settings->remark);
     memset(settings, 0, sizeof(*settings));
 }
 
@@ -598,8 +104,15 @@ settings_nth(const settings_t *settings, size_t nth)
 {
     if (nth == 0)
         return &settings->forwarder.node;
-    return nth <= settings->workers_count ? &settings->workers[nth - 1].node
-                                          : NULL;
+    nth--;
+    if (nth < settings->workers_count)
+        return &settings->workers[nth].node;
+    nth -= settings->workers_count;
+    if (nth < settings->caches_count)
+        return &settings->caches[nth].node;
+    nth -= settings->caches_count;
+    return nth == 0 && settings->director.node.name ? &settings->director.node
+                                                    : NULL;
 }
 
 const settings_node_t *
@@ -621,8 +134,74 @@ settings_worker(const settings_t *settings, const char *name)
     return NULL;
 }
 
+const settings_cache_t *
+settings_cache(const settings_t *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->caches_count; i++)
+        if (strcmp(settings->caches[i].node.name, name) == 0)
+            return &settings->caches[i];
+    return NULL;
+}
+
+const settings_group_t *
+settings_group(const settings_t *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->groups_count; i++)
+        if (strcmp(settings->groups[i].name, name) == 0)
+            return &settings->groups[i];
+    return NULL;
+}
+
+const settings_cache_t *
+settings_sibling(const settings_t *settings, const settings_group_t *group,
+                 size_t nth)
+{
+    for (size_t i = 0; i < settings->caches_count; i++)
+        if (strcmp(settings->caches[i].group, group->name) == 0 && nth-- == 0)
+            return &settings->caches[i];
+    return NULL;
+}
+
+//  The best parent of the best parent of a group, when it is none of them.
+static const char *
+grandparent(const settings_t *settings, const settings_group_t *group)
+{
+    const settings_cache_t *parent = settings_cache(settings,
+                                                    group->parents.items[0]);
+    if (!parent)
+        return NULL;
+    const char *name =
+        settings_group(settings, parent->group)->parents.items[0];
+    for (size_t i = 0; i < group->parents.count; i++)
+        if (strcmp(group->parents.items[i], name) == 0)
+            return NULL;
+    return name;
+}
+
+const settings_node_t *
+settings_upstream(const settings_t *settings, const settings_group_t *group,
+                  size_t nth)
+{
+    const char *name = NULL;
+    if (nth < group->parents.count)
+        name = group->parents.items[nth];
+    else if (nth == group->parents.count)
+        name = grandparent(settings, group);
+    return name ? settings_find(settings, name) : NULL;
+}
+
 const char *
 settings_role(settings_role_t role)
 {
-    return role == SETTINGS_FORWARDER ? "forwarder" : "worker";
+    switch (role) {
+    case SETTINGS_FORWARDER:
+        return "forwarder";
+    case SETTINGS_WORKER:
+        return "worker";
+    case SETTINGS_CACHE:
+        return "cache";
+    case SETTINGS_DIRECTOR:
+        return "director";
+    }
+    return "";
 }

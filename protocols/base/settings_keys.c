@@ -10,6 +10,8 @@
 
 #define MEMBER(type, member)                                                   \
     .place = offsetof(type, member), .width = sizeof(((type *)0)->member)
+#define LIST(type, member)                                                     \
+    MEMBER(type, member), .count = offsetof(type, member##_count)
 #define KEYS(list) .keys = list, .count = sizeof(list) / sizeof((list)[0])
 
 static const settings_key_t FORWARDER[] = {
@@ -72,6 +74,76 @@ static const settings_key_t WORKER[] = {
       .example = "256MiB", .help = "The size of its files; 0: up to 256 MiB." },
 };
 
+static const settings_key_t GROUP[] = {
+    { "name", KEY_NAME, MEMBER(settings_group_t, name), .example = "town",
+      .help = "Its name; no other group has it." },
+    { "parents", KEY_LIST, MEMBER(settings_group_t, parents), .most = 8,
+      .of = KEY_NAME, .names = NAMES_PARENT, .example = "[origin]",
+      .help = "What its caches hang on, the best first." },
+    { "siblings", KEY_WORD, MEMBER(settings_group_t, siblings),
+      .fallback = "multicast", .words = "multicast unicast",
+      .example = "multicast",
+      .help = "How its caches ask each other: multicast or unicast." },
+    { "multicast", KEY_MULTICAST, MEMBER(settings_group_t, multicast),
+      .fallback = "", .example = "239.192.57.1:5790",
+      .help = "ADDRESS:PORT that its caches hear." },
+    { "interface", KEY_HOST, MEMBER(settings_group_t, interface),
+      .fallback = "", .example = "127.0.0.1",
+      .help = "Address of the card to its LAN; else that in `at`." },
+    { "key", KEY_PATH, MEMBER(settings_group_t, key), .fallback = "",
+      .example = "build/cluster/town.key",
+      .help = "File with its key, 32 hex digits; else its name." },
+    { "window", KEY_DURATION, MEMBER(settings_group_t, window_ms),
+      .fallback = "2h", .least = 1000, .most = UINT64_C(366) * 86400000,
+      .example = "2h", .help = "How far back a cache holds what it took." },
+    { "window_bytes", KEY_SIZE, MEMBER(settings_group_t, window_bytes),
+      .fallback = "256MiB", .least = 16 * MIB, .most = UINT64_C(1) << 50,
+      .example = "256MiB", .help = "How much of it a cache holds." },
+    { "site", KEY_LIST, MEMBER(settings_group_t, site), .fallback = "",
+      .most = 16, .of = KEY_NETWORK, .example = "[10.1.0.0/16]",
+      .help = "Networks whose terminals are near to it." },
+};
+
+static const settings_key_t CACHE[] = {
+    { "name", KEY_NAME, MEMBER(settings_cache_t, node.name), .example = "c1",
+      .help = "Its name; no other node has it." },
+    { "group", KEY_NAME, MEMBER(settings_cache_t, group), .names = NAMES_GROUP,
+      .example = "town", .help = "The group it is of." },
+    { "at", KEY_AT, MEMBER(settings_cache_t, node.at),
+      .example = "127.0.0.1:5721",
+      .help = "HOST:PORT that it listens on; UDP for siblings too." },
+    { "reach", KEY_REACH, MEMBER(settings_cache_t, node.reach), .fallback = "",
+      .example = "127.0.0.1:5721",
+      .help = "Where others connect, when it is not `at`." },
+    { "data", KEY_PATH, MEMBER(settings_cache_t, node.data),
+      .example = "build/cluster/c1",
+      .help = "Its directory; made when absent." },
+    { "site", KEY_LIST, MEMBER(settings_cache_t, site), .fallback = "",
+      .most = 16, .of = KEY_NETWORK, .example = "[10.1.7.0/24]",
+      .help = "Networks near to it; else its group's." },
+};
+
+static const settings_key_t DIRECTOR[] = {
+    { "name", KEY_NAME, MEMBER(settings_director_t, node.name),
+      .fallback = "director", .example = "director",
+      .help = "Its name; no other node has it." },
+    { "at", KEY_AT, MEMBER(settings_director_t, node.at),
+      .example = "127.0.0.1:5701", .help = "HOST:PORT that it listens on." },
+    { "reach", KEY_REACH, MEMBER(settings_director_t, node.reach),
+      .fallback = "", .example = "127.0.0.1:5701",
+      .help = "Where others connect, when it is not `at`." },
+    { "rules", KEY_LIST, MEMBER(settings_director_t, rules),
+      .fallback = "near light preferred", .most = 3, .of = KEY_WORD,
+      .words = "near light preferred", .example = "[near, light, preferred]",
+      .help = "What decides, the first that can." },
+    { "preferred", KEY_LIST, MEMBER(settings_director_t, preferred),
+      .fallback = "", .most = 1024, .of = KEY_NAME, .names = NAMES_CACHE,
+      .example = "[c1]", .help = "Caches before others, the best first." },
+    { "origin", KEY_WORD, MEMBER(settings_director_t, origin),
+      .fallback = "last", .words = "last never", .example = "last",
+      .help = "Whether terminals may go to the forwarder: last, never." },
+};
+
 static const settings_section_t A_FORWARDER = {
     .called = "the forwarder",
     .role = SETTINGS_FORWARDER,
@@ -86,6 +158,26 @@ static const settings_section_t A_WORKER = {
     KEYS(WORKER),
 };
 
+static const settings_section_t A_GROUP = {
+    .called = "a group",
+    .bytes = sizeof(settings_group_t),
+    KEYS(GROUP),
+};
+
+static const settings_section_t A_CACHE = {
+    .called = "a cache",
+    .role = SETTINGS_CACHE,
+    .bytes = sizeof(settings_cache_t),
+    KEYS(CACHE),
+};
+
+static const settings_section_t A_DIRECTOR = {
+    .called = "the director",
+    .role = SETTINGS_DIRECTOR,
+    .bytes = sizeof(settings_director_t),
+    KEYS(DIRECTOR),
+};
+
 static const settings_key_t ROOT[] = {
     { "cluster", KEY_NAME, MEMBER(settings_t, cluster), .example = "demo",
       .help = "The name of the cluster." },
@@ -93,8 +185,19 @@ static const settings_key_t ROOT[] = {
       .example = "1", .help = "A factor on every deadline, 0.1 to 1000." },
     { "forwarder", KEY_SECTION, MEMBER(settings_t, forwarder),
       .help = "It takes data in and gives it back.", .section = &A_FORWARDER },
-    { "workers", KEY_SECTIONS, MEMBER(settings_t, workers), .fallback = "",
-      .help = "They keep the data on their disks.", .section = &A_WORKER },
+    //  As many workers as one ensemble may have
+    { "workers", KEY_SECTIONS, LIST(settings_t, workers), .fallback = "",
+      .most = 256, .help = "They keep the data on their disks.",
+      .section = &A_WORKER },
+    { "groups", KEY_SECTIONS, LIST(settings_t, groups), .fallback = "",
+      .most = 1024, .help = "Caches with the same parents.",
+      .section = &A_GROUP },
+    { "caches", KEY_SECTIONS, LIST(settings_t, caches), .fallback = "",
+      .most = 4096, .help = "They spread streams to terminals.",
+      .section = &A_CACHE },
+    { "director", KEY_SECTION, MEMBER(settings_t, director), .fallback = "",
+      .help = "It tells terminals which cache to ask.",
+      .section = &A_DIRECTOR },
 };
 
 const settings_section_t SETTINGS_ROOT = {
@@ -121,8 +224,8 @@ least_of(size_t a, size_t b)
 //  How many letters of two texts are wrong, missing, too many or swapped with
 //  their neighbour (Levenshtein's distance with Damerau's swaps). Long texts
 //  are unlike all.
-static size_t
-distance(const char *a, const char *b)
+size_t
+settings_distance(const char *a, const char *b)
 {
     enum { MOST = 32 };
     size_t high = strlen(a), wide = strlen(b), rows[MOST + 1][MOST + 1];
@@ -161,7 +264,7 @@ settings_key_like(const settings_section_t *section, const char *name)
     size_t least = 0;
     for (size_t i = 0; i < section->count; i++) {
         const settings_key_t *key = &section->keys[i];
-        size_t far = distance(key->name, name);
+        size_t far = settings_distance(key->name, name);
         if (!best || far < least ||
             (far == least &&
              common_start(key->name, name) > common_start(best->name, name))) {
@@ -169,8 +272,14 @@ settings_key_like(const settings_section_t *section, const char *name)
             least = far;
         }
     }
+    return best && settings_is_like(name, least) ? best : NULL;
+}
+
+bool
+settings_is_like(const char *name, size_t distance)
+{
     size_t allowed = strlen(name) / 3;
-    return best && least <= (allowed ? allowed : 1) ? best : NULL;
+    return distance <= (allowed ? allowed : 1);
 }
 
 static const char *
@@ -191,6 +300,16 @@ kind_name(key_kind_t kind)
         return "TIME";
     case KEY_FACTOR:
         return "FACTOR";
+    case KEY_WORD:
+        return "WORD";
+    case KEY_MULTICAST:
+        return "ADDRESS:PORT";
+    case KEY_HOST:
+        return "ADDRESS";
+    case KEY_NETWORK:
+        return "NETWORK";
+    case KEY_LIST:
+        return "(words)";
     case KEY_SECTION:
         return "";
     case KEY_SECTIONS:
@@ -207,7 +326,7 @@ help_section(FILE *to, const settings_section_t *section, int indent)
         const char *otherwise = !key->fallback   ? "required"
                                 : *key->fallback ? key->fallback
                                                  : "optional";
-        fprintf(to, "%*s%-*s %-12s %-9s %s\n", indent, "", 12 - indent,
+        fprintf(to, "%*s%-*s %-12s %-9s %s\n", indent, "", 19 - indent,
                 key->name, kind_name(key->kind), otherwise, key->help);
         if (key->section)
             help_section(to, key->section, indent + 2);
@@ -220,6 +339,7 @@ settings_help(FILE *to)
     help_section(to, &SETTINGS_ROOT, 2);
     fputs("\n  SIZE is a number with B, kB, MB, GB, TB or KiB, MiB, GiB, TiB.\n"
           "  TIME is a number with ms, s, min, h or d.\n"
+          "  NETWORK is ADDRESS/BITS, as in 10.1.0.0/16.\n"
           "  Paths are relative to the directory a node is started in.\n",
           to);
 }

@@ -14,16 +14,29 @@
 #include "settings.h"
 
 typedef enum {
-    KEY_NAME,      //  char *: a name as nodes have it
-    KEY_AT,        //  char *: HOST:PORT
-    KEY_REACH,     //  char *: HOST or HOST:PORT; completed from `at`
-    KEY_PATH,      //  char *: of a directory
-    KEY_SIZE,      //  uint32_t or uint64_t: bytes
-    KEY_DURATION,  //  uint32_t: milliseconds
-    KEY_FACTOR,    //  double
-    KEY_SECTION,   //  A struct of its own
-    KEY_SECTIONS,  //  settings_t.workers: a list of structs
+    KEY_NAME,       //  char *: a name as nodes have it
+    KEY_AT,         //  char *: HOST:PORT
+    KEY_REACH,      //  char *: HOST or HOST:PORT; completed from `at`
+    KEY_PATH,       //  char *: of a directory
+    KEY_SIZE,       //  uint32_t or uint64_t: bytes
+    KEY_DURATION,   //  uint32_t: milliseconds
+    KEY_FACTOR,     //  double
+    KEY_WORD,       //  char *: one of the key's words
+    KEY_MULTICAST,  //  char *: ADDRESS:PORT of a multicast group; "": none
+    KEY_HOST,       //  char *: an address in figures; "": none
+    KEY_NETWORK,    //  char *: ADDRESS/BITS; of lists only
+    KEY_LIST,       //  settings_list_t of another kind
+    KEY_SECTION,    //  A struct of its own
+    KEY_SECTIONS,   //  A pointer and a count: a list of structs
 } key_kind_t;
+
+//  What a word must be the name of; looked at when all is read.
+typedef enum {
+    NAMES_NOTHING,
+    NAMES_PARENT,  //  A cache or the forwarder
+    NAMES_CACHE,
+    NAMES_GROUP,
+} key_names_t;
 
 typedef struct settings_section settings_section_t;
 
@@ -31,9 +44,13 @@ typedef struct {
     const char *name;
     key_kind_t kind;
     size_t place, width;   //  Of its member in the section's struct
+    size_t count;          //  KEY_SECTIONS: place of the count
     const char *fallback;  //  What it is when not set; NULL: required
-    uint64_t least, most;  //  Of a size or a duration
+    uint64_t least, most;  //  Of a size, a duration, a list's length
     bool zero;             //  0 is taken too
+    key_kind_t of;         //  KEY_LIST: what its words are
+    const char *words;     //  KEY_WORD: which may be said, "a b c"
+    key_names_t names;     //  What it must be the name of
     const char *example;   //  What the example file says
     const char *help;      //  One sentence
     const settings_section_t *section;
@@ -61,5 +78,10 @@ const settings_key_t *settings_key(const settings_section_t *section,
 //  many or swapped.
 const settings_key_t *settings_key_like(const settings_section_t *section,
                                         const char *name);
+
+//  How far two names are from being the same; and whether that is near enough
+//  to be a slip.
+size_t settings_distance(const char *a, const char *b);
+bool settings_is_like(const char *name, size_t distance);
 
 #endif

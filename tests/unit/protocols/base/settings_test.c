@@ -17,6 +17,22 @@ static const char SMALL[] =
     "  - {name: w1, at: 127.0.0.1:5711, data: build/w1, space: 10GB}\n"
     "  - {name: w2, at: 0.0.0.0:5711, reach: two.lan, data: build/w2/}\n";
 
+//  The same with two tiers of caches and a director.
+#define TREE(more)                                                             \
+    "cluster: demo\n"                                                          \
+    "director: {at: \"h:9\", rules: light, preferred: [a2, r1]}\n"             \
+    "groups:\n"                                                                \
+    "  - {name: town, parents: [r2, r1], siblings: unicast, window: 30min,\n"  \
+    "     site: [10.1.0.0/16, \"fd00::/8\"]}\n"                                \
+    "  - {name: region, parents: [origin], multicast: \"239.1.1.1:5790\"}\n"   \
+    "caches:\n"                                                                \
+    "  - {name: r1, group: region, at: \"h:1\", data: r1}\n"                   \
+    "  - {name: r2, group: region, at: \"h:2\", data: r2}\n"                   \
+    "  - {name: a1, group: town, at: \"h:3\", data: a1}\n"                     \
+    "  - {name: a2, group: town, at: \"h:4\", data: a2, site: "                \
+    "10.7.0.0/16}\n" more                                                      \
+    "forwarder: {name: origin, at: 127.0.0.1:5700, data: o}\n"
+
 static settings_t settings;
 static char why[SETTINGS_WHY_BYTES];
 
@@ -98,14 +114,18 @@ the_example_is_taken_and_the_help_has_every_key(void)
     if (status != STATUS_OK)
         printf("# %s\n%s", why, example);
     CHECK(status == STATUS_OK && settings.workers_count == 1);
+    CHECK(settings.caches_count == 1 && settings.director.node.name);
     to = open_memstream(&help, &size);
     settings_help(to);
     fclose(to);
-    static const char *const KEYS[] = { "cluster", "patience", "forwarder",
-                                        "workers", "name",     "at",
-                                        "reach",   "data",     "memory",
-                                        "chunk",   "buffer",   "floor",
-                                        "ceiling", "space",    "segment" };
+    static const char *const KEYS[] = {
+        "cluster",  "patience",  "forwarder", "workers",   "name",
+        "at",       "reach",     "data",      "memory",    "chunk",
+        "buffer",   "floor",     "ceiling",   "space",     "segment",
+        "groups",   "caches",    "director",  "parents",   "group",
+        "siblings", "site",      "key",       "multicast", "window",
+        "rules",    "preferred", "origin",    "interface", "window_bytes"
+    };
     for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++)
         CHECK(strstr(help, KEYS[i]) && strstr(example, KEYS[i]));
     CHECK(strstr(help, "192MiB") && strstr(help, "required"));
@@ -255,6 +275,186 @@ what_is_not_yaml_is_told_with_its_place(void)
 }
 
 static void
+caches_and_a_director_are_read(void)
+{
+    CHECK(parse(TREE("")) == STATUS_OK);
+    const settings_group_t *town = settings_group(&settings, "town");
+    const settings_group_t *region = settings_group(&settings, "region");
+    CHECK(town && town->tier == 2 && town->caches_count == 2);
+    CHECK(region && region->tier == 1 && region->caches_count == 2);
+    CHECK(town->window_ms == 1800000 && region->window_ms == 7200000);
+    CHECK(region->window_bytes == 256 << 20 && town->site.count == 2);
+    CHECK(strcmp(town->site.items[1], "fd00::/8") == 0);
+    CHECK(strcmp(region->multicast, "239.1.1.1:5790") == 0);
+    CHECK(*town->multicast == 0 && *region->interface == 0 && *town->key == 0);
+    CHECK(strcmp(settings_sibling(&settings, town, 1)->node.name, "a2") == 0);
+    CHECK(!settings_sibling(&settings, town, 2));
+    const settings_cache_t *a2 = settings_cache(&settings, "a2");
+    CHECK(a2->site.count == 1 &&
+          settings_cache(&settings, "a1")->site.count == 0);
+    const settings_director_t *director = &settings.director;
+    CHECK(strcmp(director->node.name, "director") == 0);
+    CHECK(director->rules.count == 1 && director->preferred.count == 2);
+    CHECK(strcmp(director->preferred.items[1], "r1") == 0);
+    CHECK(strcmp(director->origin, "last") == 0 && *director->node.data == 0);
+    CHECK(settings_find(&settings, "director") == &director->node);
+    CHECK(settings_nth(&settings, 5) == &director->node);
+    CHECK(!settings_nth(&settings, 6) && !settings.remark);
+}
+
+static void
+caches_know_whom_they_may_hang_on(void)
+{
+    CHECK(parse(TREE("")) == STATUS_OK);
+    static const char *const TOWN[] = { "r2", "r1", "origin" };
+    const settings_group_t *town = settings_group(&settings, "town");
+    for (size_t i = 0; i < 3; i++)
+        CHECK(strcmp(settings_upstream(&settings, town, i)->name, TOWN[i]) ==
+              0);
+    CHECK(!settings_upstream(&settings, town, 3));
+    const settings_group_t *region = settings_group(&settings, "region");
+    CHECK(settings_upstream(&settings, region, 0) == &settings.forwarder.node);
+    CHECK(!settings_upstream(&settings, region, 1));
+}
+
+//  Whether a tree with one more line among its caches is refused.
+#define TREE_REFUSED(more, says) CHECK(refused(TREE(more "\n"), says))
+//  The same with its own groups, in line 3.
+#define GROUPS_REFUSED(groups, says)                                           \
+    CHECK(refused("cluster: demo\n"                                            \
+                  "forwarder: {name: o, at: \"h:8\", data: o}\n"               \
+                  "groups: [" groups "]\n"                                     \
+                  "caches:\n"                                                  \
+                  "  - {name: a1, group: a, at: \"h:1\", data: a1}\n"          \
+                  "  - {name: b1, group: b, at: \"h:2\", data: b1}\n"          \
+                  "  - {name: c1, group: c, at: \"h:3\", data: c1}\n",         \
+                  says))
+
+static void
+a_name_that_is_none_is_told_with_the_nearest(void)
+{
+    TREE_REFUSED("  - {name: a3, group: twon, at: \"h:5\", data: a3}",
+                 "c.yml:12:23: there is no group \"twon\"; did you mean "
+                 "\"town\"?");
+    TREE_REFUSED("  - {name: a3, group: r1, at: \"h:5\", data: a3}",
+                 "c.yml:12:23: \"r1\" is a cache, no group; say a group of "
+                 "\"groups\"");
+    TREE_REFUSED("  - {name: a3, group: origin, at: \"h:5\", data: a3}",
+                 "c.yml:12:23: \"origin\" is a forwarder, no group; say a "
+                 "group of \"groups\"");
+    GROUPS_REFUSED("{name: a, parents: [o, a9], siblings: unicast}",
+                   "c.yml:3:33: there is no parent \"a9\"; did you mean "
+                   "\"a1\"?");
+    GROUPS_REFUSED("{name: a, parents: [xyzzy], siblings: unicast}",
+                   "c.yml:3:30: there is no parent \"xyzzy\"");
+    GROUPS_REFUSED("{name: a, parents: [a], siblings: unicast}",
+                   "c.yml:3:30: \"a\" is a group; say the names of its "
+                   "caches");
+    CHECK(refused("cluster: d\nworkers: [{name: w1, at: \"h:2\", data: w}]\n"
+                  "forwarder: {name: o, at: \"h:1\", data: o}\n"
+                  "groups: [{name: a, parents: w1, siblings: unicast}]\n",
+                  "c.yml:4:29: \"w1\" is a worker; say a cache or the "
+                  "forwarder"));
+    CHECK(refused("cluster: d\nforwarder: {name: o, at: \"h:1\", data: o}\n"
+                  "director: {at: \"h:2\", preferred: [o]}\n",
+                  "c.yml:3:35: \"o\" is a forwarder; say a cache"));
+}
+
+static void
+a_circle_is_told_and_an_empty_group(void)
+{
+    GROUPS_REFUSED("{name: a, parents: [o, a1], siblings: unicast},\n"
+                   "{name: b, parents: o, siblings: unicast},\n"
+                   "{name: c, parents: o, siblings: unicast}",
+                   "c.yml:3:33: a circle: a hangs on a1 of a; a parent must "
+                   "be nearer to the forwarder");
+    GROUPS_REFUSED("{name: a, parents: [o, b1], siblings: unicast},\n"
+                   "{name: b, parents: [c1], siblings: unicast},\n"
+                   "{name: c, parents: [o, b1], siblings: unicast}",
+                   "c.yml:4:21: a circle: b hangs on c1 of c, c on b1 of b; "
+                   "a parent must be nearer to the forwarder");
+    GROUPS_REFUSED("{name: a, parents: o, siblings: unicast},\n"
+                   "{name: b, parents: o, siblings: unicast},\n"
+                   "{name: c, parents: o, siblings: unicast},\n"
+                   "{name: e, parents: o, siblings: unicast}",
+                   "c.yml:6:1: no cache is of group \"e\"; add one or leave "
+                   "the group out");
+}
+
+static void
+a_wrong_group_is_told(void)
+{
+    GROUPS_REFUSED("{name: a, parents: [], siblings: unicast}",
+                   "c.yml:3:29: \"parents\" is empty; say at least the "
+                   "forwarder");
+    GROUPS_REFUSED("{name: a, parents: [o, o], siblings: unicast}",
+                   "c.yml:3:33: \"parents\": \"o\" stands twice; leave one");
+    GROUPS_REFUSED("{name: a, parents: o}",
+                   "c.yml:3:10: a group has no \"multicast\"; add "
+                   "ADDRESS:PORT, or \"siblings: unicast\"");
+    GROUPS_REFUSED("{name: a, parents: o, siblings: unicast, multicast: "
+                   "\"239.1.1.1:1\"}",
+                   "c.yml:3:62: \"multicast\" says nothing with \"siblings: "
+                   "unicast\"; leave one of them");
+    GROUPS_REFUSED("{name: a, parents: o, multicast: \"10.0.0.1:5790\"}",
+                   "c.yml:3:43: \"multicast\": \"10.0.0.1:5790\" is no "
+                   "ADDRESS:PORT of a multicast group, as 239.192.57.1:5790 "
+                   "is");
+    GROUPS_REFUSED("{name: a, parents: o, interface: eth0}",
+                   "c.yml:3:43: \"interface\": \"eth0\" is no address in "
+                   "figures, as 10.1.0.7 is");
+    GROUPS_REFUSED("{name: a, parents: o, siblings: broadcast}",
+                   "c.yml:3:42: \"siblings\": \"broadcast\" is none of "
+                   "multicast unicast");
+    GROUPS_REFUSED("{name: a, site: 10.1.0.1/16}",
+                   "c.yml:3:26: \"site\": \"10.1.0.1/16\" is no network, as "
+                   "10.1.0.0/16 is");
+    GROUPS_REFUSED("{name: a, site: {b: c}}",
+                   "c.yml:3:26: \"site\" must be words, as in "
+                   "[10.1.0.0/16]");
+    GROUPS_REFUSED("{name: a, parents: o, multicast: \"239.1.1.1:1\"},\n"
+                   "{name: a, parents: o, multicast: \"239.1.1.1:2\"}",
+                   "c.yml:4:8: the name \"a\" is that of the group in line 3; "
+                   "choose another");
+    GROUPS_REFUSED("{name: a, parents: o, multicast: \"239.1.1.1:1\"},\n"
+                   "{name: b, parents: o, multicast: \"239.1.1.1:1\"}",
+                   "c.yml:4:34: the multicast address \"239.1.1.1:1\" is that "
+                   "of the group in line 3; choose another");
+    CHECK(refused("director: {at: \"h:1\", rules: [light, far]}\n",
+                  "c.yml:1:38: \"rules\": \"far\" is none of near light "
+                  "preferred"));
+    TREE_REFUSED("  - {name: a3, group: town, at: \"h:9\", data: a3}",
+                 "c.yml:12:33: the address \"h:9\" is that of the node in "
+                 "line 2; choose another");
+}
+
+static void
+a_group_of_one_within_the_tree_is_said_not_refused(void)
+{
+    CHECK(parse("cluster: demo\nforwarder: {name: o, at: \"h:8\", data: o}\n"
+                "groups:\n"
+                "  - {name: a, parents: o, siblings: unicast}\n"
+                "  - {name: b, parents: a1, siblings: unicast}\n"
+                "caches:\n"
+                "  - {name: a1, group: a, at: \"h:1\", data: a1}\n"
+                "  - {name: b1, group: b, at: \"h:2\", data: b1}\n") ==
+          STATUS_OK);
+    CHECK(settings.remark &&
+          strcmp(settings.remark,
+                 "c.yml:4:5: group \"a\" has one cache, and others hang on it; "
+                 "with two they go on when one dies\n") == 0);
+}
+
+static void
+the_tree_that_is_delivered_is_taken(void)
+{
+    settings_free(&settings);
+    CHECK(settings_load("scripts/three-tiers.yml", &settings, why,
+                        sizeof(why)) == STATUS_OK);
+    CHECK(settings.caches_count == 6 && !settings.remark);
+}
+
+static void
 no_file_costs_more_than_its_size(void)
 {
     static char large[SETTINGS_FILE_BYTES + 2];
@@ -314,6 +514,20 @@ main(void)
          "settings 2: what has the wrong shape is told");
     CASE(what_is_not_yaml_is_told_with_its_place,
          "settings 2: what is not YAML, or too much of it, is told");
+    CASE(caches_and_a_director_are_read,
+         "settings 1: caches, their groups and the director are read");
+    CASE(caches_know_whom_they_may_hang_on,
+         "a group's parents are its own and then the grandparent");
+    CASE(a_name_that_is_none_is_told_with_the_nearest,
+         "settings 2: a parent or group that is none is told with the nearest");
+    CASE(a_circle_is_told_and_an_empty_group,
+         "settings 4, invariant 17: a circle and an empty group are told");
+    CASE(a_wrong_group_is_told,
+         "settings 2: what a group or director cannot be is told");
+    CASE(a_group_of_one_within_the_tree_is_said_not_refused,
+         "a group of one within the tree is said, not refused");
+    CASE(the_tree_that_is_delivered_is_taken,
+         "the example tree of scripts/ is taken");
     CASE(no_file_costs_more_than_its_size,
          "settings 3, invariant 18: no file costs more than its size");
     CASE(what_cannot_be_read_is_told_with_its_path,
