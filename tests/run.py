@@ -130,6 +130,8 @@ def sim(tally, variant, word):
     program = ROOT / 'build' / variant / 'bin/rill-sim'
     seeds = SEEDS if variant == 'release' else SLOW_SEEDS
     run(tally, [program, '--seeds', seeds], f'{variant} sim, seeds {seeds}')
+    run(tally, [program, '--live', '--seeds', seeds],
+        f'{variant} sim of the live tree, seeds {seeds}')
     listed = subprocess.run([program, '--list'], stdout=subprocess.PIPE,
                             text=True).stdout
 
@@ -163,7 +165,9 @@ def broken(tally, program):
     def found(patch):
         says, breaks = patch.read_text().splitlines()[:2]
         done = subprocess.run(['timeout', str(SECONDS),
-                               f'{program}-{patch.stem}', '--seeds', SEEDS],
+                               f'{program}-{patch.stem}',
+                               *['--live'] * patch.stem.startswith('live-'),
+                               '--seeds', SEEDS],
                               stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         number = breaks.split()[-1].rstrip('.')

@@ -519,6 +519,7 @@ place(stream_t *stream, block_t *block, piece_t *piece, millis_t now)
     if (piece->flags & CHUNK_END)
         stream->ended = true;
     send_slot(block, slot, now);
+    serve_live(block, slot, now);
     if (block_complete(block))
         finish_block(block, now);
     if (stream->chunker)
@@ -826,6 +827,7 @@ deal_seal(stream_t *stream, millis_t now)
     stream->state = STREAM_SEALED;
     deal_stop(stream);
     seek_progress(stream, now);
+    relay_on_stream(self->relay, stream->record.id, now);
 }
 
 //  Payload of a block at or above `from`.

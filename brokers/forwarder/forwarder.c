@@ -39,12 +39,14 @@ typedef struct forwarder {
     zsock_t *pipe;      //  Owner of our life; lent
     zsock_t *front;     //  ROUTER: sources, readers, workers
     zsock_t *receipts;  //  PULL
+    zsock_t *publish;   //  PUB: live chunks
     zloop_t *loop;      //  Runs in this thread only
     claim_t *claim;
     kv_t *catalogue;
     forwarder_core_t *core;
     zhashx_t *links;  //  link_t by session
     const forwarder_place_t *place;
+    char publish_at[ENDPOINT_BYTES];
     char receipts_at[ENDPOINT_BYTES];
     bool ready;       //  Said so; before it the catalogue is being made again
     status_t status;  //  What ended it before
@@ -151,6 +153,16 @@ ask(void *with, uint64_t worker, const message_t *message)
                 : STATUS_UNREACHABLE;
 }
 
+static void
+publish(void *with, uint64_t stream, uint64_t topic, const message_t *message,
+        buffer_t *payload)
+{
+    forwarder_t *self = with;
+    if (self->publish)
+        (void)frames_publish(self->publish, (frames_topic_t){ stream, topic },
+                             message, payload);
+}
+
 static uint64_t
 chance(void *with)
 {
@@ -178,6 +190,7 @@ static const forwarder_effects_t EFFECTS = {
     .disconnect = disconnect,
     .push = push,
     .ask = ask,
+    .publish = publish,
     .random = chance,
     .wall_us = wall_us,
     .note = note,
@@ -341,8 +354,12 @@ on_closing(void *with, zsock_t *socket)
 {
     forwarder_t *self = with;
     log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              socket == self->front ? "front" : "receipts", breaker_stray());
-    zloop_reader_end(self->loop, socket);
+              socket == self->front     ? "front"
+              : socket == self->publish ? "publish"
+                                        : "receipts",
+              breaker_stray());
+    if (socket != self->publish)
+        zloop_reader_end(self->loop, socket);
     forwarder_core_on_flood(self->core);
 }
 
@@ -350,8 +367,9 @@ static void
 on_bound(void *with, zsock_t *socket)
 {
     forwarder_t *self = with;
-    zloop_reader(self->loop, socket,
-                 socket == self->front ? on_front : on_receipts, self);
+    if (socket != self->publish)
+        zloop_reader(self->loop, socket,
+                     socket == self->front ? on_front : on_receipts, self);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,
@@ -404,12 +422,33 @@ forwarder_destroy(forwarder_t **self_p)
     claim_release(&self->claim);
     zsock_destroy(&self->front);
     zsock_destroy(&self->receipts);
+    zsock_destroy(&self->publish);
     loans_destroy(&self->loans);
     free(self);
     *self_p = NULL;
 }
 
-//  Bind both sockets; where the receipts' one is reached.
+//  Where live chunks are published; caches take it as figures only.
+static status_t
+open_publish(forwarder_t *self, const char *any)
+{
+    char bound[ENDPOINT_BYTES], reach[ENDPOINT_BYTES], numeric[ENDPOINT_BYTES];
+    status_t status = sockets_open(SOCKET_PUBLISH, any, &self->publish);
+    if (status == STATUS_OK) {
+        sockets_bound(self->publish, bound);
+        status = endpoint_parse(self->place->reach, reach);
+    }
+    if (status == STATUS_OK)
+        status = endpoint_resolve(reach, numeric);
+    if (status == STATUS_OK)
+        status = endpoint_join(numeric, bound, self->publish_at);
+    if (status != STATUS_OK)
+        snprintf(self->why, WHY_BYTES, "no socket to publish on beside %s: %s",
+                 self->place->at, status_text(status));
+    return status;
+}
+
+//  Bind the sockets; where the receipts' one is reached.
 static status_t
 open_sockets(forwarder_t *self)
 {
@@ -435,7 +474,7 @@ open_sockets(forwarder_t *self)
     if (status != STATUS_OK)
         snprintf(self->why, WHY_BYTES, "no socket for receipts beside %s: %s",
                  place->at, status_text(status));
-    return status;
+    return status == STATUS_OK ? open_publish(self, any) : status;
 }
 
 static status_t
@@ -445,6 +484,7 @@ new_core(forwarder_t *self, bool rebuild)
     forwarder_settings_t settings = {
         .name = place->name,
         .receipts_at = self->receipts_at,
+        .publish_at = self->publish_at,
         .patience = place->patience,
         .memory_bytes = place->memory_bytes,
         .chunk_bytes = place->chunk_bytes,
@@ -495,6 +535,7 @@ forwarder_open(forwarder_t *self)
                                 self);
     breaker_add(self->breaker, &self->front, SOCKET_FRONT);
     breaker_add(self->breaker, &self->receipts, SOCKET_PULL);
+    breaker_add(self->breaker, &self->publish, SOCKET_PUBLISH);
     set_alarm(self);
     return STATUS_OK;
 }

@@ -199,6 +199,7 @@ core_drop_stream(core_t *self, stream_t *stream)
         zlistx_detach(self->untold, at);
     free_stream(stream);
     seek_stream_gone(self, id);
+    relay_on_gone(self->relay, id, self->now);
 }
 
 //  ---- start and end
@@ -222,6 +223,11 @@ on_removed(void *arg, uint64_t stream, const uint64_t *stores, size_t count)
     members_add_removed(arg, stream, stores, count);
 }
 
+enum {
+    LIVE_BYTES = 32 * 1024 * 1024,  //  Of what is watched, to be sent again
+    LIVE_MS = 3600000,
+};
+
 static void
 relay_send(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
@@ -238,6 +244,53 @@ relay_fetch(void *with, uint64_t stream, uint64_t offset, millis_t now)
     seek_fetch(with, stream, offset, now);
 }
 
+//  What the live tree is told of a stream.
+static status_t
+relay_look(void *with, const char *name, uint64_t id, relay_facts_t *facts_r)
+{
+    core_t *self = with;
+    stream_t *stream = name ? core_named(self, name) : core_stream(self, id);
+    if (!stream)
+        return STATUS_UNKNOWN;
+    if (stream->state == STREAM_RECOVERING)
+        return STATUS_HELD;
+    const extent_t *last = stream->chain_count
+                               ? stream->chain[stream->chain_count - 1]
+                               : NULL;
+    bool sealed = stream->state == STREAM_SEALED;
+    *facts_r = (relay_facts_t){
+        .stream = stream->record.id,
+        .name = stream->record.name,
+        .first = serve_first(stream),
+        .head = sealed ? stream->record.size : serve_head(stream),
+        .sealed = sealed,
+        .chunk_bytes = last ? last->chunk_bytes : 0,
+        .now_us = self->effects.wall_us(self->with),
+    };
+    return STATUS_OK;
+}
+
+static void
+relay_publish(void *with, uint64_t stream, uint64_t topic,
+              const message_t *message, buffer_t *payload)
+{
+    core_t *self = with;
+    self->effects.publish(self->with, stream, topic, message, payload);
+}
+
+static uint64_t
+relay_random(void *with)
+{
+    core_t *self = with;
+    return self->effects.random(self->with);
+}
+
+static void
+relay_note(void *with, const char *text)
+{
+    core_note(with, 2, "%s", text);
+}
+
 static void
 free_parcel(void **parcel_p)
 {
@@ -249,12 +302,19 @@ static core_t *
 make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
      void *with, millis_t now)
 {
-    static const relay_effects_t relay_effects = { .fetch = relay_fetch,
-                                                   .send = relay_send };
+    static const relay_effects_t relay_effects = {
+        .fetch = relay_fetch,
+        .send = relay_send,
+        .look = relay_look,
+        .publish = relay_publish,
+        .random = relay_random,
+        .note = relay_note,
+    };
     core_t *self = zmalloc(sizeof *self);
     self->settings = *settings;
     self->name = strdup(settings->name);
     self->receipts_at = strdup(settings->receipts_at);
+    self->publish_at = strdup(settings->publish_at ? settings->publish_at : "");
     INVARIANT(self->name && self->receipts_at);
     if (!self->settings.memory_bytes)
         self->settings.memory_bytes = MEMORY_BYTES;
@@ -279,7 +339,16 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
     self->forgetting = zlistx_new();
     self->outbox = zlistx_new();
     zlistx_set_destructor(self->outbox, free_parcel);
-    self->relay = relay_new(&relay_effects, self);
+    relay_settings_t served = {
+        .node = self->name,
+        .group = "",
+        .window_bytes = LIVE_BYTES,
+        .window_ms = LIVE_MS,
+        .patience = settings->patience,
+        .publish_at = self->publish_at,
+        .incarnation = (uint64_t)effects->wall_us(with),
+    };
+    self->relay = relay_new(&served, &relay_effects, self, now);
     self->fetches = fetches_new();
     self->seeks = seeks_new();
     self->layouts = layouts_new();
@@ -366,6 +435,7 @@ forwarder_core_destroy(forwarder_core_t **self_p)
     catalogue_close(&self->catalogue);
     free(self->name);
     free(self->receipts_at);
+    free(self->publish_at);
     free(self);
     *self_p = NULL;
 }
@@ -460,6 +530,12 @@ forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
     case RILL__V1__MESSAGE__BODY_SETTLE:
     case RILL__V1__MESSAGE__BODY_STATUS_ASK:
         serve_message(self, peer, message, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_KEEP:
+    case RILL__V1__MESSAGE__BODY_WATCH:
+    case RILL__V1__MESSAGE__BODY_WATCH_KEEP:
+    case RILL__V1__MESSAGE__BODY_STOP:
+        (void)relay_on_front(self->relay, peer, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_HELLO:
     case RILL__V1__MESSAGE__BODY_INVENTORY:

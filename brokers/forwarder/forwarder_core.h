@@ -29,6 +29,7 @@ typedef struct forwarder_core forwarder_core_t;
 typedef struct {
     const char *name;         //  Of this node
     const char *receipts_at;  //  Where we pull receipts, as others reach it
+    const char *publish_at;   //  Where we publish; NULL: nowhere
     double patience;          //  A factor on every deadline
     size_t memory_bytes;      //  Budget of open chunks; 0: 192 MiB
     uint32_t chunk_bytes;     //  Recorded; 0: 256 KiB
@@ -60,6 +61,9 @@ typedef struct {
     //  A question to its ask socket; the answer comes by
     //  forwarder_core_on_worker.
     status_t (*ask)(void *with, uint64_t worker, const message_t *message);
+    //  A live chunk, to those that hear its topic.
+    void (*publish)(void *with, uint64_t stream, uint64_t topic,
+                    const message_t *message, buffer_t *payload);
     uint64_t (*random)(void *with);
     micros_t (*wall_us)(void *with);
     //  One event for the log: level 0 error, 1 notice, 2 detail; key=value.

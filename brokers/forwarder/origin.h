@@ -183,6 +183,7 @@ struct forwarder_core {
     forwarder_settings_t settings;
     char *name;
     char *receipts_at;
+    char *publish_at;
     forwarder_effects_t effects;
     void *with;
     catalogue_t *catalogue;
@@ -419,6 +420,10 @@ void layout_sweep(core_t *self, millis_t now);
 millis_t layout_due(core_t *self);
 //  The oldest offset that can be read.
 uint64_t serve_first(const stream_t *stream);
+//  The end of what was dealt, which is in memory or stored.
+uint64_t serve_head(const stream_t *stream);
+//  A chunk was dealt: who watches gets it, before it is stored.
+void serve_live(const block_t *block, unsigned slot, millis_t now);
 //  Forget the stream and have every store forget it. A failure is the core's.
 status_t serve_remove(core_t *self, stream_t *stream);
 struct layouts *layouts_new(void);

@@ -72,7 +72,7 @@ fail(seek_t *seek, status_t status, uint64_t nearest)
     core_t *self = seek->core;
     uint64_t stream = seek->stream, offset = seek->offset;
     end(seek);
-    relay_fail(self->relay, stream, offset, status, NULL, nearest);
+    relay_fail(self->relay, stream, offset, status, NULL, nearest, self->now);
 }
 
 const extent_t *
@@ -228,17 +228,19 @@ on_fetched(void *arg, status_t status, const chunk_header_t *header,
     if (status == STATUS_OK)
         remember(stream, header, seek->index);
     if (covers) {
-        relay_chunk_t chunk = {
+        flights_chunk_t chunk = {
             .header = header,
             .payload = payload,
             .route = decoded ? RILL__V1__ROUTE__ROUTE_DECODED
                              : RILL__V1__ROUTE__ROUTE_STORE,
             .watermark = stream->stored,
             .sealed = stream->state == STREAM_SEALED,
+            .now_us = self->effects.wall_us(self->with),
+            .head = serve_head(stream),
         };
         uint64_t offset = seek->offset, id = seek->stream;
         end(seek);
-        relay_land(self->relay, id, offset, &chunk);
+        relay_land(self->relay, id, offset, &chunk, now);
     } else if (seek->phase == PHASE_GUESS)
         locate(seek, extent, now);  //  Another chunk's fault is none of ours
     else if (status == STATUS_OK && seek->steps < 2 * LIMIT_SLOTS &&
@@ -312,15 +314,17 @@ from_memory(core_t *self, stream_t *stream, uint64_t offset)
         return false;
     chunk_header_t header;
     deal_header(block, slot, &header);
-    relay_chunk_t chunk = {
+    flights_chunk_t chunk = {
         .header = &header,
         .payload = block->pieces[slot]->payload,
         .route = RILL__V1__ROUTE__ROUTE_LOCAL,
         .watermark = stream->stored,
         .sealed = stream->state == STREAM_SEALED,
+        .now_us = self->effects.wall_us(self->with),
+        .head = serve_head(stream),
     };
     self->counters.memory_reads++;
-    relay_land(self->relay, stream->record.id, offset, &chunk);
+    relay_land(self->relay, stream->record.id, offset, &chunk, self->now);
     return true;
 }
 
@@ -347,7 +351,7 @@ static void
 park(seek_t *seek)
 {
     seek->phase = PHASE_PARKED;
-    if (zlistx_size(seek->core->seeks->list) > 2 * RELAY_FLIGHTS)
+    if (zlistx_size(seek->core->seeks->list) > 2 * FLIGHTS_MOST)
         forget_parked(seek->core);
 }
 
@@ -356,7 +360,7 @@ seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
 {
     stream_t *stream = core_stream(self, id);
     if (!stream) {
-        relay_fail(self->relay, id, offset, STATUS_GONE, NULL, 0);
+        relay_fail(self->relay, id, offset, STATUS_GONE, NULL, 0, self->now);
         return;
     }
     if (from_memory(self, stream, offset))
@@ -369,7 +373,7 @@ seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
         const extent_t *first = stream->chain[0];
         bool gone = offset < first->base_offset - first->gap;
         relay_fail(self->relay, id, offset, gone ? STATUS_GONE : STATUS_RANGE,
-                   NULL, nearest);
+                   NULL, nearest, self->now);
         return;
     }
     seek_t *seek = zmalloc(sizeof *seek);
@@ -441,7 +445,8 @@ seek_stream_gone(core_t *self, uint64_t stream)
     size_t count;
     uint64_t *offsets = unpark(self, stream, UINT64_MAX, &count);
     for (size_t i = 0; i < count; i++)
-        relay_fail(self->relay, stream, offsets[i], STATUS_GONE, NULL, 0);
+        relay_fail(self->relay, stream, offsets[i], STATUS_GONE, NULL, 0,
+                   self->now);
     free(offsets);
 }
 

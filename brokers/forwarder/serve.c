@@ -146,6 +146,7 @@ describe(core_t *self, stream_t *stream, described_t *to, millis_t now)
     body->chunk_bytes = last ? last->chunk_bytes : self->settings.chunk_bytes;
     body->retention = record->retention;
     body->created_us = record->created_us;
+    body->now_us = self->effects.wall_us(self->with);
     body->newest_us = stream->last_us ? stream->last_us : record->newest_us;
     body->writing = stream->attached && !sealed;
     body->extents = (uint32_t)stream->chain_count;
@@ -271,6 +272,33 @@ on_list(core_t *self, const peer_t *peer, const message_t *message,
 
 //  ---- chunks
 
+uint64_t
+serve_head(const stream_t *stream)
+{
+    return stream->dealt_end > stream->stored ? stream->dealt_end
+                                              : stream->stored;
+}
+
+void
+serve_live(const block_t *block, unsigned slot, millis_t now)
+{
+    const piece_t *piece = block->pieces[slot];
+    core_t *self = block->stream->core;
+    if (piece->flags & CHUNK_EMPTY)
+        return;
+    chunk_header_t header;
+    deal_header(block, slot, &header);
+    flights_chunk_t chunk = {
+        .header = &header,
+        .payload = piece->payload,
+        .route = RILL__V1__ROUTE__ROUTE_LOCAL,
+        .watermark = block->stream->stored,
+        .now_us = self->effects.wall_us(self->with),
+        .head = serve_head(block->stream),
+    };
+    relay_on_chunk(self->relay, &chunk, now);
+}
+
 void
 serve_ask(core_t *self, const peer_t *peer, const message_t *message,
           millis_t now)
@@ -294,12 +322,22 @@ serve_ask(core_t *self, const peer_t *peer, const message_t *message,
         status = STATUS_GONE;
         nearest = serve_first(stream);
     } else if (stream->state == STREAM_OPEN && !ask->wait &&
-               ask->offset >= stream->stored) {
+               ask->offset >=
+                   (*ask->group ? serve_head(stream) : stream->stored)) {
         status = STATUS_FUTURE;
         nearest = stream->stored;
     }
     if (status != STATUS_OK) {
         core_refuse(self, peer, message, status, NULL, nearest);
+        return;
+    }
+    const char *taken = relay_taken(self->relay, ask, now);
+    if (taken) {
+        Rill__V1__Refused refused = message_refusal(STATUS_TAKEN, NULL, 0);
+        refused.node = message_lend(taken);
+        message_t answer = MESSAGE(REFUSED, refused, &refused, message->request,
+                                   message->trace);
+        self->effects.send(self->with, peer, &answer, NULL);
         return;
     }
     millis_t budget = ask->budget_ms ? ask->budget_ms : ASK_BUDGET_MS;
@@ -498,6 +536,7 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
 {
     Rill__V1__Report report = RILL__V1__REPORT__INIT;
     const counters_t *c = &self->counters;
+    relay_counts_t served = relay_counts(self->relay);
     const struct {
         const char *name;
         uint64_t value;
@@ -530,6 +569,11 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         { "reads_late", c->late_fetches },
         { "records_swept", c->swept_records },
         { "streams_unknown", c->unknown_streams },
+        { "sessions", served.sessions },
+        { "grants", served.grants },
+        { "chunks_published", served.published },
+        { "chunks_delivered", served.delivered },
+        { "bytes_delivered", served.delivered_bytes },
     };
     enum { COUNTERS = sizeof counted / sizeof counted[0] };
     Rill__V1__Counter counters[COUNTERS], *counter_list[COUNTERS];

@@ -1,76 +1,285 @@
-#include "relay.h"
+#include <stdarg.h>
 
-#include <czmq.h>
-
+#include "checksum.h"
 #include "invariant.h"
+#include "node.h"
 
-typedef struct {
-    uint64_t stream;
-    uint64_t offset;
-} place_t;
-
-typedef struct {
-    peer_t peer;
-    uint64_t request;
-    uint64_t trace;
-    millis_t due;
-} asker_t;
-
-typedef struct {
-    place_t key;
-    zlistx_t *askers;  //  asker_t, first come first told
-} flight_t;
-
-struct relay {
-    relay_effects_t effects;
-    void *with;
-    zhashx_t *by_key;  //  flight_t, invariant 1
-    size_t askers;
-    millis_t due;  //  Not later than the earliest asker's
+enum {
+    STREAMS_MOST = 65536,
+    PASSING_BYTES = 16 * 1024 * 1024,
+    FORGET_MS = 30000,  //  A stream that nobody wants
 };
 
-static size_t
-hash_key(const void *key)
+/*--------------------------------------------------------- streams, links */
+
+stream_t *
+node_stream(relay_t *self, uint64_t id)
 {
-    const place_t *k = key;
-    return (size_t)(k->stream * 0x9e3779b97f4a7c15u ^
-                    k->offset * 0xc2b2ae3d27d4eb4fu);
+    return zhashx_lookup(self->streams, &id);
 }
 
-static int
-compare_key(const void *a, const void *b)
+stream_t *
+node_open_stream(relay_t *self, uint64_t id)
 {
-    return memcmp(a, b, sizeof(place_t));
+    stream_t *stream = node_stream(self, id);
+    if (stream || id == 0 || zhashx_size(self->streams) >= STREAMS_MOST)
+        return stream;
+    stream = zmalloc(sizeof *stream);
+    stream->id = id;
+    stream->node = self;
+    stream->idle = self->now;
+    stream->is_idle = true;
+    follow_begin(stream);
+    zhashx_insert(self->streams, &stream->id, stream);
+    self->coarse_at = millis_least(self->coarse_at, self->now);
+    return stream;
 }
 
 static void
-free_asker(void **asker_p)
+close_stream(relay_t *self, stream_t *stream)
 {
-    free(*asker_p);
-    *asker_p = NULL;
+    follow_end(stream);
+    grants_forget(self->grants, stream->id);
+    if (*stream->name)
+        zhashx_delete(self->names, stream->name);
+    zhashx_delete(self->streams, &stream->id);
+    free(stream);
+}
+
+int
+node_link(const relay_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->links_count; i++)
+        if (streq(self->links[i].name, name))
+            return (int)i;
+    return -1;
+}
+
+void
+node_note(relay_t *self, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    self->effects.note(self->with, text);
+}
+
+void
+node_refuse(relay_t *self, const peer_t *peer, uint64_t request, uint64_t trace,
+            status_t status, const char *text, uint64_t nearest)
+{
+    Rill__V1__Refused refused = message_refusal(status, text, nearest);
+    message_t message = MESSAGE(REFUSED, refused, &refused, request, trace);
+    self->effects.send(self->with, peer, &message, NULL);
+}
+
+/*------------------------------------------------- what the origin told us */
+
+void
+node_told(stream_t *stream, uint64_t first, uint64_t head, bool sealed,
+          micros_t as_of_us)
+{
+    if (head > stream->head)
+        stream->head = head;
+    if (first > stream->first)
+        stream->first = first;
+    stream->sealed = stream->sealed || sealed;
+    if (as_of_us > stream->as_of_us)
+        stream->as_of_us = as_of_us;
+    if (as_of_us > stream->node->now_us)
+        stream->node->now_us = as_of_us;
+    stream->unknown = 0;
+}
+
+//  Take the moment out that tells least: its neighbours are nearest in time.
+static void
+thin(stream_t *stream)
+{
+    size_t least = 1;
+    for (size_t i = 2; i + 1 < stream->moments_count; i++)
+        if (stream->moments[i + 1].created_us -
+                stream->moments[i - 1].created_us <
+            stream->moments[least + 1].created_us -
+                stream->moments[least - 1].created_us)
+            least = i;
+    stream->moments_count--;
+    memmove(&stream->moments[least], &stream->moments[least + 1],
+            (stream->moments_count - least) * sizeof *stream->moments);
+}
+
+void
+node_moment(stream_t *stream, uint64_t offset, micros_t created_us, bool said)
+{
+    size_t at = stream->moments_count;
+    while (at > 0 && stream->moments[at - 1].offset > offset)
+        at--;
+    if (at > 0 &&
+        (stream->moments[at - 1].offset == offset ||
+         (!said && created_us - stream->moments[at - 1].created_us < 1000000)))
+        return;
+    if (stream->moments_count == MOMENTS) {
+        if (at == 0)
+            return;  //  It has one that is older than this
+        thin(stream);
+        node_moment(stream, offset, created_us, said);
+        return;
+    }
+    memmove(&stream->moments[at + 1], &stream->moments[at],
+            (stream->moments_count - at) * sizeof *stream->moments);
+    stream->moments[at].offset = offset;
+    stream->moments[at].created_us = created_us;
+    stream->moments_count++;
+}
+
+void
+node_hole(stream_t *stream, uint64_t from, uint64_t to)
+{
+    for (size_t i = 0; i < stream->holes_count; i++)
+        if (stream->holes[i].to == to) {
+            if (from < stream->holes[i].from)
+                stream->holes[i].from = from;
+            return;
+        }
+    if (stream->holes_count == HOLES) {
+        memmove(&stream->holes[0], &stream->holes[1],
+                (HOLES - 1) * sizeof *stream->holes);
+        stream->holes_count--;
+    }
+    stream->holes[stream->holes_count].from = from;
+    stream->holes[stream->holes_count++].to = to;
+}
+
+bool
+node_is_old(const stream_t *stream, uint64_t offset)
+{
+    const relay_t *self = stream->node;
+    micros_t from = self->now_us - self->settings.window_ms * 1000;
+    for (size_t i = stream->moments_count; i-- > 0;)
+        if (stream->moments[i].created_us < from)
+            return offset <= stream->moments[i].offset;
+    return false;
+}
+
+/*-------------------------------------------------------------- a chunk */
+
+//  Every ask that the chunk answers.
+static void
+land_all(relay_t *self, const flights_chunk_t *chunk)
+{
+    enum { AT_ONCE = 64 };
+    uint64_t offsets[AT_ONCE], stream = chunk->header->key.stream;
+    uint64_t from = chunk->header->offset, to = from + chunk->header->length;
+    size_t count;
+    while ((count = flights_within(self->flights, stream, from, to, offsets,
+                                   AT_ONCE)) > 0)
+        for (size_t i = 0; i < count; i++)
+            flights_land(self->flights, stream, offsets[i], chunk);
+}
+
+void
+node_take(relay_t *self, const flights_chunk_t *chunk, came_t came,
+          millis_t now)
+{
+    const chunk_header_t *header = chunk->header;
+    uint64_t end = header->offset + header->length;
+    stream_t *stream = node_stream(self, header->key.stream);
+    if (!stream || header->length == 0)
+        return;
+    node_told(stream, 0, chunk->head > end ? chunk->head : end, chunk->sealed,
+              chunk->now_us);
+    stream->alike = header->length == stream->chunk_bytes ? stream->alike + 1
+                                                          : 0;
+    stream->chunk_bytes = header->length;
+    if (came != CAME_STRAIGHT)
+        node_moment(stream, header->offset, header->created_us, false);
+    flights_chunk_t whole = *chunk;
+    whole.head = stream->head;
+    whole.sealed = stream->sealed;
+    whole.now_us = stream->as_of_us;
+    if (came == CAME_STRAIGHT)
+        window_add(self->passing, header, chunk->payload);
+    else if (window_add(self->window, header, chunk->payload)) {
+        if (came == CAME_LIVE)
+            lend_publish(stream, &whole);
+        if (!stream->flowing) {
+            stream->flowing = true;
+            stream->flow = header->offset;
+        }
+    }
+    land_all(self, &whole);
+    pursue_fill(stream, now);
+    watch_pump(stream, now);
+}
+
+//  What came over a link: whether it is what its header says.
+static bool
+is_right(relay_t *self, const Rill__V1__ChunkHeader *from, buffer_t *payload,
+         chunk_header_t *header_r)
+{
+    bool right = payload && message_to_chunk(from, header_r) == STATUS_OK &&
+                 !chunk_is_parity(header_r) &&
+                 header_r->length == buffer_size(payload) &&
+                 header_r->payload_crc == checksum_crc32c(buffer_bytes(payload),
+                                                          buffer_size(payload));
+    self->counts.corrupt += !right;
+    return right;
+}
+
+/*------------------------------------------------------------- new, destroy */
+
+static void
+fetch(void *with, uint64_t stream, uint64_t offset, millis_t now)
+{
+    pursue_fetch(with, stream, offset, now);
+}
+
+static void
+send_front(void *with, const peer_t *peer, const message_t *message,
+           buffer_t *payload)
+{
+    relay_t *self = with;
+    self->effects.send(self->with, peer, message, payload);
 }
 
 relay_t *
-relay_new(const relay_effects_t *effects, void *with)
+relay_new(const relay_settings_t *settings, const relay_effects_t *effects,
+          void *with, millis_t now)
 {
+    static const flights_effects_t FETCHES = { .fetch = fetch,
+                                               .send = send_front };
     relay_t *self = zmalloc(sizeof *self);
+    self->settings = *settings;
     self->effects = *effects;
     self->with = with;
-    self->due = MILLIS_NEVER;
-    self->by_key = zhashx_new();
-    zhashx_set_key_hasher(self->by_key, hash_key);
-    zhashx_set_key_comparator(self->by_key, compare_key);
-    zhashx_set_key_duplicator(self->by_key, NULL);
-    zhashx_set_key_destructor(self->by_key, NULL);
+    self->root = settings->parents_count == 0;
+    self->now = now;
+    self->coarse_at = MILLIS_NEVER;
+    self->incarnation = settings->incarnation;
+    self->links_count = settings->parents_count + settings->siblings_count;
+    self->links = zmalloc((self->links_count + 1) * sizeof *self->links);
+    for (size_t i = 0; i < self->links_count; i++)
+        self->links[i] = (link_t){
+            .name = i < settings->parents_count
+                        ? settings->parents[i]
+                        : settings->siblings[i - settings->parents_count],
+            .keep_at = MILLIS_NEVER,
+        };
+    self->streams = table_new();
+    self->names = zhashx_new();
+    zhashx_set_key_duplicator(self->names, NULL);
+    zhashx_set_key_destructor(self->names, NULL);
+    self->window = window_new(settings->window_bytes);
+    self->passing = window_new(PASSING_BYTES);
+    self->flights = flights_new(&FETCHES, self);
+    self->grants = grants_new(span(self, GRANTS_LEASE_MS));
+    self->sessions = sessions_new(span(self, SESSIONS_LEASE_MS));
+    self->siblings = siblings_new(settings->group, settings->siblings,
+                                  settings->siblings_count);
+    self->pursuits = zlistx_new();
+    self->passed = zlistx_new();
     return self;
-}
-
-static void
-free_flight(relay_t *self, flight_t *flight)
-{
-    self->askers -= zlistx_size(flight->askers);
-    zlistx_destroy(&flight->askers);
-    free(flight);
 }
 
 void
@@ -79,175 +288,419 @@ relay_destroy(relay_t **self_p)
     relay_t *self = *self_p;
     if (!self)
         return;
-    for (flight_t *flight = zhashx_first(self->by_key); flight;
-         flight = zhashx_next(self->by_key))
-        free_flight(self, flight);
-    zhashx_destroy(&self->by_key);
+    flights_destroy(&self->flights);
+    pursue_destroy(self);
+    pass_destroy(self);
+    stream_t *stream;
+    while ((stream = zhashx_first(self->streams)) != NULL)
+        close_stream(self, stream);
+    zhashx_destroy(&self->streams);
+    zhashx_destroy(&self->names);
+    window_destroy(&self->window);
+    window_destroy(&self->passing);
+    grants_destroy(&self->grants);
+    sessions_destroy(&self->sessions);
+    siblings_destroy(&self->siblings);
+    free(self->links);
     free(self);
     *self_p = NULL;
 }
 
+/*------------------------------------------------------------------ events */
+
+//  How this node is, told under the words that the forwarder uses.
 static void
-refuse(relay_t *self, const peer_t *peer, uint64_t request, uint64_t trace,
-       status_t status, const char *text, uint64_t nearest)
+report(relay_t *self, const peer_t *peer, const message_t *message)
 {
-    Rill__V1__Refused refused = message_refusal(status, text, nearest);
-    message_t message = MESSAGE(REFUSED, refused, &refused, request, trace);
-    self->effects.send(self->with, peer, &message, NULL);
+    relay_counts_t counts = relay_counts(self);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counted[] = {
+        { "sessions", counts.sessions },
+        { "flights", counts.flights },
+        { "grants", counts.grants },
+        { "window_bytes", counts.window_bytes },
+        { "window_chunks", counts.window_chunks },
+        { "chunks_from_here", counts.from_here },
+        { "chunks_from_siblings", counts.from_side },
+        { "chunks_from_parents", counts.from_parent },
+        { "chunks_from_above", counts.from_up },
+        { "chunks_published", counts.published },
+        { "chunks_delivered", counts.delivered },
+        { "bytes_taken", counts.taken_bytes },
+        { "bytes_delivered", counts.delivered_bytes },
+        { "packets_in", counts.packets_in },
+        { "packets_dropped", counts.packets_dropped },
+        { "corrupt_chunks", counts.corrupt },
+        { "misplaced", counts.misplaced },
+        { "late_fetches", counts.late },
+    };
+    enum { COUNTED = sizeof counted / sizeof *counted };
+    Rill__V1__Counter counters[COUNTED], *list[COUNTED];
+    for (size_t i = 0; i < COUNTED; i++) {
+        rill__v1__counter__init(&counters[i]);
+        counters[i].name = message_lend(counted[i].name);
+        counters[i].value = counted[i].value;
+        list[i] = &counters[i];
+    }
+    Rill__V1__Report body = RILL__V1__REPORT__INIT;
+    body.role = message_lend("cache");
+    body.node = message_lend(self->settings.node);
+    body.streams = counts.streams;
+    body.memory_bytes = counts.window_bytes;
+    body.counters = list;
+    body.n_counters = COUNTED;
+    message_t answer = MESSAGE(REPORT, report, &body, message->request,
+                               message->trace);
+    self->effects.send(self->with, peer, &answer, NULL);
 }
 
-static size_t
-asks_of(relay_t *self, const peer_t *peer)
+static bool
+front(relay_t *self, const peer_t *peer, const message_t *message, millis_t now)
 {
-    size_t count = 0;
-    for (flight_t *flight = zhashx_first(self->by_key); flight;
-         flight = zhashx_next(self->by_key))
-        for (asker_t *asker = zlistx_first(flight->askers); asker;
-             asker = zlistx_next(flight->askers))
-            count += peer_equal(&asker->peer, peer);
-    return count;
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_KEEP:
+        lend_keep(self, peer, message, now);
+        return true;
+    case RILL__V1__MESSAGE__BODY_WATCH:
+        watch_open(self, peer, message, now);
+        return true;
+    case RILL__V1__MESSAGE__BODY_WATCH_KEEP:
+        watch_keep(self, peer, message, now);
+        return true;
+    case RILL__V1__MESSAGE__BODY_STOP:
+        watch_stop(self, peer, message, now);
+        return true;
+    default:
+        break;
+    }
+    if (self->root)
+        return false;
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_ASK:
+        pursue_ask(self, peer, message, now);
+        return true;
+    case RILL__V1__MESSAGE__BODY_DESCRIBE:
+    case RILL__V1__MESSAGE__BODY_LIST:
+    case RILL__V1__MESSAGE__BODY_LIST_CHUNKS:
+        pass_ask(self, peer, message, false, now);
+        return true;
+    case RILL__V1__MESSAGE__BODY_STATUS_ASK:
+        report(self, peer, message);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool
+relay_on_front(relay_t *self, const peer_t *peer, const message_t *message,
+               millis_t now)
+{
+    self->now = now;
+    bool ours = front(self, peer, message, now);
+    self->counts.misplaced += !ours;
+    follow_flush(self, now);
+    return ours;
+}
+
+//  An Answer: the chunk is taken whoever asked for it, if anybody still does.
+static void
+on_answer(relay_t *self, int link, const message_t *message, buffer_t *payload,
+          millis_t now)
+{
+    chunk_header_t header;
+    bool right = is_right(self, message->answer->chunk, payload, &header);
+    if (right)
+        self->counts.taken_bytes += header.length;
+    if (!pursue_answer(self, link, message, right ? payload : NULL, now))
+        pass_answer(self, link, message, payload, now);
+}
+
+void
+relay_on_link(relay_t *self, int link, const message_t *message,
+              buffer_t *payload, millis_t now)
+{
+    self->now = now;
+    switch (message->body_case) {
+    case RILL__V1__MESSAGE__BODY_KEPT:
+        follow_kept(self, link, message->kept, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_ANSWER:
+        on_answer(self, link, message, payload, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_REFUSED:
+        if (!pursue_answer(self, link, message, NULL, now))
+            pass_answer(self, link, message, payload, now);
+        break;
+    case RILL__V1__MESSAGE__BODY_DESCRIBED:
+    case RILL__V1__MESSAGE__BODY_LISTING:
+    case RILL__V1__MESSAGE__BODY_LAYOUT:
+        pass_answer(self, link, message, payload, now);
+        break;
+    default:
+        self->counts.misplaced++;
+        break;
+    }
+    follow_flush(self, now);
+}
+
+void
+relay_on_published(relay_t *self, int link, uint64_t id, uint64_t topic,
+                   const message_t *message, buffer_t *payload, millis_t now)
+{
+    self->now = now;
+    stream_t *stream = node_stream(self, id);
+    chunk_header_t header;
+    if (message->body_case != RILL__V1__MESSAGE__BODY_FLOW || !stream ||
+        stream->heard_link != link || stream->heard_topic != topic) {
+        self->counts.misplaced++;
+        return;
+    }
+    if (!is_right(self, message->flow->chunk, payload, &header) ||
+        header.key.stream != id)
+        return;
+    flights_chunk_t chunk = {
+        .header = &header,
+        .payload = payload,
+        .route = is_side(self, link) ? RILL__V1__ROUTE__ROUTE_SIBLING
+                                     : RILL__V1__ROUTE__ROUTE_PARENT,
+        .now_us = message->flow->now_us,
+    };
+    *(is_side(self, link) ? &self->counts.from_side
+                          : &self->counts.from_parent) += 1;
+    self->counts.taken_bytes += header.length;
+    node_take(self, &chunk, CAME_LIVE, now);
+    follow_flush(self, now);
+}
+
+void
+relay_on_disconnect(relay_t *self, int link, millis_t now)
+{
+    self->now = now;
+    self->links[link].lost = true;
+    self->coarse_at = now;
+    pursue_lost(self, link, now);
+    pass_lost(self, link, now);
+}
+
+void
+relay_on_packet(relay_t *self, const packet_t *packet, millis_t now)
+{
+    self->now = now;
+    self->counts.packets_in++;
+    int sibling = siblings_take(self->siblings, packet, now);
+    if (sibling < 0) {
+        self->counts.packets_dropped++;
+        return;
+    }
+    follow_packet(self, sibling, packet, now);
+    pursue_question(self, now);
+    follow_flush(self, now);
+}
+
+/*---------------------------------------------------------------- the root */
+
+void
+relay_on_chunk(relay_t *self, const flights_chunk_t *chunk, millis_t now)
+{
+    self->now = now;
+    if (node_stream(self, chunk->header->key.stream))
+        node_take(self, chunk, CAME_LIVE, now);
+}
+
+void
+relay_on_stream(relay_t *self, uint64_t id, millis_t now)
+{
+    self->now = now;
+    stream_t *stream = node_stream(self, id);
+    relay_facts_t facts;
+    if (!stream ||
+        self->effects.look(self->with, NULL, id, &facts) != STATUS_OK)
+        return;
+    node_told(stream, facts.first, facts.head, facts.sealed, facts.now_us);
+    watch_pump(stream, now);
+}
+
+void
+relay_on_gone(relay_t *self, uint64_t id, millis_t now)
+{
+    self->now = now;
+    stream_t *stream = node_stream(self, id);
+    if (!stream)
+        return;
+    stream->unknown = MILLIS_NEVER;
+    watch_failed(stream, 0, STATUS_UNKNOWN, 0, now);
+    window_forget(self->window, id);
+    window_forget(self->passing, id);
+    close_stream(self, stream);
 }
 
 void
 relay_ask(relay_t *self, const peer_t *peer, const message_t *question,
           uint64_t stream, uint64_t offset, millis_t due, millis_t now)
 {
-    place_t key = { stream, offset };
-    flight_t *flight = zhashx_lookup(self->by_key, &key);
-    if (self->askers >= RELAY_ASKERS ||
-        (!flight && zhashx_size(self->by_key) >= RELAY_FLIGHTS) ||
-        (self->askers >= LIMIT_ASKS_PER_PEER &&
-         asks_of(self, peer) >= LIMIT_ASKS_PER_PEER)) {
-        refuse(self, peer, question->request, question->trace, STATUS_BUSY,
-               NULL, 0);
-        return;
-    }
-    bool first = !flight;
-    if (first) {
-        flight = zmalloc(sizeof *flight);
-        flight->key = key;
-        flight->askers = zlistx_new();
-        zlistx_set_destructor(flight->askers, free_asker);
-        zhashx_insert(self->by_key, &flight->key, flight);
-    }
-    asker_t *asker = zmalloc(sizeof *asker);
-    *asker = (asker_t){ .peer = *peer,
-                        .request = question->request,
-                        .trace = question->trace,
-                        .due = due };
-    zlistx_add_end(flight->askers, asker);
-    self->askers++;
-    self->due = millis_least(self->due, due);
-    if (first)
-        self->effects.fetch(self->with, stream, offset, now);
-}
-
-//  Take the flight off the board before anyone is told.
-static flight_t *
-take(relay_t *self, uint64_t stream, uint64_t offset)
-{
-    place_t key = { stream, offset };
-    flight_t *flight = zhashx_lookup(self->by_key, &key);
-    if (flight)
-        zhashx_delete(self->by_key, &key);
-    return flight;
+    self->now = now;
+    flights_ask(self->flights, peer, question, stream, offset, due, now);
 }
 
 void
-relay_land(relay_t *self, uint64_t stream, uint64_t offset,
-           const relay_chunk_t *chunk)
+relay_land(relay_t *self, uint64_t id, uint64_t offset,
+           const flights_chunk_t *chunk, millis_t now)
 {
-    flight_t *flight = take(self, stream, offset);
-    if (!flight)
-        return;
-    chunk_on_wire_t wire;
-    message_from_chunk(chunk->header, &wire);
-    Rill__V1__Answer answer = RILL__V1__ANSWER__INIT;
-    answer.chunk = &wire.header;
-    answer.route = chunk->route;
-    answer.watermark = chunk->watermark;
-    answer.sealed = chunk->sealed;
-    for (asker_t *asker = zlistx_first(flight->askers); asker;
-         asker = zlistx_next(flight->askers)) {
-        message_t message = MESSAGE(ANSWER, answer, &answer, asker->request,
-                                    asker->trace);
-        self->effects.send(self->with, &asker->peer, &message, chunk->payload);
-    }
-    free_flight(self, flight);
+    self->now = now;
+    flights_land(self->flights, id, offset, chunk);
+    if (node_stream(self, id))
+        node_take(self, chunk, CAME_STRAIGHT, now);
 }
 
 void
-relay_fail(relay_t *self, uint64_t stream, uint64_t offset, status_t status,
-           const char *text, uint64_t nearest)
+relay_fail(relay_t *self, uint64_t id, uint64_t offset, status_t status,
+           const char *text, uint64_t nearest, millis_t now)
 {
-    flight_t *flight = take(self, stream, offset);
-    if (!flight)
-        return;
-    for (asker_t *asker = zlistx_first(flight->askers); asker;
-         asker = zlistx_next(flight->askers))
-        refuse(self, &asker->peer, asker->request, asker->trace, status, text,
-               nearest);
-    free_flight(self, flight);
+    self->now = now;
+    flights_fail(self->flights, id, offset, status, text, nearest);
+    stream_t *stream = node_stream(self, id);
+    if (stream)
+        watch_failed(stream, offset, status, nearest, now);
 }
 
 bool
 relay_wanted(const relay_t *self, uint64_t stream, uint64_t offset)
 {
-    place_t key = { stream, offset };
-    return zhashx_lookup(self->by_key, &key) != NULL;
+    return flights_wanted(self->flights, stream, offset);
 }
 
-size_t
-relay_askers(const relay_t *self)
+/*-------------------------------------------------------------------- time */
+
+//  Nobody wants anything of it, and has not for a while.
+static bool
+is_forgotten(stream_t *stream, millis_t now)
 {
-    return self->askers;
+    uint64_t any;
+    return stream->is_idle && stream->source < 0 && stream->seek == SEEK_NONE &&
+           now - stream->idle >= span(stream->node, FORGET_MS) &&
+           flights_within(stream->node->flights, stream->id, 0, UINT64_MAX,
+                          &any, 1) == 0;
 }
 
-millis_t
-relay_due(const relay_t *self)
+static void
+sweep_streams(relay_t *self, bool coarse, millis_t now)
 {
-    return self->due;
-}
-
-//  Refuse the askers of one flight whose budget ended; the least due of those
-//  that stay.
-static millis_t
-sweep_flight(relay_t *self, flight_t *flight, millis_t now)
-{
-    millis_t due = MILLIS_NEVER;
-    asker_t *asker = zlistx_first(flight->askers);
-    while (asker) {
-        void *at = zlistx_cursor(flight->askers);
-        asker_t *this = asker;
-        asker = zlistx_next(flight->askers);
-        if (this->due <= now) {
-            refuse(self, &this->peer, this->request, this->trace, STATUS_LATE,
-                   NULL, 0);
-            zlistx_delete(flight->askers, at);
-            self->askers--;
-        } else
-            due = millis_least(due, this->due);
+    zlistx_t *all = zhashx_values(self->streams);
+    for (stream_t *stream = zlistx_first(all); stream;
+         stream = zlistx_next(all)) {
+        if (coarse || follow_due(stream) <= now) {
+            lend_sweep(stream, now);
+            follow_sweep(stream, now);
+            pursue_heads(stream, now);
+        }
+        if (coarse && stream->again <= now)
+            watch_pump(stream, now);
+        if (coarse && is_forgotten(stream, now))
+            close_stream(self, stream);
     }
-    return due;
+    zlistx_destroy(&all);
+}
+
+//  A link of which nothing is wanted is closed after a while.
+static void
+sweep_links(relay_t *self, millis_t now)
+{
+    for (size_t i = 0; i < self->links_count; i++) {
+        link_t *link = &self->links[i];
+        if (!link->used || link->keep_at != MILLIS_NEVER ||
+            pursue_uses(self, (int)i) || pass_uses(self, (int)i)) {
+            link->quiet = now;
+            continue;
+        }
+        if (now - link->quiet < span(self, LINGER_MS))
+            continue;
+        link->used = false;
+        self->effects.hang_up(self->with, (int)i);
+    }
+}
+
+static bool
+is_active(const relay_t *self)
+{
+    if (zhashx_size(self->streams))
+        return true;
+    for (size_t i = 0; i < self->links_count; i++)
+        if (self->links[i].used)
+            return true;
+    return false;
 }
 
 void
 relay_sweep(relay_t *self, millis_t now)
 {
-    if (self->due > now)
-        return;
-    self->due = MILLIS_NEVER;
-    zlistx_t *empty = zlistx_new();
-    for (flight_t *flight = zhashx_first(self->by_key); flight;
-         flight = zhashx_next(self->by_key)) {
-        self->due = millis_least(self->due, sweep_flight(self, flight, now));
-        if (zlistx_size(flight->askers) == 0)
-            zlistx_add_end(empty, flight);
+    self->now = now;
+    bool coarse = self->coarse_at <= now;
+    grants_sweep(self->grants, now);
+    flights_sweep(self->flights, now);
+    watch_sweep(self, now);
+    pursue_question(self, now);
+    pursue_sweep(self, now);
+    pass_sweep(self, now);
+    sweep_streams(self, coarse, now);
+    if (coarse) {
+        window_age(self->window,
+                   self->now_us - self->settings.window_ms * 1000);
+        sweep_links(self, now);
+        self->coarse_at = is_active(self) ? now + COARSE_MS : MILLIS_NEVER;
     }
-    flight_t *flight;
-    while ((flight = zlistx_detach(empty, NULL)) != NULL) {
-        zhashx_delete(self->by_key, &flight->key);
-        free_flight(self, flight);
-    }
-    zlistx_destroy(&empty);
+    follow_flush(self, now);
+}
+
+millis_t
+relay_due(const relay_t *self)
+{
+    millis_t due = self->coarse_at;
+    due = millis_least(due, grants_due(self->grants));
+    due = millis_least(due, flights_due(self->flights));
+    due = millis_least(due, sessions_due(self->sessions));
+    due = millis_least(due, siblings_due(self->siblings));
+    due = millis_least(due, pursue_due(self));
+    due = millis_least(due, pass_due(self));
+    for (stream_t *stream = zhashx_first(self->streams); stream;
+         stream = zhashx_next(self->streams))
+        due = millis_least(due, follow_due(stream));
+    return due;
+}
+
+/*------------------------------------------------------------------ status */
+
+size_t
+relay_states(const relay_t *self, relay_state_t *states_r, size_t most)
+{
+    size_t count = 0;
+    for (stream_t *stream = zhashx_first(self->streams); stream && count < most;
+         stream = zhashx_next(self->streams))
+        states_r[count++] = (relay_state_t){
+            .stream = stream->id,
+            .name = stream->name,
+            .source = stream->source,
+            .carries = follow_carries(stream),
+            .children = grants_of(self->grants, stream->id),
+            .followers = stream->followers_count,
+            .watchers = stream->watchers,
+            .head = stream->head,
+            .held = stream->flow,
+        };
+    return count;
+}
+
+relay_counts_t
+relay_counts(const relay_t *self)
+{
+    relay_counts_t counts = self->counts;
+    counts.sessions = sessions_count(self->sessions);
+    counts.flights = flights_count(self->flights);
+    counts.grants = grants_count(self->grants);
+    counts.window_bytes = window_bytes(self->window);
+    counts.window_chunks = window_count(self->window);
+    counts.streams = zhashx_size(self->streams);
+    return counts;
 }

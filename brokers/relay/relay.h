@@ -1,67 +1,150 @@
-/*  relay - how a node answers asks: one fetch for many askers
+/*  relay - how a node serves: the behaviour of a cache, and of the root
  *
  *  Invariants
- *    1. (house 15) For any (stream, offset) at most one fetch is under way.
- *    2. Every asker is answered once: with the chunk, with a refusal, or with
- *       LATE when its budget ends.
- *    3. (house 18) At most RELAY_FLIGHTS fetches and RELAY_ASKERS askers, and
- *       LIMIT_ASKS_PER_PEER of one peer; what is over is refused BUSY.
+ *    1. (house 12) A session is sent one contiguous range from where it began;
+ *       what the origin does not have is said.
+ *    2. (house 14) Only who holds a parent's grant serves siblings, and it
+ *       publishes only to valid leases.
+ *    3. (house 16) Without sessions, children's leases, followers' leases or
+ *       asks that wait, nothing is kept, asked or subscribed upstream.
+ *    4. (house 17) A source is a parent, or a sibling that a parent granted the
+ *       stream to.
+ *    5. (house 19) Every question is answered, by its budget's end at the
+ *       latest.
  *
- *  The owner fetches (from memory, from workers, later from siblings and
- *  parents) and tells the outcome by relay_land or relay_fail.
+ *  live.md. Events in, effects out; production: cache.c and the forwarder,
+ *  simulator: a virtual tree. A link is a parent (0 to parents_count - 1, the
+ *  best first) or a sibling (from parents_count on). The root has no links: its
+ *  owner publishes what is cut and fetches what is asked for.
  */
 #ifndef RELAY_H
 #define RELAY_H
 
-#include "message.h"
-#include "millis.h"
-#include "peer.h"
-
-#define RELAY_FLIGHTS 1024
-#define RELAY_ASKERS 4096
+#include "flights.h"
+#include "packet.h"
 
 typedef struct relay relay_t;
 
 typedef struct {
-    //  Begin to fetch the chunk that covers `offset`. May land or fail it
-    //  before it returns.
-    void (*fetch)(void *with, uint64_t stream, uint64_t offset, millis_t now);
-    //  Send an answer; best effort.
+    const char *node;
+    const char *group;  //  Of its siblings; "" at the root
+    unsigned tier;      //  0: the root; a parent's is smaller
+    const char *const *parents;
+    size_t parents_count;
+    const char *const *siblings;  //  Without itself
+    size_t siblings_count;
+    size_t window_bytes;
+    millis_t window_ms;  //  How far back a cache holds, by the origin's clock
+    double patience;
+    const char *publish_at;  //  Endpoint where it publishes
+    uint64_t incarnation;    //  Higher with each start of the node
+} relay_settings_t;
+
+//  What an origin knows of a stream.
+typedef struct {
+    uint64_t stream;
+    const char *name;
+    uint64_t first, head;  //  Bytes below first are gone, below head exist
+    bool sealed;
+    uint32_t chunk_bytes;  //  Of its chunks, about
+    micros_t now_us;
+} relay_facts_t;
+
+typedef struct {
+    //  To whoever said something at the front. Best effort.
     void (*send)(void *with, const peer_t *peer, const message_t *message,
                  buffer_t *payload);
+    //  To a link, which is connected by the first. Not STATUS_OK: not now.
+    status_t (*tell)(void *with, int link, const message_t *message);
+    //  Nothing is wanted of a link: it may be closed.
+    void (*hang_up)(void *with, int link);
+    //  Hear (or not any more) what a link publishes at an endpoint.
+    void (*subscribe)(void *with, int link, const char *publish_at,
+                      uint64_t stream, uint64_t topic, bool on);
+    void (*publish)(void *with, uint64_t stream, uint64_t topic,
+                    const message_t *message, buffer_t *payload);
+    //  A datagram to the group (-1), or to one sibling.
+    void (*cast)(void *with, int link, const packet_t *packet);
+    uint64_t (*random)(void *with);
+    //  Of the root only, else NULL: begin to fetch the chunk that covers an
+    //  offset, ended by relay_land or relay_fail; and look a stream up, by
+    //  name or (NULL) by id. STATUS_UNKNOWN; STATUS_HELD: not yet.
+    void (*fetch)(void *with, uint64_t stream, uint64_t offset, millis_t now);
+    status_t (*look)(void *with, const char *name, uint64_t stream,
+                     relay_facts_t *facts_r);
+    //  One event for the log: key=value.
+    void (*note)(void *with, const char *text);
 } relay_effects_t;
 
-//  The chunk that was asked for, with what the node knows of its stream.
-typedef struct {
-    const chunk_header_t *header;
-    buffer_t *payload;  //  Lent
-    Rill__V1__Route route;
-    uint64_t watermark;
-    bool sealed;
-} relay_chunk_t;
-
-//  `effects` and `with` are lent until destroy.
-relay_t *relay_new(const relay_effects_t *effects, void *with);
+//  Settings' strings and `with` are lent until destroy; effects are copied.
+relay_t *relay_new(const relay_settings_t *settings,
+                   const relay_effects_t *effects, void *with, millis_t now);
 void relay_destroy(relay_t **self_p);
 
-//  Somebody asks for the chunk at `offset`; answered by `due` at the latest.
+//  Something came to the front. False: it is not for a relay, and nothing was
+//  done. Of the root these are Keep, Watch, WatchKeep and Stop.
+bool relay_on_front(relay_t *self, const peer_t *peer, const message_t *message,
+                    millis_t now);
+//  Something came from a link's DEALER, or was published by it.
+void relay_on_link(relay_t *self, int link, const message_t *message,
+                   buffer_t *payload, millis_t now);
+void relay_on_published(relay_t *self, int link, uint64_t stream,
+                        uint64_t topic, const message_t *message,
+                        buffer_t *payload, millis_t now);
+//  The connection to a link broke.
+void relay_on_disconnect(relay_t *self, int link, millis_t now);
+//  A packet with a right tag came.
+void relay_on_packet(relay_t *self, const packet_t *packet, millis_t now);
+
+//  Of the root. A chunk was cut; something changed in what is known of a
+//  stream; a stream is gone.
+void relay_on_chunk(relay_t *self, const flights_chunk_t *chunk, millis_t now);
+void relay_on_stream(relay_t *self, uint64_t stream, millis_t now);
+void relay_on_gone(relay_t *self, uint64_t stream, millis_t now);
+
+//  Of the root: an ask that its owner found to be right; and how it ends.
 void relay_ask(relay_t *self, const peer_t *peer, const message_t *question,
                uint64_t stream, uint64_t offset, millis_t due, millis_t now);
-
-//  The fetch for (stream, offset) ended: its askers are told and forgotten.
-//  Nobody waiting is fine.
 void relay_land(relay_t *self, uint64_t stream, uint64_t offset,
-                const relay_chunk_t *chunk);
+                const flights_chunk_t *chunk, millis_t now);
 void relay_fail(relay_t *self, uint64_t stream, uint64_t offset,
-                status_t status, const char *text, uint64_t nearest);
-
-//  Whether anybody still waits for (stream, offset).
+                status_t status, const char *text, uint64_t nearest,
+                millis_t now);
 bool relay_wanted(const relay_t *self, uint64_t stream, uint64_t offset);
 
-//  Askers waiting now.
-size_t relay_askers(const relay_t *self);
+//  A child asks for a chunk of a run that another of its group was given lately
+//  and that it does not say to lack it: that one, else NULL, and then it is the
+//  one (live.md 6). Lent until the next call.
+const char *relay_taken(relay_t *self, const Rill__V1__Ask *ask, millis_t now);
+
+//  This node ends in good order: those that hang on it are told to go on
+//  elsewhere.
+void relay_stop(relay_t *self, millis_t now);
 
 millis_t relay_due(const relay_t *self);
 void relay_sweep(relay_t *self, millis_t now);
+
+//  What it is doing, for status and for tests. Lent until the next call.
+typedef struct {
+    uint64_t stream;
+    const char *name;  //  "" while it is not known
+    int source;        //  A link, or -1
+    bool carries;      //  Its source is a parent
+    size_t children;   //  Grants of its own that are valid
+    size_t followers;  //  Siblings that follow it
+    size_t watchers;
+    uint64_t head;
+    uint64_t held;  //  Bytes below, from where it was taken up
+} relay_state_t;
+size_t relay_states(const relay_t *self, relay_state_t *states_r, size_t most);
+
+typedef struct {
+    size_t sessions, flights, grants, window_bytes, window_chunks, streams;
+    //  Chunks: taken in by route, given out in asks and sessions, published
+    uint64_t from_here, from_side, from_parent, from_up, published, delivered;
+    uint64_t delivered_bytes, taken_bytes;
+    uint64_t packets_in, packets_dropped, corrupt, misplaced, late;
+} relay_counts_t;
+relay_counts_t relay_counts(const relay_t *self);
 
 #endif

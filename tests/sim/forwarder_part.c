@@ -186,12 +186,21 @@ on_note(void *with, int level, const char *text)
         story_tell("%s notes (%d) %s", self->node.name, level, text);
 }
 
+//  Nobody hears it here.
+static void
+on_publish(void *with, uint64_t stream, uint64_t topic,
+           const message_t *message, buffer_t *payload)
+{
+    (void)with, (void)stream, (void)topic, (void)message, (void)payload;
+}
+
 static const forwarder_effects_t EFFECTS = {
     .send = on_send,
     .connect = on_connect,
     .disconnect = on_disconnect,
     .push = on_push,
     .ask = on_ask,
+    .publish = on_publish,
     .random = on_random,
     .wall_us = on_wall_us,
     .note = on_note,

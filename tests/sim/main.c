@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "jobs.h"
+#include "live.h"
 #include "play.h"
 #include "story.h"
 
@@ -28,7 +29,8 @@ static const char HELP[] =
     "  --go-on           play the other seeds too after a breach\n"
     "  --trace           print every event\n"
     "  --lie NAME        break a rule from outside; the checker must find it\n"
-    "  --list            the names of the lies\n";
+    "  --list            the names of the lies\n"
+    "  --live            the live tree: caches and viewers of one stream\n";
 
 //  From so many plays on, every kind of fault must have hit.
 #define LONG_RUN 2000
@@ -55,8 +57,13 @@ static const char *const SAYS[STORY_INVARIANTS] = {
     [8] = "no receipt for a term below the granted one",
     [9] = "wrong bytes are found, parity gives its block back",
     [11] = "nothing acknowledged is said to be gone",
-    [12] = "an answer covers what was asked for",
-    [18] = "open chunks stay under the memory budget",
+    [12] = "an answer covers what was asked for; a session is one range",
+    [13] = "what a cache gives is the origin's",
+    [14] = "one copy of a stream enters a group of siblings",
+    [15] = "nobody asks for a chunk twice at a time",
+    [16] = "nothing is said upstream for nobody",
+    [17] = "sources make no circle",
+    [18] = "what is held stays under its bounds",
     [19] = "after the last fault everything moves, every question is answered",
 };
 
@@ -149,7 +156,7 @@ list(void)
 typedef struct {
     uint64_t from, to;
     unsigned seconds, jobs;
-    bool goes_on, trace;
+    bool goes_on, trace, live;
     lie_t lie;
 } turn_t;
 
@@ -158,7 +165,10 @@ play_one(void *arg, uint64_t seed)
 {
     const turn_t *turn = arg;
     story_begin(seed, STORY_NOTHING);
-    play_run(seed, turn->seconds, turn->lie);
+    if (turn->live)
+        live_run(seed);
+    else
+        play_run(seed, turn->seconds, turn->lie);
 }
 
 //  One seed, here, with all that is to be told of it.
@@ -166,7 +176,10 @@ static void
 play_told(const turn_t *turn, uint64_t seed)
 {
     story_begin(seed, turn->trace ? STORY_FULLY : STORY_BRIEFLY);
-    play_run(seed, turn->seconds, turn->lie);
+    if (turn->live)
+        live_run(seed);
+    else
+        play_run(seed, turn->seconds, turn->lie);
     printf("# digest %016llx\n", (unsigned long long)story_digest());
 }
 
@@ -202,6 +215,7 @@ read_turn(int argc, char **argv, turn_t *turn)
         { "trace", no_argument, NULL, 't' },
         { "lie", required_argument, NULL, 'l' },
         { "list", no_argument, NULL, 'L' },
+        { "live", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
@@ -233,6 +247,9 @@ read_turn(int argc, char **argv, turn_t *turn)
             break;
         case 'L':
             exit(list());
+        case 'v':
+            turn->live = true;
+            break;
         case 'h':
             fputs(HELP, stdout);
             exit(0);
@@ -255,8 +272,12 @@ main(int argc, char **argv)
         return 64;
     }
     char replay[200];
-    snprintf(replay, sizeof(replay), "rill-sim --seconds %u%s%s", turn.seconds,
-             turn.lie ? " --lie " : "", turn.lie ? LIES[turn.lie].name : "");
+    if (turn.live)
+        snprintf(replay, sizeof(replay), "rill-sim --live");
+    else
+        snprintf(replay, sizeof(replay), "rill-sim --seconds %u%s%s",
+                 turn.seconds, turn.lie ? " --lie " : "",
+                 turn.lie ? LIES[turn.lie].name : "");
     story_replay(replay);
     story_catch_signals();
     story_tally(&tally);

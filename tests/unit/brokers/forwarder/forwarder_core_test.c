@@ -234,12 +234,21 @@ note(void *with, int level, const char *text)
     snprintf(world.noted, sizeof world.noted, "%s", text);
 }
 
+//  Nobody hears it here.
+static void
+on_publish(void *with, uint64_t stream, uint64_t topic,
+           const message_t *message, buffer_t *payload)
+{
+    (void)with, (void)stream, (void)topic, (void)message, (void)payload;
+}
+
 static const forwarder_effects_t EFFECTS = {
     .send = send_front,
     .connect = connect_fake,
     .disconnect = disconnect_fake,
     .push = push,
     .ask = ask,
+    .publish = on_publish,
     .random = chance,
     .wall_us = wall_us,
     .note = note,

@@ -1,271 +1,492 @@
 #include "relay.h"
 
-#include <czmq.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "checksum.h"
 #include "proof.h"
+#include "sessions.h"
 
-/*  An owner that fetches nothing by itself: a case lands or fails flights.
+/*  One cache "a" of the group "town" below p1 and p2, with the sibling "b";
+ *  what it says is kept, and its world is this file.
  */
-enum { SAID = 8192, STREAM = 5 };
+enum { STREAM = 9, SAID = 4096, BYTES = 100 };
+enum { P1, P2, B };  //  Its links
 
 typedef struct {
-    peer_t peer;
-    uint64_t request;
-    uint64_t trace;
-    status_t status;  //  STATUS_OK: the chunk
-    uint64_t nearest;
-    buffer_t *payload;
-    uint64_t watermark;
+    int link;  //  -1: to the peer at its front
+    int peer;
+    buffer_t *head;
+    uint64_t topic;  //  Not 0: published
 } said_t;
 
-typedef struct {
-    relay_t *relay;
-    said_t said[SAID];
-    size_t said_count;
-    size_t fetches;
-    uint64_t offset;  //  Of the last fetch
-    bool at_once;     //  Fetches land before they return
-    status_t fail_at_once;
-} world_t;
-
-static world_t world;
+static said_t said[SAID];
+static size_t said_count;
+static relay_t *relay;
+static uint64_t chance_now, heard_topic;
+static int heard_link, hung_up[3];
+static millis_t now;
 
 static peer_t
 peer_of(int number)
 {
-    return (peer_t){ .size = 2,
-                     .bytes = { (uint8_t)number, (uint8_t)(number >> 8) } };
+    return (peer_t){ .size = 1, .bytes = { (uint8_t)number } };
 }
 
 static void
-land(uint64_t offset)
+keep_said(int link, int peer, uint64_t topic, const message_t *message)
 {
-    buffer_t *payload = buffer_new(100);
-    memset(buffer_fill(payload), 7, 100);
-    chunk_header_t header = {
-        .key = { .stream = STREAM, .epoch = 1 },
-        .code = { .k = 1, .m = 1 },
-        .offset = offset,
-        .length = 100,
-        .width = 2,
-        .kind = KIND_RECORDED,
-        .name = "film",
-        .payload_crc = checksum_crc32c(buffer_bytes(payload), 100),
-    };
-    relay_chunk_t chunk = { .header = &header,
-                            .payload = payload,
-                            .route = RILL__V1__ROUTE__ROUTE_STORE,
-                            .watermark = 900,
-                            .sealed = true };
-    relay_land(world.relay, STREAM, offset, &chunk);
-    buffer_unref(&payload);
+    CHECK(said_count < SAID);
+    said[said_count++] = (said_t){ link, peer, message_pack(message), topic };
 }
 
 static void
-fetch(void *with, uint64_t stream, uint64_t offset, millis_t now)
+send_front(void *with, const peer_t *peer, const message_t *message,
+           buffer_t *payload)
 {
-    (void)with, (void)now;
-    CHECK(stream == STREAM);
-    CHECK(relay_wanted(world.relay, stream, offset));
-    world.fetches++;
-    world.offset = offset;
-    if (world.at_once)
-        land(offset);
-    else if (world.fail_at_once)
-        relay_fail(world.relay, stream, offset, world.fail_at_once, NULL, 9);
+    (void)with, (void)payload;
+    keep_said(-1, peer->bytes[0], 0, message);
 }
 
-static void
-keep(void *with, const peer_t *peer, const message_t *message,
-     buffer_t *payload)
+static status_t
+tell(void *with, int link, const message_t *message)
 {
     (void)with;
-    CHECK(world.said_count < SAID);
-    said_t *said = &world.said[world.said_count++];
-    *said = (said_t){ .peer = *peer,
-                      .request = message->request,
-                      .trace = message->trace };
-    if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
-        said->status = (status_t)message->refused->status;
-        said->nearest = message->refused->offset;
-        CHECK(!payload);
-        return;
-    }
-    CHECK(message->body_case == RILL__V1__MESSAGE__BODY_ANSWER && payload);
-    CHECK(message->answer->chunk->length == buffer_size(payload));
-    said->payload = payload;
-    said->watermark = message->answer->watermark;
+    keep_said(link, 0, 0, message);
+    return STATUS_OK;
 }
 
 static void
-end(void)
+hang_up(void *with, int link)
 {
-    relay_destroy(&world.relay);
-    memset(&world, 0, sizeof world);
+    (void)with;
+    hung_up[link]++;
+}
+
+static void
+subscribe(void *with, int link, const char *publish_at, uint64_t stream,
+          uint64_t topic, bool on)
+{
+    (void)with, (void)publish_at, (void)stream;
+    if (on) {
+        heard_link = link;
+        heard_topic = topic;
+    } else if (heard_topic == topic)
+        heard_link = -1;
+}
+
+static void
+publish(void *with, uint64_t stream, uint64_t topic, const message_t *message,
+        buffer_t *payload)
+{
+    (void)with, (void)stream, (void)payload;
+    keep_said(-2, 0, topic, message);
+}
+
+static void
+cast(void *with, int link, const packet_t *packet)
+{
+    (void)with, (void)link, (void)packet;
+}
+
+static uint64_t
+chance(void *with)
+{
+    (void)with;
+    return ++chance_now;
+}
+
+static void
+note(void *with, const char *text)
+{
+    (void)with, (void)text;
+}
+
+static void
+forget(void)
+{
+    for (size_t i = 0; i < said_count; i++)
+        buffer_unref(&said[i].head);
+    said_count = 0;
 }
 
 static void
 begin(void)
 {
-    static const relay_effects_t effects = { .fetch = fetch, .send = keep };
-    end();  //  What a failed case left
-    world.relay = relay_new(&effects, NULL);
+    static const char *const PARENTS[] = { "p1", "p2" };
+    static const char *const SIBLINGS[] = { "b" };
+    static const relay_settings_t SETTINGS = {
+        .node = "a",
+        .group = "town",
+        .tier = 1,
+        .parents = PARENTS,
+        .parents_count = 2,
+        .siblings = SIBLINGS,
+        .siblings_count = 1,
+        .window_bytes = 1 << 20,
+        .window_ms = 60000,
+        .patience = 1,
+        .publish_at = "tcp://127.0.0.1:1",
+        .incarnation = 7,
+    };
+    static const relay_effects_t EFFECTS = {
+        .send = send_front,
+        .tell = tell,
+        .hang_up = hang_up,
+        .subscribe = subscribe,
+        .publish = publish,
+        .cast = cast,
+        .random = chance,
+        .note = note,
+    };
+    forget();
+    relay_destroy(&relay);
+    now = 1000;
+    heard_link = -1;
+    memset(hung_up, 0, sizeof hung_up);
+    relay = relay_new(&SETTINGS, &EFFECTS, NULL, now);
 }
 
+//  Let time pass, as an owner does.
 static void
-ask(int peer, uint64_t request, uint64_t offset, millis_t due)
+pass(millis_t span)
 {
-    Rill__V1__Ask body = RILL__V1__ASK__INIT;
-    message_t question = MESSAGE(ASK, ask, &body, request, request + 1000);
-    peer_t who = peer_of(peer);
-    relay_ask(world.relay, &who, &question, STREAM, offset, due, 0);
-}
-
-static void
-one_fetch_serves_all(void)
-{
-    begin();
-    for (int i = 0; i < 50; i++)
-        ask(i, (uint64_t)i, 300, 5000);
-    CHECK(world.fetches == 1 && world.said_count == 0);
-    CHECK(relay_askers(world.relay) == 50);
-    land(300);
-    CHECK(world.said_count == 50 && relay_askers(world.relay) == 0);
-    for (int i = 0; i < 50; i++) {
-        peer_t who = peer_of(i);
-        CHECK(world.said[i].status == STATUS_OK);
-        CHECK(peer_equal(&world.said[i].peer, &who));
-        CHECK(world.said[i].request == (uint64_t)i);
-        CHECK(world.said[i].trace == (uint64_t)i + 1000);
-        CHECK(world.said[i].watermark == 900);
-        CHECK(world.said[i].payload == world.said[0].payload);
+    millis_t until = now + span;
+    while (now < until) {
+        millis_t due = relay_due(relay);
+        now = due < until ? (due > now ? due : now + 1) : until;
+        if (relay_due(relay) <= now)
+            relay_sweep(relay, now);
     }
-    CHECK(!relay_wanted(world.relay, STREAM, 300));
-    //  The next ask is another fetch.
-    ask(1, 1, 300, 5000);
-    CHECK(world.fetches == 2);
-    end();
+}
+
+//  How often a body was said over a link; the last one, to be freed.
+static size_t
+count(int link, int body, message_t **last_r)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < said_count; i++) {
+        message_t *message;
+        CHECK(message_unpack(buffer_bytes(said[i].head),
+                             buffer_size(said[i].head), &message) == STATUS_OK);
+        if (said[i].link == link && (int)message->body_case == body) {
+            found++;
+            if (last_r) {
+                message_free(last_r);
+                *last_r = message;
+                continue;
+            }
+        }
+        message_free(&message);
+    }
+    return found;
+}
+
+#define BODY(KIND) RILL__V1__MESSAGE__BODY_##KIND
+
+static void
+watch(int peer, uint64_t request, uint64_t from, uint64_t credit)
+{
+    Rill__V1__Watch body = RILL__V1__WATCH__INIT;
+    body.which_case = RILL__V1__WATCH__WHICH_NAME;
+    body.name = message_lend("cam");
+    body.from_case = RILL__V1__WATCH__FROM_OFFSET;
+    body.offset = from;
+    body.credit = credit;
+    message_t message = MESSAGE(WATCH, watch, &body, request, 0);
+    peer_t who = peer_of(peer);
+    CHECK(relay_on_front(relay, &who, &message, now));
 }
 
 static void
-offsets_are_apart(void)
+stop(int peer, uint64_t request)
+{
+    Rill__V1__Stop body = RILL__V1__STOP__INIT;
+    message_t message = MESSAGE(STOP, stop, &body, request, 0);
+    peer_t who = peer_of(peer);
+    CHECK(relay_on_front(relay, &who, &message, now));
+}
+
+//  Answer the last Describe that was passed to p1.
+static void
+describe(uint64_t head)
+{
+    message_t *asked = NULL;
+    CHECK(count(P1, BODY(DESCRIBE), &asked) > 0);
+    Rill__V1__Described body = RILL__V1__DESCRIBED__INIT;
+    body.stream = STREAM;
+    body.name = message_lend("cam");
+    body.stored = body.size = head;
+    body.now_us = 1000000000;
+    message_t message = MESSAGE(DESCRIBED, described, &body, asked->request, 0);
+    message_free(&asked);
+    relay_on_link(relay, P1, &message, NULL, now);
+}
+
+static void
+kept(int link, const char *node, unsigned tier, Rill__V1__Carry state,
+     uint64_t topic, const char *carrier, uint64_t head)
+{
+    message_t *asked = NULL;
+    CHECK(count(link, BODY(KEEP), &asked) > 0);
+    Rill__V1__Item item = RILL__V1__ITEM__INIT;
+    Rill__V1__Item *list = &item;
+    item.stream = STREAM;
+    item.state = state;
+    item.topic = topic;
+    item.grant = 1;
+    item.carrier = message_lend(carrier);
+    item.head = head;
+    item.as_of_us = 1000000000;
+    Rill__V1__Kept body = RILL__V1__KEPT__INIT;
+    body.seq = asked->keep->seq;
+    body.node = message_lend(node);
+    body.tier = tier;
+    body.publish_at = message_lend("tcp://127.0.0.1:2");
+    body.items = &list;
+    body.n_items = 1;
+    message_t message = MESSAGE(KEPT, kept, &body, 0, 0);
+    message_free(&asked);
+    relay_on_link(relay, link, &message, NULL, now);
+}
+
+static buffer_t *
+chunk_at(uint64_t offset, chunk_header_t *header_r)
+{
+    buffer_t *payload = buffer_new(BYTES);
+    memset(buffer_fill(payload), (int)(offset % 251), BYTES);
+    *header_r = (chunk_header_t){
+        .key = { .stream = STREAM, .epoch = 1 },
+        .code = { .k = 1 },
+        .width = 1,
+        .offset = offset,
+        .length = BYTES,
+        .created_us = 1000000000,
+        .kind = KIND_LIVE,
+        .name = "cam",
+        .payload_crc = checksum_crc32c(buffer_bytes(payload), BYTES),
+    };
+    return payload;
+}
+
+static void
+published(uint64_t offset)
+{
+    chunk_header_t header;
+    chunk_on_wire_t wire;
+    buffer_t *payload = chunk_at(offset, &header);
+    message_from_chunk(&header, &wire);
+    Rill__V1__Flow body = RILL__V1__FLOW__INIT;
+    body.chunk = &wire.header;
+    message_t message = MESSAGE(FLOW, flow, &body, 0, 0);
+    relay_on_published(relay, heard_link, STREAM, heard_topic, &message,
+                       payload, now);
+    buffer_unref(&payload);
+}
+
+//  A viewer at the live edge; p1 granted the stream.
+static void
+carry(void)
 {
     begin();
-    for (uint64_t i = 0; i < 60; i++)
-        ask(1, i, i, 5000);
-    CHECK(world.fetches == 60);
-    relay_fail(world.relay, STREAM, 7, STATUS_RANGE, NULL, 70);
-    CHECK(world.said_count == 1 && world.said[0].request == 7);
-    CHECK(world.said[0].status == STATUS_RANGE && world.said[0].nearest == 70);
-    //  Nobody waits for it any more, nor for what was never asked.
-    relay_fail(world.relay, STREAM, 7, STATUS_RANGE, NULL, 70);
-    land(7);
-    land(1000);
-    CHECK(world.said_count == 1);
-    end();
+    watch(1, 5, 1000, 1 << 20);
+    describe(1000);
+    pass(20);
+    kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+    CHECK(heard_link == P1 && heard_topic == 77);
 }
 
 static void
-an_answer_may_come_at_once(void)
+a_session_is_one_range(void)
+{
+    carry();
+    published(1000);
+    published(1200);  //  One is missing
+    CHECK(count(-1, BODY(FLOW), NULL) == 1);
+    message_t *asked = NULL;
+    CHECK(count(P1, BODY(ASK), &asked) == 1 && asked->ask->offset == 1100);
+    chunk_header_t header;
+    chunk_on_wire_t wire;
+    buffer_t *payload = chunk_at(1100, &header);
+    message_from_chunk(&header, &wire);
+    Rill__V1__Answer body = RILL__V1__ANSWER__INIT;
+    body.chunk = &wire.header;
+    message_t message = MESSAGE(ANSWER, answer, &body, asked->request, 0);
+    relay_on_link(relay, P1, &message, payload, now);
+    buffer_unref(&payload);
+    message_free(&asked);
+    message_t *flow = NULL;
+    CHECK(count(-1, BODY(FLOW), &flow) == 3 && flow->flow->from == 1200);
+    message_free(&flow);
+}
+
+static void
+only_a_carrier_serves_siblings(void)
+{
+    Rill__V1__Want want = RILL__V1__WANT__INIT;
+    Rill__V1__Want *list = &want;
+    Rill__V1__Keep body = RILL__V1__KEEP__INIT;
+    want.stream = STREAM;
+    body.seq = 1;
+    body.node = message_lend("b");
+    body.group = message_lend("town");
+    body.tier = 1;
+    body.side = true;
+    body.wants = &list;
+    body.n_wants = 1;
+    message_t message = MESSAGE(KEEP, keep, &body, 0, 0), *answer = NULL;
+    peer_t sibling = peer_of(2);
+    carry();
+    relay_on_front(relay, &sibling, &message, now);
+    CHECK(count(-1, BODY(KEPT), &answer) == 1);
+    CHECK(answer->kept->items[0]->state == RILL__V1__CARRY__CARRY_SIDE);
+    uint64_t topic = answer->kept->items[0]->topic;
+    message_free(&answer);
+    published(1000);
+    CHECK(said[said_count - 1].link == -1 || said[said_count - 1].topic);
+    size_t to_sibling = 0;
+    for (size_t i = 0; i < said_count; i++)
+        to_sibling += said[i].link == -2 && said[i].topic == topic;
+    CHECK(to_sibling == 1);
+    //  Its lease ends: nothing is published to it any more.
+    pass(1000);
+    kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1100);
+    pass(900);
+    kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1100);
+    pass(200);
+    published(1100);
+    to_sibling = 0;
+    for (size_t i = 0; i < said_count; i++)
+        to_sibling += said[i].link == -2 && said[i].topic == topic;
+    CHECK(to_sibling == 1);
+    //  Who follows serves nobody.
+    begin();
+    watch(1, 5, 1000, 1 << 20);
+    describe(1000);
+    pass(20);
+    kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_TAKEN, 0, "b", 1000);
+    kept(B, "b", 1, RILL__V1__CARRY__CARRY_SIDE, 88, "", 1000);
+    CHECK(heard_link == B && heard_topic == 88);
+    relay_on_front(relay, &sibling, &message, now);
+    answer = NULL;
+    CHECK(count(-1, BODY(KEPT), &answer) == 1);
+    CHECK(answer->kept->items[0]->state == RILL__V1__CARRY__CARRY_NOT);
+    message_free(&answer);
+}
+
+static void
+without_demand_nothing_is_said(void)
 {
     begin();
-    world.at_once = true;
-    ask(1, 1, 300, 5000);
-    CHECK(world.said_count == 1 && world.said[0].status == STATUS_OK);
-    world.at_once = false;
-    world.fail_at_once = STATUS_GONE;
-    ask(1, 2, 300, 5000);
-    CHECK(world.said_count == 2 && world.said[1].status == STATUS_GONE);
-    CHECK(world.said[1].nearest == 9);
-    CHECK(relay_askers(world.relay) == 0 && world.fetches == 2);
-    end();
+    pass(5000);
+    CHECK(said_count == 0 && relay_due(relay) == MILLIS_NEVER);
+    carry();
+    stop(1, 5);
+    pass(SESSIONS_LEASE_MS);
+    message_t *last = NULL;
+    CHECK(count(P1, BODY(KEEP), &last) > 0 && last->keep->n_wants == 0);
+    message_free(&last);
+    CHECK(heard_link == -1 && hung_up[P1] == 1);
+    forget();
+    pass(20000);
+    CHECK(said_count == 0);
+    //  Who vanished without a word is forgotten with its lease.
+    carry();
+    for (int i = 0; i < 30; i++) {
+        kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+        pass(500);
+    }
+    CHECK(heard_link == -1);
 }
 
 static void
-each_is_answered_once_by_its_budget(void)
+a_source_is_granted(void)
+{
+    //  A kept of the wrong tier or name changes nothing.
+    begin();
+    watch(1, 5, 1000, 1 << 20);
+    describe(1000);
+    pass(20);
+    kept(P1, "p1", 1, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+    kept(P1, "px", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+    CHECK(heard_link == -1);
+    kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+    CHECK(heard_link == P1);
+    //  A silent parent is left for the next one; the office is kept meanwhile.
+    relay_state_t state;
+    pass(1150);
+    CHECK(relay_states(relay, &state, 1) == 1 && state.source == P1);
+    CHECK(count(P2, BODY(KEEP), NULL) > 0);
+    kept(P2, "p2", 0, RILL__V1__CARRY__CARRY_GRANT, 78, "", 1000);
+    CHECK(heard_link == P2 && heard_topic == 78);
+    //  And the first is tried again, each second.
+    size_t before = count(P1, BODY(KEEP), NULL);
+    for (int i = 0; i < 4; i++) {
+        pass(500);
+        kept(P2, "p2", 0, RILL__V1__CARRY__CARRY_GRANT, 78, "", 1000);
+    }
+    CHECK(count(P1, BODY(KEEP), NULL) > before);
+}
+
+static void
+every_ask_is_answered(void)
+{
+    begin();
+    for (uint64_t i = 0; i < 20; i++) {
+        Rill__V1__Ask body = RILL__V1__ASK__INIT;
+        body.stream = STREAM;
+        body.at_case = RILL__V1__ASK__AT_OFFSET;
+        body.offset = i * BYTES;
+        body.wait = i % 2;
+        body.budget_ms = 2000;
+        message_t message = MESSAGE(ASK, ask, &body, i + 1, 0);
+        peer_t who = peer_of(3);
+        CHECK(relay_on_front(relay, &who, &message, now));
+    }
+    pass(2500);
+    CHECK(count(-1, BODY(REFUSED), NULL) == 20);
+    CHECK(relay_counts(relay).flights == 0);
+}
+
+static void
+same_questions_are_asked_once(void)
 {
     begin();
     for (int i = 0; i < 10; i++)
-        ask(i, (uint64_t)i, 300, 100 + i * 10);
-    ask(77, 77, 400, 50);
-    CHECK(relay_due(world.relay) <= 50);
-    relay_sweep(world.relay, 49);
-    CHECK(world.said_count == 0);
-    relay_sweep(world.relay, 50);
-    CHECK(world.said_count == 1 && world.said[0].request == 77);
-    CHECK(world.said[0].status == STATUS_LATE);
-    CHECK(!relay_wanted(world.relay, STREAM, 400));
-    CHECK(relay_due(world.relay) == 100);
-    relay_sweep(world.relay, 145);
-    CHECK(world.said_count == 6 && relay_askers(world.relay) == 5);
-    CHECK(relay_due(world.relay) == 150);
-    land(300);
-    CHECK(world.said_count == 11);
-    for (size_t i = 0; i < world.said_count; i++)
-        for (size_t j = 0; j < i; j++)
-            CHECK(world.said[i].request != world.said[j].request);
-    relay_sweep(world.relay, 100000);
-    CHECK(world.said_count == 11 && relay_askers(world.relay) == 0);
-    CHECK(relay_due(world.relay) == MILLIS_NEVER);
-    end();
+        watch(i, 5, 1000, 1 << 20);
+    CHECK(count(P1, BODY(DESCRIBE), NULL) == 1);
+    describe(1000);
+    CHECK(count(-1, BODY(WATCHED), NULL) == 10);
+    pass(20);
+    CHECK(count(P1, BODY(KEEP), NULL) == 1);
 }
 
 static void
-one_peer_has_its_bound(void)
+the_end(void)
 {
-    begin();
-    for (uint64_t i = 0; i < LIMIT_ASKS_PER_PEER; i++)
-        ask(1, i, i % 8, 5000);
-    CHECK(world.said_count == 0);
-    ask(1, 99, 3, 5000);
-    CHECK(world.said_count == 1 && world.said[0].status == STATUS_BUSY);
-    CHECK(world.said[0].request == 99);
-    ask(2, 100, 3, 5000);
-    CHECK(world.said_count == 1);
-    land(3);
-    ask(1, 101, 3, 5000);
-    CHECK(world.said[world.said_count - 1].request != 101);
-    end();
-}
-
-static void
-all_have_their_bounds(void)
-{
-    //  Peers by the thousand: flights first, then askers of one flight.
-    begin();
-    for (int i = 0; i < RELAY_FLIGHTS; i++)
-        ask(i, 1, (uint64_t)i, 5000);
-    CHECK(world.said_count == 0);
-    ask(RELAY_FLIGHTS, 2, RELAY_FLIGHTS, 5000);
-    CHECK(world.said_count == 1 && world.said[0].status == STATUS_BUSY);
-    for (int i = RELAY_FLIGHTS; i < RELAY_ASKERS; i++)
-        ask(i, 3, 0, 5000);
-    CHECK(world.said_count == 1 && relay_askers(world.relay) == RELAY_ASKERS);
-    ask(RELAY_ASKERS, 4, 0, 5000);
-    CHECK(world.said_count == 2 && world.said[1].status == STATUS_BUSY);
-    CHECK(world.fetches == RELAY_FLIGHTS);
-    //  Room again when they are answered; what waits at the end is freed.
-    land(0);
-    ask(1, 5, RELAY_FLIGHTS + 1, 5000);
-    CHECK(world.fetches == RELAY_FLIGHTS + 1);
-    end();
+    forget();
+    relay_destroy(&relay);
+    CHECK(buffer_total() == 0);
 }
 
 int
 main(void)
 {
-    CASE(one_fetch_serves_all,
-         "relay 1 and 2, invariant 15: one fetch serves all who ask meanwhile");
-    CASE(offsets_are_apart,
-         "relay 2: a fetch that failed refuses its own askers, once");
-    CASE(an_answer_may_come_at_once,
-         "relay 2: a fetch may end before it has begun");
-    CASE(each_is_answered_once_by_its_budget,
-         "relay 2, invariant 19: each asker is answered once, or late");
-    CASE(one_peer_has_its_bound,
-         "relay 3, invariant 18: one peer's asks are bounded");
-    CASE(all_have_their_bounds,
-         "relay 3, invariant 18: fetches and askers are bounded");
+    CASE(a_session_is_one_range,
+         "relay 1, invariant 12: a session is one range; what is missing is "
+         "asked for at once");
+    CASE(only_a_carrier_serves_siblings,
+         "relay 2, invariant 14: only a carrier serves siblings, while their "
+         "leases run");
+    CASE(without_demand_nothing_is_said,
+         "relay 3, invariant 16: without demand nothing is said upstream");
+    CASE(a_source_is_granted,
+         "relay 4, invariant 17: a source is a parent of a smaller tier, or "
+         "whom one named; a silent one is left, the first tried again");
+    CASE(every_ask_is_answered,
+         "relay 5, invariant 19: every ask is answered when its budget ends");
+    CASE(same_questions_are_asked_once,
+         "invariant 15: what many ask is asked upstream once");
+    CASE(the_end, "nothing is left behind");
     return proof_end();
 }

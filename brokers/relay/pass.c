@@ -1,0 +1,267 @@
+/*  Questions that only the origin answers: passed to the parent, and its answer
+ *  back. What several ask about one stream is asked once (house 15).
+ */
+#include "invariant.h"
+#include "node.h"
+
+enum { PASSED_MOST = 1024, WAITERS_MOST = 4096, PASS_MS = 1000 };
+
+typedef struct {
+    peer_t peer;
+    uint64_t request, trace;
+    bool watches;  //  A session of ours begins when it is answered
+} waiter_t;
+
+struct passed {
+    uint64_t request;
+    int link;
+    unsigned tried;
+    millis_t due;
+    buffer_t *said;  //  The question, packed, its request 0
+    waiter_t *waiters;
+    size_t count;
+};
+
+static void
+drop(relay_t *self, passed_t *passed)
+{
+    zlistx_detach(self->passed, zlistx_find(self->passed, passed));
+    buffer_unref(&passed->said);
+    free(passed->waiters);
+    free(passed);
+}
+
+static void
+fail(relay_t *self, passed_t *passed, const Rill__V1__Refused *why,
+     millis_t now)
+{
+    //  What is done for a waiter may ask anew.
+    waiter_t *waiters = passed->waiters;
+    size_t count = passed->count;
+    passed->waiters = NULL;
+    drop(self, passed);
+    for (size_t i = 0; i < count; i++) {
+        if (waiters[i].watches)
+            watch_described(self, &waiters[i].peer, waiters[i].request, NULL,
+                            message_status(why->status), now);
+        Rill__V1__Refused body = *why;
+        message_t message = MESSAGE(REFUSED, refused, &body, waiters[i].request,
+                                    waiters[i].trace);
+        self->effects.send(self->with, &waiters[i].peer, &message, NULL);
+    }
+    free(waiters);
+}
+
+static void
+ask(relay_t *self, passed_t *passed, int link, millis_t now)
+{
+    message_t *question;
+    status_t status = message_unpack(buffer_bytes(passed->said),
+                                     buffer_size(passed->said), &question);
+    INVARIANT(status == STATUS_OK);
+    passed->link = link;
+    passed->request = question->request = ++self->request;
+    passed->due = now + span(self, PASS_MS);
+    self->links[link].used = true;
+    if (self->effects.tell(self->with, link, question) != STATUS_OK)
+        passed->due = now + span(self, AGAIN_MS);
+    message_free(&question);
+}
+
+static void
+go_on(relay_t *self, passed_t *passed, millis_t now)
+{
+    if (++passed->tried < self->settings.parents_count) {
+        ask(self, passed,
+            (passed->link + 1) % (int)self->settings.parents_count, now);
+        return;
+    }
+    Rill__V1__Refused why = message_refusal(
+        STATUS_UNREACHABLE, "No parent of this cache answers.", 0);
+    fail(self, passed, &why, now);
+}
+
+//  A question as it is passed: of a Watch, what its stream is.
+static buffer_t *
+question_of(const message_t *message, bool watches)
+{
+    message_t question = *message;
+    Rill__V1__Describe describe = RILL__V1__DESCRIBE__INIT;
+    question.request = question.trace = 0;
+    if (watches) {
+        bool named = message->watch->which_case == RILL__V1__WATCH__WHICH_NAME;
+        describe.which_case = named ? RILL__V1__DESCRIBE__WHICH_NAME
+                                    : RILL__V1__DESCRIBE__WHICH_STREAM;
+        if (named)
+            describe.name = message->watch->name;
+        else
+            describe.stream = message->watch->stream;
+        question.body_case = RILL__V1__MESSAGE__BODY_DESCRIBE;
+        question.describe = &describe;
+    }
+    return message_pack(&question);
+}
+
+static passed_t *
+same(const relay_t *self, const buffer_t *said)
+{
+    for (passed_t *passed = zlistx_first(self->passed); passed;
+         passed = zlistx_next(self->passed))
+        if (buffer_size(passed->said) == buffer_size(said) &&
+            memcmp(buffer_bytes(passed->said), buffer_bytes(said),
+                   buffer_size(said)) == 0)
+            return passed;
+    return NULL;
+}
+
+void
+pass_ask(relay_t *self, const peer_t *peer, const message_t *message,
+         bool watches, millis_t now)
+{
+    buffer_t *said = question_of(message, watches);
+    passed_t *passed = said ? same(self, said) : NULL;
+    if (!said || (passed && passed->count >= WAITERS_MOST) ||
+        (!passed && zlistx_size(self->passed) >= PASSED_MOST)) {
+        buffer_unref(&said);
+        node_refuse(self, peer, message->request, message->trace, STATUS_BUSY,
+                    NULL, 0);
+        return;
+    }
+    bool first = !passed;
+    if (first) {
+        passed = zmalloc(sizeof *passed);
+        passed->said = buffer_ref(said);
+        zlistx_add_end(self->passed, passed);
+    }
+    buffer_unref(&said);
+    passed->waiters = realloc(passed->waiters,
+                              (passed->count + 1) * sizeof *passed->waiters);
+    INVARIANT(passed->waiters);
+    passed->waiters[passed->count++] = (waiter_t){ *peer, message->request,
+                                                   message->trace, watches };
+    if (first)
+        ask(self, passed, 0, now);
+}
+
+//  Everybody hears what was described; it is worth knowing.
+static stream_t *
+learn(relay_t *self, const Rill__V1__Described *described)
+{
+    stream_t *stream = node_open_stream(self, described->stream);
+    if (!stream)
+        return NULL;
+    if (!*stream->name && strlen(described->name) <= LIMIT_NAME_BYTES) {
+        //  A name may have been another stream's, which was removed.
+        stream_t *other = zhashx_lookup(self->names, described->name);
+        if (other) {
+            zhashx_delete(self->names, described->name);
+            *other->name = '\0';
+        }
+        snprintf(stream->name, sizeof stream->name, "%s", described->name);
+        zhashx_insert(self->names, stream->name, stream);
+    }
+    for (size_t i = 0; i < described->n_holes; i++)
+        node_hole(stream, described->holes[i]->from, described->holes[i]->to);
+    node_told(stream, described->first,
+              described->sealed ? described->size : described->stored,
+              described->sealed, described->now_us);
+    if (described->chunk_bytes)
+        stream->chunk_bytes = described->chunk_bytes;
+    if (described->first == 0)
+        node_moment(stream, 0, described->created_us, true);
+    if (described->stored && described->newest_us)
+        node_moment(stream, described->stored - 1, described->newest_us, true);
+    return stream;
+}
+
+bool
+pass_answer(relay_t *self, int link, const message_t *message,
+            buffer_t *payload, millis_t now)
+{
+    passed_t *passed = zlistx_first(self->passed);
+    while (passed &&
+           (passed->request != message->request || passed->link != link))
+        passed = zlistx_next(self->passed);
+    if (!passed)
+        return false;
+    if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
+        status_t status = message_status(message->refused->status);
+        if (status_retry(status) == RETRY_ELSEWHERE ||
+            status == STATUS_UNREACHABLE)
+            go_on(self, passed, now);
+        else
+            fail(self, passed, message->refused, now);
+        return true;
+    }
+    waiter_t *waiters = passed->waiters;
+    size_t count = passed->count;
+    passed->waiters = NULL;
+    drop(self, passed);
+    stream_t *stream = NULL;
+    if (message->body_case == RILL__V1__MESSAGE__BODY_DESCRIBED)
+        stream = learn(self, message->described);
+    for (size_t i = 0; i < count; i++) {
+        if (waiters[i].watches) {
+            watch_described(self, &waiters[i].peer, waiters[i].request, stream,
+                            stream ? STATUS_OK : STATUS_BUSY, now);
+            continue;
+        }
+        message_t answer = *message;
+        answer.request = waiters[i].request;
+        answer.trace = waiters[i].trace;
+        self->effects.send(self->with, &waiters[i].peer, &answer, payload);
+    }
+    free(waiters);
+    return true;
+}
+
+void
+pass_lost(relay_t *self, int link, millis_t now)
+{
+    for (passed_t *passed = zlistx_first(self->passed); passed;
+         passed = zlistx_next(self->passed))
+        if (passed->link == link)
+            passed->due = now;
+}
+
+void
+pass_sweep(relay_t *self, millis_t now)
+{
+    size_t count = zlistx_size(self->passed);
+    for (size_t i = 0; i < count; i++) {
+        passed_t *passed = zlistx_detach(self->passed, NULL);
+        if (!passed)
+            return;
+        zlistx_add_end(self->passed, passed);
+        if (passed->due <= now)
+            go_on(self, passed, now);
+    }
+}
+
+millis_t
+pass_due(const relay_t *self)
+{
+    millis_t due = MILLIS_NEVER;
+    for (passed_t *passed = zlistx_first(self->passed); passed;
+         passed = zlistx_next(self->passed))
+        due = millis_least(due, passed->due);
+    return due;
+}
+
+bool
+pass_uses(const relay_t *self, int link)
+{
+    for (passed_t *passed = zlistx_first(self->passed); passed;
+         passed = zlistx_next(self->passed))
+        if (passed->link == link)
+            return true;
+    return false;
+}
+
+void
+pass_destroy(relay_t *self)
+{
+    while (zlistx_size(self->passed))
+        drop(self, zlistx_first(self->passed));
+    zlistx_destroy(&self->passed);
+}

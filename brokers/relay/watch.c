@@ -1,0 +1,487 @@
+/*  Sessions: each gets the stream from where it began, in order, as far as its
+ *  credit goes.
+ */
+#include "node.h"
+
+static void
+answer(relay_t *self, const session_t *session, message_t *message,
+       buffer_t *payload)
+{
+    message->request = session->request;
+    message->trace = session->trace;
+    self->effects.send(self->with, &session->peer, message, payload);
+}
+
+static void
+over(relay_t *self, session_t *session, status_t status)
+{
+    Rill__V1__Over body = RILL__V1__OVER__INIT;
+    body.at = session->cursor;
+    body.status = (Rill__V1__Status)status;
+    message_t message = MESSAGE(OVER, over, &body, 0, 0);
+    answer(self, session, &message, NULL);
+    sessions_close(self->sessions, session);
+}
+
+/*--------------------------------------------------------------------- demand */
+
+static void
+count_one(void *with, session_t *session, millis_t now)
+{
+    (void)now;
+    stream_t *stream = with;
+    stream->watchers++;
+    stream->live_watchers += session->begun &&
+                             !node_is_old(stream, session->cursor);
+}
+
+//  What sessions want of a stream changed.
+static void
+count(stream_t *stream, millis_t now)
+{
+    size_t before = stream->live_watchers;
+    stream->watchers = stream->live_watchers = 0;
+    sessions_each(stream->node->sessions, stream->id, count_one, stream, now);
+    if (!before != !stream->live_watchers)
+        follow_hurry(stream, now);
+}
+
+static void
+closed(relay_t *self, uint64_t id, millis_t now)
+{
+    stream_t *stream = node_stream(self, id);
+    if (!stream)
+        return;
+    //  Flights end with their last waiter: who still wants one says so.
+    pursue_unwant(stream);
+    watch_pump(stream, now);
+    pursue_fill(stream, now);
+}
+
+/*----------------------------------------------------------------------- sending */
+
+static const window_chunk_t *
+held(const relay_t *self, uint64_t stream, uint64_t offset)
+{
+    const window_chunk_t *chunk = window_find(self->window, stream, offset);
+    return chunk ? chunk : window_find(self->passing, stream, offset);
+}
+
+static void
+send_chunk(stream_t *stream, session_t *session, const window_chunk_t *chunk)
+{
+    relay_t *self = stream->node;
+    const chunk_header_t *header = &chunk->header;
+    chunk_on_wire_t wire;
+    message_from_chunk(header, &wire);
+    Rill__V1__Flow flow = RILL__V1__FLOW__INIT;
+    flow.chunk = &wire.header;
+    flow.from = session->cursor;
+    flow.route = RILL__V1__ROUTE__ROUTE_LOCAL;
+    flow.now_us = stream->as_of_us;
+    message_t message = MESSAGE(FLOW, flow, &flow, 0, 0);
+    //  First the account, then the word: whoever hears it may answer at once.
+    session_sent(session, header->offset + header->length, header->length);
+    self->counts.delivered++;
+    self->counts.delivered_bytes += header->length;
+    answer(self, session, &message, chunk->payload);
+}
+
+static void
+skip(relay_t *self, session_t *session, uint64_t to)
+{
+    Rill__V1__Skip body = RILL__V1__SKIP__INIT;
+    body.from = session->cursor;
+    body.to = to;
+    message_t message = MESSAGE(SKIP, skip, &body, 0, 0);
+    session_sent(session, to, 0);
+    answer(self, session, &message, NULL);
+}
+
+//  Where bytes go on when there are none at an offset; else the offset.
+static uint64_t
+go_on_at(const stream_t *stream, uint64_t offset)
+{
+    if (offset < stream->first)
+        return stream->first;
+    for (size_t i = 0; i < stream->holes_count; i++)
+        if (stream->holes[i].from <= offset && offset < stream->holes[i].to)
+            return stream->holes[i].to;
+    return offset;
+}
+
+//  What is not there below it is asked for. What is published comes by itself,
+//  and what of it does not is for the filling (8).
+static uint64_t
+asked_to(const stream_t *stream)
+{
+    if (stream->source < 0)
+        return stream->head;
+    return stream->flowing ? stream->flow : stream->told;
+}
+
+//  Ask for what the session lacks next, and some ahead where chunks can be
+//  foreseen.
+static void
+want(stream_t *stream, const session_t *session, millis_t now)
+{
+    relay_t *self = stream->node;
+    uint64_t at = session->cursor;
+    uint64_t far = session->cursor + (session->credit - session->sent);
+    //  A wrong guess would bring one chunk twice.
+    bool foresees = stream->alike >= AHEAD_MOST &&
+                    stream->head - at >
+                        (uint64_t)AHEAD_MOST * stream->chunk_bytes;
+    for (unsigned i = 0; i < AHEAD_MOST && stream->again <= now; i++) {
+        uint64_t reach = window_reach(self->window, stream->id, at);
+        reach = window_reach(self->passing, stream->id, reach);
+        if (reach != at) {
+            at = reach;
+            continue;
+        }
+        if (at >= asked_to(stream) || (i > 0 && at >= far) ||
+            !flights_want(self->flights, stream->id, at, now) || !foresees)
+            return;
+        at += stream->chunk_bytes;
+    }
+}
+
+static void
+pump(void *with, session_t *session, millis_t now)
+{
+    stream_t *stream = with;
+    relay_t *self = stream->node;
+    while (session_may(session)) {
+        uint64_t at = go_on_at(stream, session->cursor);
+        if (at != session->cursor) {
+            skip(self, session, at);
+            continue;
+        }
+        const window_chunk_t *chunk = held(self, stream->id, at);
+        if (!chunk)
+            break;
+        send_chunk(stream, session, chunk);
+    }
+    if (!session->begun)
+        return;
+    if (stream->sealed && session->cursor >= stream->head)
+        over(self, session, STATUS_OK);
+    else if (session_may(session) && session->cursor < stream->head)
+        want(stream, session, now);
+}
+
+void
+watch_pump(stream_t *stream, millis_t now)
+{
+    //  What is asked for may come before the question returns.
+    stream->pump_again = stream->pumping;
+    if (!stream->watchers || stream->pumping)
+        return;
+    stream->pumping = true;
+    do {
+        stream->pump_again = false;
+        sessions_each(stream->node->sessions, stream->id, pump, stream, now);
+    } while (stream->pump_again);
+    stream->pumping = false;
+    count(stream, now);
+}
+
+/*--------------------------------------------------------------------- beginning */
+
+static uint64_t
+live_place(const stream_t *stream)
+{
+    const relay_t *self = stream->node;
+    uint64_t mark;
+    const window_chunk_t *newest = window_newest(self->window, stream->id);
+    if (!newest || !stream->flowing ||
+        newest->header.offset + newest->header.length < stream->head)
+        return stream->head;
+    if (window_newest_mark(self->window, stream->id, &mark))
+        return mark;
+    return newest->header.offset;
+}
+
+//  The last place known to be at or before a time.
+static uint64_t
+place_at(const stream_t *stream, micros_t created_us)
+{
+    const window_chunk_t *chunk = window_at(stream->node->window, stream->id,
+                                            created_us);
+    uint64_t place = chunk ? chunk->header.offset : stream->first;
+    for (size_t i = 0; i < stream->moments_count; i++)
+        if (stream->moments[i].created_us <= created_us &&
+            stream->moments[i].offset > place)
+            place = stream->moments[i].offset;
+    return place;
+}
+
+static uint64_t
+place_of(const stream_t *stream, const session_t *session)
+{
+    micros_t newest =
+        stream->moments_count
+            ? stream->moments[stream->moments_count - 1].created_us
+            : 0;
+    const window_chunk_t *chunk = window_newest(stream->node->window,
+                                                stream->id);
+    if (chunk && chunk->header.created_us > newest)
+        newest = chunk->header.created_us;
+    switch (session->start) {
+    case START_LIVE:
+        return live_place(stream);
+    case START_FIRST:
+        return stream->first;
+    case START_OFFSET:
+        return session->place;
+    case START_TIME:
+        return place_at(stream, (micros_t)session->place);
+    case START_BACK:
+        return place_at(stream, newest - (micros_t)session->place * 1000);
+    }
+    return stream->head;
+}
+
+static void
+begin(stream_t *stream, session_t *session, millis_t now)
+{
+    relay_t *self = stream->node;
+    uint64_t place = place_of(stream, session);
+    if (place > stream->head) {
+        node_refuse(self, &session->peer, session->request, session->trace,
+                    stream->sealed ? STATUS_RANGE : STATUS_FUTURE, NULL,
+                    stream->head);
+        sessions_close(self->sessions, session);
+        return;
+    }
+    session->stream = stream->id;
+    session->begun = true;
+    session->cursor = place < stream->first ? stream->first : place;
+    Rill__V1__Watched body = RILL__V1__WATCHED__INIT;
+    body.stream = stream->id;
+    body.from = session->cursor;
+    body.first = stream->first;
+    body.moved = session->cursor != place;
+    message_t message = MESSAGE(WATCHED, watched, &body, 0, 0);
+    answer(self, session, &message, NULL);
+    stream->is_idle = false;
+    count(stream, now);
+    watch_pump(stream, now);
+}
+
+static bool
+read_start(const Rill__V1__Watch *watch, session_t *session)
+{
+    switch (watch->from_case) {
+    case RILL__V1__WATCH__FROM_LIVE:
+        session->start = START_LIVE;
+        return true;
+    case RILL__V1__WATCH__FROM_START:
+        session->start = START_FIRST;
+        return true;
+    case RILL__V1__WATCH__FROM_OFFSET:
+        session->start = START_OFFSET;
+        session->place = watch->offset;
+        return true;
+    case RILL__V1__WATCH__FROM_TIME_US:
+        session->start = START_TIME;
+        session->place = (uint64_t)watch->time_us;
+        return watch->time_us >= 0;
+    case RILL__V1__WATCH__FROM_BACK_MS:
+        session->start = START_BACK;
+        session->place = watch->back_ms;
+        return watch->back_ms < UINT64_C(1) << 40;
+    default:
+        return false;
+    }
+}
+
+//  The root looks its streams up.
+static void
+begin_at_root(relay_t *self, const Rill__V1__Watch *watch, session_t *session,
+              millis_t now)
+{
+    relay_facts_t facts;
+    bool named = watch->which_case == RILL__V1__WATCH__WHICH_NAME;
+    status_t status = self->effects.look(self->with, named ? watch->name : NULL,
+                                         named ? 0 : watch->stream, &facts);
+    stream_t *stream = status == STATUS_OK
+                           ? node_open_stream(self, facts.stream)
+                           : NULL;
+    if (!stream) {
+        node_refuse(self, &session->peer, session->request, session->trace,
+                    status == STATUS_OK ? STATUS_BUSY : status, NULL, 0);
+        sessions_close(self->sessions, session);
+        return;
+    }
+    stream->chunk_bytes = facts.chunk_bytes;
+    node_told(stream, facts.first, facts.head, facts.sealed, facts.now_us);
+    begin(stream, session, now);
+}
+
+void
+watch_open(relay_t *self, const peer_t *peer, const message_t *message,
+           millis_t now)
+{
+    const Rill__V1__Watch *watch = message->watch;
+    session_t start = { 0 };
+    if (watch->which_case == RILL__V1__WATCH__WHICH__NOT_SET ||
+        !read_start(watch, &start)) {
+        node_refuse(self, peer, message->request, message->trace,
+                    STATUS_ARGUMENT, NULL, 0);
+        return;
+    }
+    session_t *before = sessions_find(self->sessions, peer, message->request);
+    uint64_t left = before ? before->stream : 0;
+    session_t *session = sessions_open(self->sessions, peer, message->request,
+                                       watch->credit, now);
+    if (left)
+        closed(self, left, now);
+    if (!session) {
+        node_refuse(self, peer, message->request, message->trace, STATUS_BUSY,
+                    NULL, 0);
+        return;
+    }
+    session->trace = message->trace;
+    session->start = start.start;
+    session->place = start.place;
+    if (self->root) {
+        begin_at_root(self, watch, session, now);
+        return;
+    }
+    stream_t *stream = watch->which_case == RILL__V1__WATCH__WHICH_NAME
+                           ? zhashx_lookup(self->names, watch->name)
+                           : node_stream(self, watch->stream);
+    if (stream && stream->source >= 0 && *stream->name &&
+        stream->unknown <= now)
+        begin(stream, session, now);
+    else
+        pass_ask(self, peer, message, true, now);
+}
+
+void
+watch_described(relay_t *self, const peer_t *peer, uint64_t request,
+                stream_t *stream, status_t status, millis_t now)
+{
+    session_t *session = sessions_find(self->sessions, peer, request);
+    if (!session || session->begun)
+        return;
+    if (status == STATUS_OK)
+        begin(stream, session, now);
+    else
+        sessions_close(self->sessions, session);
+}
+
+/*-------------------------------------------------------------------- going on */
+
+void
+watch_keep(relay_t *self, const peer_t *peer, const message_t *message,
+           millis_t now)
+{
+    session_t *session = sessions_find(self->sessions, peer, message->request);
+    if (!session) {
+        node_refuse(self, peer, message->request, message->trace,
+                    STATUS_SESSION, NULL, 0);
+        return;
+    }
+    sessions_keep(self->sessions, session, message->watch_keep->credit, now);
+    stream_t *stream = node_stream(self, session->stream);
+    Rill__V1__Watching body = RILL__V1__WATCHING__INIT;
+    body.at = session->cursor;
+    body.head = stream ? stream->head : 0;
+    body.stale = stream && self->now_us - stream->as_of_us > 2000000;
+    message_t answered = MESSAGE(WATCHING, watching, &body, 0, 0);
+    answer(self, session, &answered, NULL);
+    if (stream)
+        watch_pump(stream, now);
+}
+
+void
+watch_stop(relay_t *self, const peer_t *peer, const message_t *message,
+           millis_t now)
+{
+    session_t *session = sessions_find(self->sessions, peer, message->request);
+    if (!session)
+        return;
+    uint64_t id = session->stream;
+    sessions_close(self->sessions, session);
+    stream_t *stream = node_stream(self, id);
+    if (stream)
+        count(stream, now);
+    closed(self, id, now);
+}
+
+static void
+tell_unknown(void *with, session_t *session, millis_t now)
+{
+    (void)now;
+    over(with, session, STATUS_UNKNOWN);
+}
+
+static void
+tell_stopping(void *with, session_t *session, millis_t now)
+{
+    (void)now;
+    over(with, session, STATUS_STOPPING);
+}
+
+void
+watch_failed(stream_t *stream, uint64_t offset, status_t status,
+             uint64_t nearest, millis_t now)
+{
+    relay_t *self = stream->node;
+    switch (status) {
+    case STATUS_UNKNOWN:
+        if (stream->pumping) {
+            stream->again = now + span(self, AGAIN_MS);
+            return;
+        }
+        sessions_each(self->sessions, stream->id, tell_unknown, self, now);
+        count(stream, now);
+        return;
+    case STATUS_RANGE:
+        if (nearest > offset)
+            node_hole(stream, offset, nearest);
+        else
+            stream->again = now + span(self, AGAIN_MS);
+        break;
+    case STATUS_GONE:
+        if (nearest > stream->first)
+            stream->first = nearest;
+        else
+            stream->again = now + span(self, AGAIN_MS);
+        break;
+    default:
+        stream->again = now + span(self, AGAIN_MS);
+        break;
+    }
+    watch_pump(stream, now);
+}
+
+void
+relay_stop(relay_t *self, millis_t now)
+{
+    self->now = now;
+    self->stopping = true;
+    for (stream_t *stream = zhashx_first(self->streams); stream;
+         stream = zhashx_next(self->streams)) {
+        lend_unfollow(stream, NULL, NULL);
+        sessions_each(self->sessions, stream->id, tell_stopping, self, now);
+        count(stream, now);
+    }
+}
+
+void
+watch_sweep(relay_t *self, millis_t now)
+{
+    if (!sessions_sweep(self->sessions, now))
+        return;
+    zlistx_t *all = zhashx_values(self->streams);
+    for (stream_t *stream = zlistx_first(all); stream;
+         stream = zlistx_next(all))
+        if (stream->watchers) {
+            count(stream, now);
+            closed(self, stream->id, now);
+        }
+    zlistx_destroy(&all);
+}

@@ -1,0 +1,280 @@
+#include "window.h"
+
+#include <stdlib.h>
+
+#include "invariant.h"
+#include "table.h"
+
+enum { MARKS_BACK = 64 };  //  Chunks looked through for a mark
+
+typedef struct shelf shelf_t;
+
+typedef struct held {
+    window_chunk_t chunk;  //  Is its first member
+    shelf_t *shelf;
+    struct held *older, *newer;  //  In the order they came
+} held_t;
+
+//  One stream's chunks, by offset and then by length.
+struct shelf {
+    uint64_t stream;
+    held_t **chunks;  //  [first, first + count)
+    size_t first, count, room;
+};
+
+struct window {
+    zhashx_t *shelves;
+    held_t *oldest, *newest;
+    size_t most, bytes, count;
+};
+
+static size_t
+cost(const held_t *held)
+{
+    return sizeof *held + buffer_size(held->chunk.payload);
+}
+
+static uint64_t
+end_of(const held_t *held)
+{
+    return held->chunk.header.offset + held->chunk.header.length;
+}
+
+window_t *
+window_new(size_t most_bytes)
+{
+    window_t *self = zmalloc(sizeof *self);
+    self->shelves = table_new();
+    self->most = most_bytes;
+    return self;
+}
+
+static shelf_t *
+shelf_of(const window_t *self, uint64_t stream)
+{
+    return zhashx_lookup(self->shelves, &stream);
+}
+
+//  The place of the first chunk that begins behind `offset`.
+static size_t
+behind(const shelf_t *shelf, uint64_t offset)
+{
+    size_t low = 0, high = shelf->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (shelf->chunks[shelf->first + middle]->chunk.header.offset > offset)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static void
+drop(window_t *self, held_t *held)
+{
+    shelf_t *shelf = held->shelf;
+    held_t **all = shelf->chunks + shelf->first;
+    size_t at = behind(shelf, held->chunk.header.offset);
+    while (all[at - 1] != held)
+        at--;
+    if (at == 1)
+        shelf->first++;
+    else
+        memmove(all + at - 1, all + at, (shelf->count - at) * sizeof *all);
+    shelf->count--;
+    *(held->older ? &held->older->newer : &self->oldest) = held->newer;
+    *(held->newer ? &held->newer->older : &self->newest) = held->older;
+    self->bytes -= cost(held);
+    self->count--;
+    buffer_unref(&held->chunk.payload);
+    free(held);
+    if (shelf->count == 0) {
+        zhashx_delete(self->shelves, &shelf->stream);
+        free(shelf->chunks);
+        free(shelf);
+    }
+}
+
+void
+window_destroy(window_t **self_p)
+{
+    window_t *self = *self_p;
+    if (!self)
+        return;
+    while (self->oldest)
+        drop(self, self->oldest);
+    zhashx_destroy(&self->shelves);
+    free(self);
+    *self_p = NULL;
+}
+
+//  Room for one more at the end of the array.
+static void
+widen(shelf_t *shelf)
+{
+    if (shelf->first + shelf->count < shelf->room)
+        return;
+    if (shelf->first > shelf->count) {
+        memmove(shelf->chunks, shelf->chunks + shelf->first,
+                shelf->count * sizeof *shelf->chunks);
+        shelf->first = 0;
+        return;
+    }
+    shelf->room = 2 * shelf->room + 16;
+    shelf->chunks = realloc(shelf->chunks, shelf->room * sizeof *shelf->chunks);
+    INVARIANT(shelf->chunks);
+}
+
+static shelf_t *
+make_shelf(window_t *self, uint64_t stream)
+{
+    shelf_t *shelf = zmalloc(sizeof *shelf);
+    shelf->stream = stream;
+    zhashx_insert(self->shelves, &shelf->stream, shelf);
+    return shelf;
+}
+
+bool
+window_add(window_t *self, const chunk_header_t *header, buffer_t *payload)
+{
+    uint64_t stream = header->key.stream;
+    uint64_t end = header->offset + header->length;
+    if (header->length == 0 || sizeof(held_t) + header->length > self->most ||
+        window_reach(self, stream, header->offset) >= end)
+        return false;
+    held_t *held = zmalloc(sizeof *held);
+    held->chunk.header = *header;
+    held->chunk.payload = buffer_ref(payload);
+    while (self->oldest && self->bytes + cost(held) > self->most)
+        drop(self, self->oldest);
+    shelf_t *shelf = shelf_of(self, stream);
+    if (!shelf)
+        shelf = make_shelf(self, stream);
+    widen(shelf);
+    size_t at = behind(shelf, header->offset);
+    held_t **all = shelf->chunks + shelf->first;
+    memmove(all + at + 1, all + at, (shelf->count - at) * sizeof *all);
+    all[at] = held;
+    shelf->count++;
+    held->shelf = shelf;
+    held->older = self->newest;
+    *(self->newest ? &self->newest->newer : &self->oldest) = held;
+    self->newest = held;
+    self->bytes += cost(held);
+    self->count++;
+    return true;
+}
+
+//  Overlaps are few: a chunk cut before a restart of the origin and those cut
+//  behind it. Looking back some chunks finds the one that covers.
+static held_t *
+find(const shelf_t *shelf, uint64_t offset)
+{
+    size_t at = behind(shelf, offset);
+    for (size_t back = 0; at > 0 && back < 8; back++) {
+        held_t *held = shelf->chunks[shelf->first + --at];
+        if (end_of(held) > offset)
+            return held;
+    }
+    return NULL;
+}
+
+const window_chunk_t *
+window_find(const window_t *self, uint64_t stream, uint64_t offset)
+{
+    const shelf_t *shelf = shelf_of(self, stream);
+    const held_t *held = shelf ? find(shelf, offset) : NULL;
+    return held ? &held->chunk : NULL;
+}
+
+uint64_t
+window_reach(const window_t *self, uint64_t stream, uint64_t offset)
+{
+    const shelf_t *shelf = shelf_of(self, stream);
+    const held_t *held;
+    while (shelf && (held = find(shelf, offset)) != NULL)
+        offset = end_of(held);
+    return offset;
+}
+
+uint64_t
+window_next(const window_t *self, uint64_t stream, uint64_t offset)
+{
+    const shelf_t *shelf = shelf_of(self, stream);
+    if (!shelf)
+        return UINT64_MAX;
+    if (find(shelf, offset))
+        return offset;
+    size_t at = behind(shelf, offset);
+    return at < shelf->count
+               ? shelf->chunks[shelf->first + at]->chunk.header.offset
+               : UINT64_MAX;
+}
+
+const window_chunk_t *
+window_newest(const window_t *self, uint64_t stream)
+{
+    const shelf_t *shelf = shelf_of(self, stream);
+    return shelf ? &shelf->chunks[shelf->first + shelf->count - 1]->chunk
+                 : NULL;
+}
+
+bool
+window_newest_mark(const window_t *self, uint64_t stream, uint64_t *offset_r)
+{
+    const shelf_t *shelf = shelf_of(self, stream);
+    size_t count = shelf ? shelf->count : 0;
+    for (size_t back = 1; back <= count && back <= MARKS_BACK; back++) {
+        const chunk_header_t *header =
+            &shelf->chunks[shelf->first + count - back]->chunk.header;
+        if (header->marks_count) {
+            *offset_r = header->marks[header->marks_count - 1].offset;
+            return true;
+        }
+    }
+    return false;
+}
+
+const window_chunk_t *
+window_at(const window_t *self, uint64_t stream, micros_t created_us)
+{
+    const shelf_t *shelf = shelf_of(self, stream);
+    size_t low = 0, high = shelf ? shelf->count : 0;
+    while (low < high) {  //  created never goes back within a stream
+        size_t middle = (low + high) / 2;
+        if (shelf->chunks[shelf->first + middle]->chunk.header.created_us >
+            created_us)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low ? &shelf->chunks[shelf->first + low - 1]->chunk : NULL;
+}
+
+void
+window_age(window_t *self, micros_t before_us)
+{
+    while (self->oldest && self->oldest->chunk.header.created_us < before_us)
+        drop(self, self->oldest);
+}
+
+void
+window_forget(window_t *self, uint64_t stream)
+{
+    shelf_t *shelf;
+    while ((shelf = shelf_of(self, stream)) != NULL)
+        drop(self, shelf->chunks[shelf->first]);
+}
+
+size_t
+window_bytes(const window_t *self)
+{
+    return self->bytes;
+}
+
+size_t
+window_count(const window_t *self)
+{
+    return self->count;
+}

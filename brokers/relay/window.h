@@ -1,0 +1,67 @@
+/*  window - the recent chunks that a cache holds
+ *
+ *  Invariants
+ *    1. What is found at an offset covers it, with the header and payload that
+ *       were added (house 13).
+ *    2. (house 18) What is held, headers included, stays under its bound;
+ *       what came first goes first.
+ *    3. Of chunks that a restarted origin cut otherwise both are held: they
+ *       have the same bytes.
+ *
+ *  In memory. Nothing held is ever invalidated: an offset has one byte for
+ *  ever.
+ */
+#ifndef WINDOW_H
+#define WINDOW_H
+
+#include <stdbool.h>
+
+#include "buffer.h"
+#include "chunk.h"
+
+typedef struct window window_t;
+
+typedef struct {
+    chunk_header_t header;
+    buffer_t *payload;
+} window_chunk_t;
+
+//  A window of at most so many bytes. The caller owns it.
+window_t *window_new(size_t most_bytes);
+void window_destroy(window_t **self_p);
+
+//  Hold a data chunk with bytes; the payload gets one more holder. False: all
+//  of its bytes are held already, or it alone is over the bound.
+bool window_add(window_t *self, const chunk_header_t *header,
+                buffer_t *payload);
+
+//  The chunk that covers an offset, or NULL. Lent until something is added or
+//  dropped.
+const window_chunk_t *window_find(const window_t *self, uint64_t stream,
+                                  uint64_t offset);
+
+//  The end of what is held without a gap from `offset` on; `offset` when it is
+//  not held.
+uint64_t window_reach(const window_t *self, uint64_t stream, uint64_t offset);
+
+//  The first offset held at or behind `offset`; UINT64_MAX: none.
+uint64_t window_next(const window_t *self, uint64_t stream, uint64_t offset);
+
+//  The chunk that ends last, or NULL; and the newest mark of the last chunks,
+//  where a player can start. False: none.
+const window_chunk_t *window_newest(const window_t *self, uint64_t stream);
+bool window_newest_mark(const window_t *self, uint64_t stream,
+                        uint64_t *offset_r);
+
+//  The last chunk held that was created at or before a time, or NULL.
+const window_chunk_t *window_at(const window_t *self, uint64_t stream,
+                                micros_t created_us);
+
+//  Drop what was created before; and all of a stream.
+void window_age(window_t *self, micros_t before_us);
+void window_forget(window_t *self, uint64_t stream);
+
+size_t window_bytes(const window_t *self);
+size_t window_count(const window_t *self);
+
+#endif

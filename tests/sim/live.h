@@ -1,0 +1,149 @@
+/*  live - the second stage: trees of relays with viewers under one clock
+ *
+ *  A root with one live stream, groups of caches in tiers around production
+ *  relays, a LAN with multicast in each group, WAN links between tiers, and
+ *  viewers that watch, stop, die and go on elsewhere. Faults from a seed until
+ *  calm; then the stream ends, everybody must have it whole, all stop, and
+ *  nothing may be in the air any more. live.md is what is held to.
+ *
+ *  live_net.c    nodes, what is in the air, faults of both
+ *  live_check.c  house invariants 12 to 19, seen from outside
+ *  live_play.c   the cast: the root's stream, viewers, askers, the weather
+ */
+#ifndef LIVE_H
+#define LIVE_H
+
+#include "agenda.h"
+#include "dice.h"
+#include "relay.h"
+#include "sessions.h"
+
+#define LIVE_NODES 24
+#define LIVE_GROUPS 4
+#define LIVE_VIEWERS 64
+#define LIVE_CHUNKS 2000
+#define LIVE_STREAM 77
+#define LIVE_NAME "cam"
+#define LIVE_WINDOW (1024 * 1024)
+
+typedef struct live live_t;
+typedef struct live_node live_node_t;
+typedef struct live_letter live_letter_t;
+
+typedef enum {
+    LETTER_FRONT,
+    LETTER_LINK,
+    LETTER_PUBLISHED,
+    LETTER_PACKET,
+} letter_kind_t;
+
+struct live_node {
+    live_t *live;
+    int number;
+    char name[16], group_name[16], publish_at[40];
+    int group;  //  -1: the root
+    relay_settings_t settings;
+    const char *links[LIVE_NODES];  //  Parents, then siblings
+    int link_node[LIVE_NODES];
+    relay_t *relay;  //  NULL: it does not run
+    bool hung;
+    unsigned life;
+    int64_t wake_us, died_us;
+    live_letter_t *first, *last;  //  What came while it hung
+};
+
+typedef struct {
+    int from, to;  //  Who subscribed at whom, in these lives
+    unsigned from_life, to_life;
+    uint64_t stream, topic;
+} live_sub_t;
+
+//  One who watches, or asks.
+typedef struct {
+    live_t *live;
+    int number;
+    int at;  //  A node; -1: nowhere
+    unsigned at_life, life;
+    uint64_t request;
+    session_start_t start;
+    bool asks;  //  It is a plain asker
+    bool begun, stopped, done;
+    uint64_t first, next;  //  Bytes it has: [first, next)
+    uint64_t got, credit;
+    int64_t said_us, heard_us, moved_us;
+    uint64_t calm_next;
+    int64_t asked_us;  //  An asker's question, 0: none open
+    uint64_t asked;
+} viewer_t;
+
+struct live {
+    uint64_t seed;
+    agenda_t *agenda;
+    dice_t dice;
+    int nodes, groups;
+    live_node_t node[LIVE_NODES];
+    live_sub_t *subs;
+    size_t subs_count, subs_room;
+    bool cut[LIVE_NODES][LIVE_NODES];
+    int64_t last_us[2 * LIVE_NODES + LIVE_VIEWERS][LIVE_NODES + LIVE_VIEWERS];
+    unsigned multicast_lost, published_lost;  //  Permille
+    bool deaf;                                //  No packet ever comes
+    unsigned rain;  //  Published chunks are lost to the end, permille
+    bool calm;
+    //  The stream
+    uint64_t chunk_at[LIVE_CHUNKS];  //  Where each begins
+    uint32_t chunk_bytes[LIVE_CHUNKS];
+    micros_t chunk_us[LIVE_CHUNKS];
+    size_t chunks;
+    bool sealed;
+    int viewers;
+    viewer_t viewer[LIVE_VIEWERS];
+    //  Seen by the checker
+    unsigned copies[LIVE_CHUNKS][LIVE_GROUPS];
+    int64_t two_since[LIVE_GROUPS], two_most;
+    int64_t quiet_from;  //  Nothing may be said from then on; 0: not yet
+    int64_t fault_us;    //  The last one
+    struct live_asked *asked;
+    size_t asked_count, asked_room;
+};
+
+//  What a chunk of the stream is, byte by byte. SIZE_MAX: no chunk has it.
+uint64_t live_head(const live_t *live);
+size_t live_chunk_of(const live_t *live, uint64_t offset);
+buffer_t *live_payload(const live_t *live, size_t chunk,
+                       chunk_header_t *header_r);
+
+//  live_net.c
+void live_start(live_node_t *node);
+void live_kill(live_node_t *node);
+void live_hang(live_node_t *node, bool hangs);
+void live_after(live_node_t *node);
+void live_send(live_node_t *node, const peer_t *peer, const message_t *message);
+void live_say(live_t *live, int viewer, int node, const message_t *message);
+void live_heard(live_t *live, viewer_t *viewer, const message_t *message,
+                buffer_t *payload);
+millis_t live_now(const live_t *live);
+
+//  live_check.c
+void check_published(live_t *live, int from, uint64_t stream, int to,
+                     const chunk_header_t *header);
+void check_told(live_t *live, int from, int to, const message_t *message);
+void check_answered(live_t *live, int node, int from, const message_t *message);
+void check_gone(live_t *live, int node);
+void check_cast(live_t *live, int from);
+void check_flow(viewer_t *viewer, const Rill__V1__Flow *flow,
+                buffer_t *payload);
+void check_skip(viewer_t *viewer, const Rill__V1__Skip *skip);
+void check_sample(live_t *live);
+void check_calm(live_t *live);
+void check_end(live_t *live);
+
+//  live_play.c: play one seed.
+void live_run(uint64_t seed);
+void live_root_fetch(live_node_t *node, uint64_t stream, uint64_t offset);
+status_t live_root_look(live_t *live, const char *name, uint64_t stream,
+                        relay_facts_t *facts_r);
+bool live_root_front(live_node_t *node, const peer_t *peer,
+                     const message_t *message);
+
+#endif

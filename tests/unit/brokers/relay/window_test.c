@@ -1,0 +1,135 @@
+#include "window.h"
+
+#include <string.h>
+
+#include "proof.h"
+
+enum { MOST = 100000 };
+
+static buffer_t *
+payload_of(uint64_t offset, uint32_t length)
+{
+    buffer_t *payload = buffer_new(length);
+    for (uint32_t i = 0; i < length; i++)
+        buffer_fill(payload)[i] = (uint8_t)((offset + i) % 251);
+    return payload;
+}
+
+static bool
+add(window_t *window, uint64_t stream, uint64_t offset, uint32_t length,
+    micros_t created_us)
+{
+    chunk_header_t header = { .key = { .stream = stream },
+                              .offset = offset,
+                              .length = length,
+                              .created_us = created_us };
+    buffer_t *payload = payload_of(offset, length);
+    bool added = window_add(window, &header, payload);
+    buffer_unref(&payload);
+    return added;
+}
+
+static bool
+has(const window_t *window, uint64_t stream, uint64_t offset)
+{
+    const window_chunk_t *chunk = window_find(window, stream, offset);
+    if (!chunk)
+        return false;
+    const chunk_header_t *header = &chunk->header;
+    size_t at = (size_t)(offset - header->offset);
+    return header->offset <= offset && at < header->length &&
+           buffer_bytes(chunk->payload)[at] == offset % 251;
+}
+
+static void
+what_is_found_covers_the_offset(void)
+{
+    window_t *window = window_new(MOST);
+    CHECK(add(window, 1, 1000, 500, 10));
+    CHECK(add(window, 1, 0, 1000, 5));
+    CHECK(add(window, 2, 0, 10, 5));
+    CHECK(add(window, 1, 2000, 100, 20));
+    for (uint64_t at = 0; at < 1500; at++)
+        CHECK(has(window, 1, at));
+    CHECK(!window_find(window, 1, 1500) && !window_find(window, 1, 2100));
+    CHECK(!window_find(window, 2, 10) && !window_find(window, 3, 0));
+    CHECK(window_reach(window, 1, 0) == 1500);
+    CHECK(window_reach(window, 1, 1700) == 1700);
+    CHECK(window_next(window, 1, 1500) == 2000);
+    CHECK(window_next(window, 1, 1200) == 1200);
+    CHECK(window_next(window, 1, 2100) == UINT64_MAX);
+    CHECK(window_newest(window, 1)->header.offset == 2000);
+    CHECK(window_at(window, 1, 19)->header.offset == 1000);
+    CHECK(!window_at(window, 1, 4));
+    window_forget(window, 1);
+    CHECK(!window_newest(window, 1) && has(window, 2, 5));
+    window_destroy(&window);
+}
+
+static void
+what_came_first_goes_first(void)
+{
+    window_t *window = window_new(MOST);
+    for (uint64_t n = 0; n < 1000; n++) {
+        CHECK(add(window, n % 3, n * 1000, 1000, (micros_t)n));
+        CHECK(window_bytes(window) <= MOST);
+        CHECK(has(window, n % 3, n * 1000));
+    }
+    CHECK(window_count(window) > 30);
+    CHECK(!window_find(window, 0, 0));
+    CHECK(!add(window, 1, 9000000, MOST, 0));
+    window_age(window, 999);
+    CHECK(window_count(window) == 1 && has(window, 0, 999000));
+    window_destroy(&window);
+    CHECK(buffer_total() == 0);
+}
+
+static void
+chunks_cut_otherwise_lie_beside_each_other(void)
+{
+    window_t *window = window_new(MOST);
+    CHECK(add(window, 1, 0, 1000, 1));
+    CHECK(!add(window, 1, 0, 1000, 1));
+    CHECK(!add(window, 1, 200, 300, 1));
+    CHECK(add(window, 1, 700, 600, 1));
+    CHECK(add(window, 1, 0, 1301, 1));
+    CHECK(add(window, 1, 1301, 9, 1));
+    for (uint64_t at = 0; at < 1310; at++)
+        CHECK(has(window, 1, at));
+    CHECK(window_reach(window, 1, 0) == 1310);
+    window_destroy(&window);
+}
+
+static void
+the_newest_mark_is_found(void)
+{
+    window_t *window = window_new(MOST);
+    uint64_t mark;
+    CHECK(!window_newest_mark(window, 1, &mark));
+    chunk_header_t header = { .key = { .stream = 1 },
+                              .length = 100,
+                              .marks_count = 2,
+                              .marks = { { .offset = 10 }, { .offset = 60 } } };
+    buffer_t *payload = payload_of(0, 100);
+    CHECK(window_add(window, &header, payload));
+    buffer_unref(&payload);
+    CHECK(add(window, 1, 100, 100, 1));
+    CHECK(window_newest_mark(window, 1, &mark) && mark == 60);
+    window_destroy(&window);
+}
+
+int
+main(void)
+{
+    CASE(what_is_found_covers_the_offset,
+         "window 1, invariant 13: what is found at an offset covers it, with "
+         "the bytes that were added");
+    CASE(what_came_first_goes_first,
+         "window 2, invariant 18: a window stays under its bound; what came "
+         "first goes first");
+    CASE(chunks_cut_otherwise_lie_beside_each_other,
+         "window 3: chunks that were cut otherwise are held beside each other");
+    CASE(the_newest_mark_is_found,
+         "the newest mark is where a player can start");
+    return proof_end();
+}
