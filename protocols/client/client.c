@@ -29,12 +29,46 @@ struct client {
     //  While it runs; one of them.
     publisher_t *publisher;
     reader_t *reader;
+    watcher_t *watcher;
     const client_taker_t *taker;
+    const client_viewer_t *viewer;
     void *with;
-    //  The reader's time stands still while its taker is at work: who reads
-    //  slowly has waited for nobody.
+    //  Their time stands still while the taker is at work: who takes slowly
+    //  has waited for nobody.
     millis_t taken_ms;
+    const char *const *places;  //  Where to watch, and which it is now
+    size_t places_count, place;
 };
+
+static void
+disconnect(client_t *self)
+{
+    if (!self->socket)
+        return;
+    sockets_unwatch(self->socket, &self->watch);
+    //  Nobody there: nothing to wait for.
+    if (self->connected)
+        zsock_destroy(&self->socket);
+    else
+        sockets_drop(&self->socket);
+    self->connected = self->broke = self->blocked = false;
+}
+
+//  A socket to `self->endpoint` in place of the one there is. Fails before that
+//  one is touched.
+static status_t
+connect_anew(client_t *self)
+{
+    zsock_t *socket, *watch;
+    status_t status = sockets_open_watched(SOCKET_ASK, self->endpoint, &socket,
+                                           &watch);
+    if (status != STATUS_OK)
+        return status;
+    disconnect(self);
+    self->socket = socket;
+    self->watch = watch;
+    return STATUS_OK;
+}
 
 status_t
 client_new(const char *at, client_t **self_r)
@@ -43,8 +77,7 @@ client_new(const char *at, client_t **self_r)
     INVARIANT(self);
     status_t status = endpoint_parse(at, self->endpoint);
     if (status == STATUS_OK)
-        status = sockets_open_watched(SOCKET_ASK, self->endpoint, &self->socket,
-                                      &self->watch);
+        status = connect_anew(self);
     if (status != STATUS_OK) {
         client_destroy(&self);
         return status;
@@ -61,14 +94,7 @@ client_destroy(client_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
-    if (self->socket) {
-        sockets_unwatch(self->socket, &self->watch);
-        //  Nobody there: nothing to wait for.
-        if (self->connected)
-            zsock_destroy(&self->socket);
-        else
-            sockets_drop(&self->socket);
-    }
+    disconnect(self);
     free(self);
 }
 
@@ -291,6 +317,18 @@ client_settle(client_t *self, const char *name, bool accept_loss,
 }
 
 status_t
+client_where(client_t *self, const char *name, const char *address, bool watch,
+             message_t **answer_r)
+{
+    Rill__V1__Where body = RILL__V1__WHERE__INIT;
+    body.name = message_lend(name ? name : "");
+    body.address = message_lend(address ? address : "");
+    body.watch = watch;
+    message_t question = MESSAGE(WHERE, where, &body, 0, 0);
+    return ask_for(self, &question, RILL__V1__MESSAGE__BODY_OFFER, answer_r);
+}
+
+status_t
 client_status(client_t *self, message_t **answer_r)
 {
     Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;
@@ -337,7 +375,7 @@ chance(void *with)
 }
 
 static millis_t
-reader_now(const client_t *self)
+taker_now(const client_t *self)
 {
     return zclock_mono() - self->taken_ms;
 }
@@ -351,7 +389,9 @@ take_in(client_t *self)
     if (again && self->publisher)
         publisher_on_reconnect(self->publisher, zclock_mono());
     if (again && self->reader)
-        reader_on_reconnect(self->reader, reader_now(self));
+        reader_on_reconnect(self->reader, taker_now(self));
+    if (again && self->watcher)
+        watcher_on_reconnect(self->watcher, taker_now(self));
     for (int i = 0; i < TURN_MESSAGES; i++) {
         status_t status = frames_receive(self->socket, &received);
         if (status == STATUS_LATE)
@@ -361,9 +401,12 @@ take_in(client_t *self)
         if (self->publisher)
             publisher_on_message(self->publisher, received.message,
                                  zclock_mono());
+        else if (self->watcher)
+            watcher_on_message(self->watcher, received.message,
+                               received.payload, taker_now(self));
         else
             reader_on_message(self->reader, received.message, received.payload,
-                              reader_now(self));
+                              taker_now(self));
         frames_release(&received);
     }
 }
@@ -403,11 +446,11 @@ client_read(client_t *self, const reader_settings_t *settings,
     self->taker = taker;
     self->with = with;
     self->taken_ms = 0;
-    self->reader = reader_new(settings, &EFFECTS, self, reader_now(self));
+    self->reader = reader_new(settings, &EFFECTS, self, taker_now(self));
     const reader_state_t *state = reader_state(self->reader);
     for (;;) {
         take_in(self);
-        reader_sweep(self->reader, reader_now(self));
+        reader_sweep(self->reader, taker_now(self));
         millis_t now = zclock_mono();
         client_turn_t turn = { .fd = -1, .at = MILLIS_NEVER };
         if (taker->turn)
@@ -422,4 +465,87 @@ client_read(client_t *self, const reader_settings_t *settings,
     *state_r = *state;
     reader_destroy(&self->reader);
     return state_r->failed;
+}
+
+static status_t
+watcher_delivers(void *with, uint64_t offset, buffer_t *bytes,
+                 const chunk_header_t *chunk)
+{
+    client_t *self = with;
+    millis_t begun = zclock_mono();
+    status_t status = self->viewer->deliver(self->with, offset, bytes, chunk);
+    self->taken_ms += zclock_mono() - begun;
+    return status;
+}
+
+static status_t
+watcher_skips(void *with, uint64_t from, uint64_t to)
+{
+    client_t *self = with;
+    return self->viewer->skip(self->with, from, to);
+}
+
+//  The next place; when it cannot be, the one there is.
+static void
+watcher_leaves(void *with)
+{
+    client_t *self = with;
+    if (self->places_count > 1) {
+        self->place = (self->place + 1) % self->places_count;
+        status_t status = endpoint_parse(self->places[self->place],
+                                         self->endpoint);
+        INVARIANT(status == STATUS_OK);
+    }
+    (void)connect_anew(self);
+    watcher_on_reconnect(self->watcher, taker_now(self));
+}
+
+static status_t
+watch_on(client_t *self, watcher_state_t *state_r)
+{
+    const watcher_state_t *state = watcher_state(self->watcher);
+    for (;;) {
+        take_in(self);
+        watcher_sweep(self->watcher, taker_now(self));
+        millis_t now = zclock_mono();
+        client_turn_t turn = { .fd = -1, .at = MILLIS_NEVER };
+        if (self->viewer->turn)
+            self->viewer->turn(self->with, state, &turn, now);
+        if (turn.stop)
+            watcher_stop(self->watcher);
+        if (state->done || state->failed != STATUS_OK)
+            break;
+        millis_t due = watcher_due(self->watcher);
+        if (due != MILLIS_NEVER)
+            due += self->taken_ms;
+        wait_event(self, turn.fd, now, millis_least(turn.at, due));
+    }
+    *state_r = *state;
+    return state_r->failed;
+}
+
+status_t
+client_watch(client_t *self, const watcher_settings_t *settings,
+             const char *const *places, size_t places_count,
+             const client_viewer_t *viewer, void *with,
+             watcher_state_t *state_r)
+{
+    static const watcher_effects_t EFFECTS = { reader_says, watcher_delivers,
+                                               watcher_skips, watcher_leaves,
+                                               chance };
+    char endpoint[ENDPOINT_BYTES];
+    memset(state_r, 0, sizeof *state_r);
+    for (size_t i = 0; i < places_count; i++)
+        if (endpoint_parse(places[i], endpoint) != STATUS_OK)
+            return state_r->failed = fails(self, STATUS_ADDRESS, NULL);
+    self->viewer = viewer;
+    self->with = with;
+    self->taken_ms = 0;
+    self->places = places;
+    self->places_count = places_count;
+    self->place = 0;
+    self->watcher = watcher_new(settings, &EFFECTS, self, taker_now(self));
+    status_t status = watch_on(self, state_r);
+    watcher_destroy(&self->watcher);
+    return status;
 }

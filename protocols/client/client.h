@@ -17,6 +17,7 @@
 
 #include "publisher.h"
 #include "reader.h"
+#include "watcher.h"
 
 #define CLIENT_REACH_MS 3000    //  To get a connection
 #define CLIENT_ANSWER_MS 15000  //  To get an answer, once connected
@@ -62,6 +63,12 @@ status_t client_remove(client_t *self, const char *name, message_t **answer_r);
 status_t client_settle(client_t *self, const char *name, bool accept_loss,
                        message_t **answer_r);
 
+//  Which caches to ask for a stream (NULL: any), in their order; of a director
+//  or of any cache. `address` in figures: as if asked from there; NULL: from
+//  here. `watch`: I go there. `offer`.
+status_t client_where(client_t *self, const char *name, const char *address,
+                      bool watch, message_t **answer_r);
+
 //  How is the node? `report`.
 status_t client_status(client_t *self, message_t **answer_r);
 
@@ -96,5 +103,23 @@ typedef struct {
 status_t client_read(client_t *self, const reader_settings_t *settings,
                      const client_taker_t *taker, void *with,
                      reader_state_t *state_r);
+
+//  What watching hands to its owner; `turn` may be NULL.
+typedef struct {
+    status_t (*deliver)(void *with, uint64_t offset, buffer_t *bytes,
+                        const chunk_header_t *chunk);
+    status_t (*skip)(void *with, uint64_t from, uint64_t to);
+    void (*turn)(void *with, const watcher_state_t *state, client_turn_t *turn,
+                 millis_t now);
+} client_viewer_t;
+
+//  Watch a stream until it ends or fails or its owner says stop. A node that is
+//  silent or cannot go on is left for the next of `places` (HOST:PORT, the best
+//  first, lent; NULL or empty: only the client's own), round and round. The
+//  state at the end is in `state_r`; returns its `failed`.
+status_t client_watch(client_t *self, const watcher_settings_t *settings,
+                      const char *const *places, size_t places_count,
+                      const client_viewer_t *viewer, void *with,
+                      watcher_state_t *state_r);
 
 #endif

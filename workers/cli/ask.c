@@ -32,19 +32,19 @@ ask_fail_saying(const words_t *words, status_t status, const char *name,
                 const char *text)
 {
     const char *verb = words->verb->name;
+    const char *asked = words->verb->asks_director ? "director" : "forwarder";
     int code = talk_code(status);
     if (status == STATUS_UNREACHABLE)
-        return talk_fail(verb, code,
-                         "nobody answers at %s; is the forwarder up?",
-                         words->at);
+        return talk_fail(verb, code, "nobody answers at %s; is the %s up?",
+                         words->at, asked);
     if (status == STATUS_UNKNOWN && name)
         return talk_fail(verb, code,
                          "there is no stream %s; `rill ls` lists them", name);
     if (status == STATUS_KIND)
         return talk_fail(verb, code,
-                         "%s answers, but is not a forwarder; say the "
-                         "forwarder's HOST:PORT with --at",
-                         words->at);
+                         "%s answers, but is not a %s; say the %s's HOST:PORT "
+                         "with --at",
+                         words->at, asked, asked);
     if (!text || !*text)
         text = status_text(status);
     if (name && strncmp(text, name, strlen(name)) != 0)

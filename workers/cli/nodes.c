@@ -10,7 +10,34 @@
 static const char *
 program_of(const settings_node_t *node)
 {
-    return node->role == SETTINGS_FORWARDER ? "rill-forwarder" : "rill-storage";
+    switch (node->role) {
+    case SETTINGS_FORWARDER:
+        return "rill-forwarder";
+    case SETTINGS_WORKER:
+        return "rill-storage";
+    case SETTINGS_CACHE:
+        return "rill-cache";
+    case SETTINGS_DIRECTOR:
+        return "rill-director";
+    }
+    return "";
+}
+
+static void
+tell_group(json_t *json, const settings_t *settings,
+           const settings_group_t *group)
+{
+    json_object(json, NULL);
+    json_string(json, "name", group->name);
+    json_uint(json, "tier", group->tier);
+    json_string(json, "multicast", group->multicast);
+    json_string(json, "key", group->key);
+    json_array(json, "parents");
+    const settings_node_t *parent;
+    for (size_t i = 0; (parent = settings_upstream(settings, group, i)); i++)
+        json_string(json, NULL, parent->name);
+    json_end(json);
+    json_end(json);
 }
 
 static void
@@ -36,8 +63,15 @@ tell_json(const settings_t *settings, const char *file)
         json_string(&json, "at", node->at);
         json_string(&json, "reach", node->reach);
         json_string(&json, "data", node->data);
+        const settings_cache_t *cache = settings_cache(settings, node->name);
+        if (cache)
+            json_string(&json, "group", cache->group);
         json_end(&json);
     }
+    json_end(&json);
+    json_array(&json, "groups");
+    for (size_t i = 0; i < settings->groups_count; i++)
+        tell_group(&json, settings, &settings->groups[i]);
     json_end(&json);
     ask_json_end(&json);
 }
@@ -70,6 +104,8 @@ nodes_run(const words_t *words)
     char why[SETTINGS_WHY_BYTES];
     if (settings_load(file, &settings, why, sizeof why) != STATUS_OK)
         return talk_fail("nodes", EX_CONFIG, "%s", why);
+    if (settings.remark)
+        fputs(settings.remark, stderr);
     if (words->json)
         tell_json(&settings, file);
     else

@@ -79,6 +79,31 @@ const verb_t VERBS[] = {
       .least = 1,
       .most = 1,
       .run = get_run },
+    { .name = "watch",
+      .operands = "NAME",
+      .help = "follow a stream as it grows, from any moment",
+      .more = "FROM is live (the default), start, -30s (so long before the\n"
+              "newest), 2026-11-22T08:00:00 (UTC) or an offset. It ends with "
+              "the\nstream, or where it is told. "
+              "Without --at the\ndirector (RILL_DIRECTOR, else 127.0.0.1:5701) "
+              "names the caches; --at may\nname several nodes, A,B. When one "
+              "dies it goes on at the next, at its\nown byte.",
+      .options = { { .name = "--from",
+                     .value = "FROM",
+                     .help = "where to begin; live is the default" },
+                   { .name = "--to",
+                     .value = "TO",
+                     .help = "end before this time or offset" },
+                   { .name = "--for",
+                     .value = "DURATION",
+                     .help = "end after so long, as in 30s" },
+                   { .name = "--output",
+                     .brief = "-o",
+                     .value = "FILE",
+                     .help = "where to; - is standard output, the default" } },
+      .least = 1,
+      .most = 1,
+      .run = watch_run },
     { .name = "ls", .operands = "", .help = "list the streams", .run = ls_run },
     { .name = "stat",
       .operands = "NAME",
@@ -114,6 +139,20 @@ const verb_t VERBS[] = {
       .operands = "",
       .help = "the workers and what they keep",
       .run = status_run },
+    { .name = "where",
+      .operands = "[NAME]",
+      .help = "which caches a terminal is to ask, in order",
+      .more =
+          "The director, or any cache, says it: the first is the one to\n"
+          "watch NAME at, the others are for when it dies. RULE is why one\n"
+          "stands before the next. Asked is --at, else RILL_DIRECTOR, else\n"
+          "127.0.0.1:5701.",
+      .options = { { .name = "--from",
+                     .value = "ADDRESS",
+                     .help = "as a terminal there is told; by default here" } },
+      .most = 1,
+      .asks_director = true,
+      .run = where_run },
     { .name = "nodes",
       .operands = "-f FILE",
       .help = "a cluster file's nodes and commands",
@@ -187,6 +226,11 @@ verbs_explain(const verb_t *verb, FILE *to)
         .value = "HOST:PORT",
         .help = "whom to ask; default RILL_AT, else 127.0.0.1:5700"
     };
+    static const option_t DIRECTOR = {
+        .name = "--at",
+        .value = "HOST:PORT",
+        .help = "whom to ask; default RILL_DIRECTOR, else 127.0.0.1:5701"
+    };
     static const option_t JSON = { .name = "--json",
                                    .help = "print JSON on standard output" };
     fprintf(to, "rill %s%s%s\n\n%s\n", verb->name, *verb->operands ? " " : "",
@@ -197,7 +241,7 @@ verbs_explain(const verb_t *verb, FILE *to)
     for (size_t i = 0; i < WORDS_OPTIONS && verb->options[i].name; i++)
         list_option(&verb->options[i], to);
     if (!verb->is_local)
-        list_option(&AT, to);
+        list_option(verb->asks_director ? &DIRECTOR : &AT, to);
     if (!verb->is_silent)
         list_option(&JSON, to);
     list_codes(to);

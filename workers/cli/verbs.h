@@ -23,11 +23,13 @@ void verbs_explain(const verb_t *verb, FILE *to);
 int put_run(const words_t *words);
 int push_run(const words_t *words);
 int get_run(const words_t *words);
+int watch_run(const words_t *words);
 int ls_run(const words_t *words);
 int stat_run(const words_t *words);
 int rm_run(const words_t *words);
 int settle_run(const words_t *words);
 int status_run(const words_t *words);
+int where_run(const words_t *words);
 int nodes_run(const words_t *words);
 int help_run(const words_t *words);
 

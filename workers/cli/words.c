@@ -8,6 +8,7 @@
 #include "invariant.h"
 
 #define DEFAULT_AT "127.0.0.1:5700"
+#define DEFAULT_DIRECTOR "127.0.0.1:5701"
 
 typedef struct {
     int argc;
@@ -99,6 +100,13 @@ take_operand(reading_t *reading, words_t *words, const char *word)
     return true;
 }
 
+static const char *
+environment(const char *name, const char *otherwise)
+{
+    const char *set = getenv(name);
+    return set && *set ? set : otherwise;
+}
+
 bool
 words_parse(const verb_t *verb, int argc, char *argv[], words_t *words_r,
             char *why_r, size_t why_size)
@@ -118,9 +126,12 @@ words_parse(const verb_t *verb, int argc, char *argv[], words_t *words_r,
     }
     if (words.count < verb->least && !words.help)
         return wrong(&reading, "%s is missing", verb->operands);
-    const char *set = getenv("RILL_AT");
+    words.director = environment("RILL_DIRECTOR", DEFAULT_DIRECTOR);
+    words.wants_director = !words.at && (*environment("RILL_DIRECTOR", "") ||
+                                         !*environment("RILL_AT", ""));
     if (!words.at)
-        words.at = set && *set ? set : DEFAULT_AT;
+        words.at = verb->asks_director ? words.director
+                                       : environment("RILL_AT", DEFAULT_AT);
     *words_r = words;
     return true;
 }

@@ -35,6 +35,7 @@ typedef struct {
     size_t least, most;               //  Operands
     bool is_local;                    //  It asks no node: no --at
     bool is_silent;                   //  It prints nothing: no --json
+    bool asks_director;               //  And not the forwarder
     int (*run)(const words_t *words);
 } verb_t;
 
@@ -43,7 +44,10 @@ struct words {
     const char *operands[WORDS_OPERANDS];
     size_t count;
     const char *values[WORDS_OPTIONS];  //  As in verb->options; "" for a flag
-    const char *at;                     //  --at, else RILL_AT, else the default
+    const char *at;        //  --at, else RILL_AT, else the default; of a verb
+                           //  that asks the director as below
+    const char *director;  //  RILL_DIRECTOR, else the default
+    bool wants_director;   //  Neither --at was said, nor RILL_AT alone
     bool json;
     bool help;
 };

@@ -100,6 +100,29 @@ help_needs_no_operand(void)
     CHECK(parse(&VERB, "f --json") && words.json && !words.help);
 }
 
+static void
+the_director_is_wanted_when_no_other_node_is_said(void)
+{
+    static const verb_t WHERE = { .name = "where", .asks_director = true };
+    unsetenv("RILL_AT");
+    unsetenv("RILL_DIRECTOR");
+    CHECK(parse(&VERB, "f") && words.wants_director);
+    CHECK(is(words.director, "127.0.0.1:5701"));
+    CHECK(parse(&VERB, "f --at here:1") && !words.wants_director);
+    CHECK(parse(&WHERE, "") && is(words.at, "127.0.0.1:5701"));
+    setenv("RILL_AT", "there:1", 1);
+    CHECK(parse(&VERB, "f") && !words.wants_director);
+    CHECK(parse(&WHERE, "") && is(words.at, "127.0.0.1:5701"));
+    setenv("RILL_DIRECTOR", "guide:1", 1);
+    CHECK(parse(&VERB, "f") && words.wants_director);
+    CHECK(is(words.director, "guide:1") && is(words.at, "there:1"));
+    CHECK(parse(&VERB, "f --at here:1") && !words.wants_director);
+    CHECK(parse(&WHERE, "") && is(words.at, "guide:1"));
+    CHECK(parse(&WHERE, "--at here:1") && is(words.at, "here:1"));
+    unsetenv("RILL_AT");
+    unsetenv("RILL_DIRECTOR");
+}
+
 int
 main(void)
 {
@@ -110,5 +133,7 @@ main(void)
     CASE(the_node_is_said_set_or_the_default,
          "the node is said, set or the default");
     CASE(help_needs_no_operand, "--help needs no operand");
+    CASE(the_director_is_wanted_when_no_other_node_is_said,
+         "the director is asked when no other node is said");
     return proof_end();
 }
