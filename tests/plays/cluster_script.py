@@ -1,21 +1,71 @@
 """scripts/cluster does what it says, twice as well as once."""
+import hashlib
 import os
 import subprocess
+import sys
 
-from stage import BUILD, ROOT, STEADY, Stage, end, expect
+from stage import BUILD, ROOT, STEADY, Stage, end, expect, wait_for
+
+sys.path.insert(0, str(ROOT / 'scripts'))
+from hosts import Hosts, refusal
 
 
 def cluster(stage, *args, code=0):
     """What the script said, on stdout and stderr."""
-    done = subprocess.run([ROOT / 'scripts/cluster', *args, '-f',
-                           stage.cluster], capture_output=True, text=True,
+    done = subprocess.run([ROOT / 'scripts/cluster', '-f', stage.cluster,
+                           *map(str, args)], capture_output=True, text=True,
                           env=dict(os.environ, RILL_BUILD=str(BUILD)))
     expect(done.returncode == code, f'{args}: {done}')
     return done.stdout + done.stderr
 
 
+def spaces(stage):
+    """The namespaces of this cluster."""
+    tag = hashlib.sha1(str(stage.home).encode()).hexdigest()[:8]
+    return Hosts(tag, ['core']).made()
+
+
+def play_hosts(stage):
+    """What --netns gives, on a machine that allows it."""
+    told = cluster(stage, 'up', '--netns')
+    expect(told.count('ready at 10.0.0.') == 4, told)
+    path = stage.file('clip', 1_000_000, seed=2)
+    cluster(stage, 'at', 'core', 'rill', 'put', path)
+    expect(len(spaces(stage)) == 4 + 2, spaces(stage))    # And the terminal's.
+    back = stage.home / 'back'
+    cluster(stage, 'at', 'w1', 'rill', 'get', 'clip', '-o', back)
+    expect(back.read_bytes() == path.read_bytes(), 'other bytes came back')
+    def away():
+        """How many workers the forwarder misses."""
+        return cluster(stage, 'at', 'core', 'rill', 'status').count(' away ')
+    expect(away() == 0, 'a worker is away')
+    cluster(stage, 'cut', 'w2')
+    wait_for(lambda: away() == 1, 'w2 is missed when it is cut off')
+    expect('does not run' not in cluster(stage, 'status'), 'w2 died of it')
+    cluster(stage, 'heal', 'w2')
+    wait_for(lambda: away() == 0, 'w2 is back when it is healed')
+    told = cluster(stage, 'up', '--netns')
+    expect(told.count('already') == 4, told)
+    expect(cluster(stage, 'down').count('stopped') == 4, 'down')
+    expect(not spaces(stage), 'a namespace was left behind')
+    expect('hosts of their own' in cluster(stage, 'cut', 'w2', code=1), 'cut')
+
+
 with Stage(workers=3, start=False, patience=STEADY) as stage:
     try:
+        with stage.case('with --netns every node is a host that can be cut '
+                        'off and healed; down leaves none behind'):
+            why = refusal()
+            if why:    # Then that is said, and nothing is left half made.
+                told = cluster(stage, 'up', '--netns',
+                               code=77 if os.geteuid() else 1)
+                expect(told.count('\n') == 1 and why.split(':')[-1] in told,
+                       told)
+            else:
+                play_hosts(stage)
+        for name in stage.names:
+            if (stage.home / name).exists():
+                (stage.home / name).rename(stage.home / f'{name}.first')
         with stage.case('up returns when every node is ready; a second up '
                         'starts nothing'):
             first = cluster(stage, 'up')

@@ -14,14 +14,12 @@ import re
 import select
 import socket
 import struct
-import subprocess
-import sys
-import tempfile
 import time
 
 import zmq
 
-from stage import ROOT, SECONDS, SLOW, Failed, Stage, end, expect, wait_for
+from stage import (SECONDS, SLOW, Failed, Stage, end, expect, messages,
+                   wait_for)
 
 MB = 1 << 20
 BUDGET = 64 * MB            # The forwarder's for open chunks
@@ -32,19 +30,6 @@ MOST = {'origin': BUDGET + (900 if SLOW else 700) * MB,
 chance = random.Random(18)
 context = zmq.Context()
 context.max_sockets = 8192
-
-
-def messages():
-    """The contract's messages in Python, made by protoc for this run."""
-    with tempfile.TemporaryDirectory(prefix='rill-protos-') as made:
-        protos = [p.relative_to(ROOT / 'protocols') for p in
-                  (ROOT / 'protocols/rill/v1').glob('*.proto')]
-        subprocess.run(['protoc', f'--python_out={made}', '--proto_path=.',
-                        *protos], cwd=ROOT / 'protocols', check=True)
-        sys.path.insert(0, made)
-        from rill.v1 import message_pb2
-        sys.path.remove(made)
-        return message_pb2.Message
 
 
 Message = messages()
@@ -115,6 +100,7 @@ class Wire:
             came = b''      # Greeting and READY: before them no frame counts.
             while len(came) < 66 or len(came) < 66 + came[65]:
                 came += self.socket.recv(4096) or end_of(at)
+            self.other = came       # What the other end says it is.
 
     def send(self, data):
         self.socket.sendall(data)
@@ -157,6 +143,15 @@ def listening(process):
             if row[3] == '0A' and f'socket:[{row[9]}]' in mine}
 
 
+def pulls(at):
+    """Whether it is a PULL that listens there."""
+    with contextlib.suppress(Failed, OSError):
+        stranger = Wire(at, b'PUSH')
+        stranger.close()
+        return b'PULL' in stranger.other
+    return False
+
+
 def kilobytes(process, what):
     status = pathlib.Path(f'/proc/{process.pid}/status').read_text()
     return int(re.search(what + r':\s+(\d+) kB', status)[1]) << 10
@@ -171,7 +166,7 @@ class Attacked(Stage):
         self.put(self.clip)
         self.small, self.puts = self.file('small', 10_000_000, 2), 0
         self.front = self.at['origin']
-        self.receipts, = listening(self.processes['origin']) - {self.front}
+        self.receipts, = filter(pulls, listening(self.processes['origin']))
         self.pull, = listening(self.processes['w1']) - {self.at['w1']}
         #   Every socket that a stranger can reach, and what it is.
         self.fronts = [self.front, self.at['w1']]

@@ -87,6 +87,19 @@ def hold_ports(count):
     return held
 
 
+def messages():
+    """The contract's messages in Python, made by protoc for this run."""
+    with tempfile.TemporaryDirectory(prefix='rill-protos-') as made:
+        protos = [p.relative_to(ROOT / 'protocols') for p in
+                  (ROOT / 'protocols/rill/v1').glob('*.proto')]
+        subprocess.run(['protoc', f'--python_out={made}', '--proto_path=.',
+                        *protos], cwd=ROOT / 'protocols', check=True)
+        sys.path.insert(0, made)
+        from rill.v1 import message_pb2
+        sys.path.remove(made)
+        return message_pb2.Message
+
+
 def stored(stage, name):
     """Bytes of a stream that are stored; 0 while there is none."""
     done = stage.rill('stat', name, '--json')
@@ -210,11 +223,15 @@ class Stage:
     """One cluster: a forwarder `origin` and workers w1 to wN."""
 
     def __init__(self, workers=6, space='8GB', start=True, more='',
-                 patience=PATIENCE, **nodes):
+                 patience=PATIENCE, groups=(), caches=(), **nodes):
         """`more`: further lines of the cluster file; `nodes`: further keys of
         single nodes, as in origin='memory: 64MiB'. `patience`: STEADY where a
-        worker that leaves because the machine is busy would be a nuisance."""
-        self.names = ['origin'] + [f'w{n + 1}' for n in range(workers)]
+        worker that leaves because the machine is busy would be a nuisance.
+        `groups`: a group's keys as one text, by its name; `caches`: a cache's
+        group, by its name."""
+        self.workers = [f'w{n + 1}' for n in range(workers)]
+        self.groups, self.caches = dict(groups), dict(caches)
+        self.names = ['origin', *self.workers, *self.caches]
         self.home = pathlib.Path(tempfile.mkdtemp(prefix='rill-play-'))
         self.space, self.more, self.keys = space, more, nodes
         self.processes, self.others, self.logs = {}, [], {}
@@ -225,7 +242,7 @@ class Stage:
             self.write_cluster()
             if self.wants_start:
                 self.start(*self.names)
-                self.wait_live(*self.names[1:])
+                self.wait_live(*self.workers)
             return self
         except BaseException as error:
             self.show_logs()
@@ -252,7 +269,14 @@ class Stage:
         lines = ['cluster: play', f'patience: {self.patience}',
                  f'forwarder: {self.entry("origin")}', 'workers:']
         lines += [f'  - {self.entry(n, f"space: {self.space}")}'
-                  for n in self.names[1:]] + [self.more]
+                  for n in self.workers]
+        lines += ['groups:'] * bool(self.groups) + [
+            f'  - {{name: {name}, {keys}}}'
+            for name, keys in self.groups.items()]
+        lines += ['caches:'] * bool(self.caches) + [
+            f'  - {self.entry(n, f"group: {group}")}'
+            for n, group in self.caches.items()]
+        lines += [self.more]
         self.cluster.write_text('\n'.join(lines) + '\n')
 
     def free_ports(self):
@@ -279,7 +303,8 @@ class Stage:
 
     def spawn(self, name, *args, cluster=None, before=()):
         """Start a node's daemon; returns its process, not yet ready."""
-        program = 'rill-forwarder' if name == 'origin' else 'rill-storage'
+        program = ('rill-forwarder' if name == 'origin' else
+                   'rill-cache' if name in self.caches else 'rill-storage')
         log = self.home / f'{name}.log'
         with open(log, 'ab') as out:
             self.logs[name] = (log, out.tell())
@@ -390,11 +415,12 @@ class Stage:
                               timeout=SECONDS * 6)
         return Done(args, done.returncode, done.stdout, done.stderr)
 
-    def begin(self, *args, stdin=subprocess.PIPE, at=None, cwd=None):
-        """Start one `rill`; it is taken away with the stage."""
+    def begin(self, *args, stdin=subprocess.PIPE, at=None, cwd=None, **more):
+        """Start one `rill`; it is taken away with the stage. `more`: further
+        variables of its environment."""
         process = subprocess.Popen(
             [BIN / 'rill', *map(str, args)], stdin=stdin, cwd=cwd or self.home,
-            env=dict(os.environ, RILL_AT=at or self.at['origin']),
+            env=dict(os.environ, RILL_AT=at or self.at['origin'], **more),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.others.append(process)
         return process

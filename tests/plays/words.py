@@ -3,7 +3,8 @@ import json
 
 from stage import BIN, STEADY, Stage, end, expect
 
-VERBS = ('put', 'push', 'get', 'ls', 'stat', 'rm', 'status', 'nodes', 'help')
+VERBS = ('put', 'push', 'get', 'ls', 'stat', 'rm', 'status', 'where', 'nodes',
+         'help')
 
 with Stage(workers=2, patience=STEADY) as stage:
     clip = stage.file('clip', 100_000)
@@ -21,7 +22,8 @@ with Stage(workers=2, patience=STEADY) as stage:
         stage.rill('help', 'nothing').expect_error(64, 'nothing')
     with stage.case('every program tells the same version'):
         version = stage.rill('--version').expect(0).text.split()[-1]
-        for program in ('rill-forwarder', 'rill-storage'):
+        for program in ('rill-forwarder', 'rill-storage', 'rill-cache',
+                        'rill-director'):
             told = stage.run(BIN / program, '--version').expect(0).text
             expect(told.split()[-1] == version, f'{told}: {version}')
         told = stage.rill('status', '--json').expect(0).json()['version']

@@ -1,0 +1,283 @@
+"""The live tree: one stream at every node of it, one copy into each group,
+whoever is killed. Two siblings hang on the origin, a cache on both of them.
+"""
+import contextlib
+import random
+import signal
+import threading
+
+import zmq
+
+from stage import PATIENCE, Stage, end, expect, messages, stored, wait_for
+
+LAN = f'239.192.{random.randrange(256)}.{random.randrange(1, 255)}'
+GROUPS = {'region': f'parents: [origin], window: 1h, '
+                    f'multicast: {LAN}:{random.randrange(10000, 32000)}',
+          'town': 'parents: [r1, r2], siblings: unicast'}
+CACHES = {'r1': 'region', 'r2': 'region', 't1': 'town'}
+PIECE = 16 * 1024
+SURE = max(4, PATIENCE)      # A busy machine makes nobody look dead.
+Message = messages()
+
+
+class Source:
+    """A live stream: known bytes that flow while it is told to."""
+
+    def __init__(self, stage, name, seed):
+        self.stage, self.name, self.bytes = stage, name, bytearray()
+        self.chance, self.flows = random.Random(seed), threading.Event()
+        self.process = stage.begin('push', name, '-')
+        self.write()
+        wait_for(lambda: stored(stage, name), f'{name} is there')
+
+    def write(self, pieces=1):
+        for _ in range(pieces):
+            piece = self.chance.randbytes(PIECE)
+            self.process.stdin.write(piece)
+            self.process.stdin.flush()
+            self.bytes += piece
+
+    @contextlib.contextmanager
+    def flowing(self, pace=0.02):
+        """It grows by itself meanwhile."""
+        stop = threading.Event()
+
+        def flow():
+            while not stop.wait(pace):
+                self.write()
+        thread = threading.Thread(target=flow)
+        thread.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            thread.join()
+
+    def end(self):
+        self.process.stdin.close()
+        expect(self.process.wait() == 0, self.process.stderr.read().decode())
+
+
+class Watcher:
+    """One `rill watch`; what it printed so far."""
+
+    def __init__(self, stage, source, *ats, begin='start', more=()):
+        self.bytes, self.name = bytearray(), f'a watcher at {ats[0]}'
+        self.process = stage.begin('watch', source.name, '--from', begin,
+                                   *more, at=','.join(stage.at[a] for a in ats))
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        while piece := self.process.stdout.read1(1 << 20):
+            self.bytes += piece
+
+    def wait(self, count):
+        wait_for(lambda: len(self.bytes) >= count,
+                 f'{self.name} has {count} bytes')
+
+    def end(self):
+        self.thread.join()
+        code, said = self.process.wait(), self.process.stderr.read().decode()
+        expect(code == 0, f'{self.name}: exit {code}: {said}')
+        return bytes(self.bytes)
+
+    def stop(self):
+        self.process.terminate()
+        return self.end()
+
+
+def counters(stage, node):
+    done = stage.rill('status', '--json', at=stage.at[node]).expect(0)
+    return {c['name']: c['value'] for c in done.json()['counters']}
+
+
+def taken(stage, *nodes):
+    """Chunks that nodes took from their parents."""
+    return sum(counters(stage, n)['chunks_from_parents']
+               + counters(stage, n)['chunks_from_above'] for n in nodes)
+
+
+def chunks(stage, source):
+    """Chunks of data that have bytes, once all is stored."""
+    wait_for(lambda: stored(stage, source.name) == len(source.bytes),
+             f'all of {source.name} is stored')
+    return sum(c['length'] > 0 and not c['parity']
+               for c in stage.stat(source.name, '--chunks')['chunks'])
+
+
+def carrier(stage, source):
+    """Who of the region takes the stream from the origin, and who does not."""
+    before = {n: taken(stage, n) for n in ('r1', 'r2')}
+
+    def grown():
+        now = {n: taken(stage, n) - before[n] for n in before}
+        return max(now, key=now.get) if max(now.values()) > 4 else None
+    with source.flowing():
+        one = wait_for(grown, 'somebody carries the stream')
+    return one, 'r2' if one == 'r1' else 'r1'
+
+
+def ask_all(at, name):
+    """A whole client: describe once, then ask for one chunk after the other."""
+    socket = zmq.Context.instance().socket(zmq.REQ)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.RCVTIMEO, 60_000)
+    socket.connect(f'tcp://{at}')
+
+    def ask(**body):
+        socket.send(Message(version=1, request=1, **body).SerializeToString())
+        head, *payload = socket.recv_multipart()
+        return Message.FromString(head), b''.join(payload)
+    try:
+        stream = ask(describe={'name': name})[0].described
+        got, offset = b'', stream.first
+        while True:
+            answer, payload = ask(ask={'stream': stream.stream, 'wait': True,
+                                       'offset': offset, 'budget_ms': 20_000})
+            if answer.WhichOneof('body') == 'refused':
+                return got, answer.refused
+            chunk = answer.answer.chunk
+            got += payload[offset - chunk.offset:]
+            offset = chunk.offset + chunk.length
+    finally:
+        socket.close()
+
+
+with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE) as stage:
+    cam = Source(stage, 'cam', 1)
+    with stage.case('invariants 12 and 14: one live stream at the root and at '
+                    'every cache below it is the same, byte for byte, and one '
+                    'copy of it enters a group of siblings'):
+        viewers = [Watcher(stage, cam, n) for n in ('origin', 'r1', 'r2', 't1')]
+        for viewer in viewers:
+            viewer.wait(len(cam.bytes))
+        with cam.flowing():
+            for viewer in viewers:
+                viewer.wait(40 * PIECE)
+        for viewer in viewers:
+            viewer.wait(len(cam.bytes))
+        before, had = taken(stage, 'r1', 'r2'), chunks(stage, cam)
+        with cam.flowing():
+            for viewer in viewers:
+                viewer.wait(len(cam.bytes) + 60 * PIECE)
+        for viewer in viewers:
+            viewer.wait(len(cam.bytes))
+        new = chunks(stage, cam) - had
+        copies = (taken(stage, 'r1', 'r2') - before) / new
+        print(f'# copies into the region: {copies:.2f} of {new} chunks')
+        expect(copies == 1, f'{copies} copies entered the region')
+        for viewer in viewers:
+            expect(viewer.bytes == cam.bytes, f'other bytes at {viewer.name}')
+    with stage.case('invariant 12: who rewinds gets any moment, and goes on '
+                    'live without a seam'):
+        middle = len(cam.bytes) // 2 + 77
+        with cam.flowing():
+            late = Watcher(stage, cam, 't1', begin=middle,
+                           more=['--to', len(cam.bytes) + 20 * PIECE])
+            back = late.end()
+        expect(back == cam.bytes[middle:middle + len(back)] and
+               len(back) > 20 * PIECE, f'{len(back)} bytes, or others')
+        last = Watcher(stage, cam, 't1', begin='-1h', more=['--for', '2s'])
+        expect(last.end().startswith(cam.bytes[:PIECE]), 'not its beginning')
+    with stage.case('invariants 12 and 14: when the sibling that carries the '
+                    'stream is killed nobody loses a byte, and the other '
+                    'carries it'):
+        one, other = carrier(stage, cam)
+        mover = Watcher(stage, cam, one, other)
+        mover.wait(len(cam.bytes))
+        with cam.flowing():
+            stage.kill(one)
+            for viewer in (*viewers, mover):
+                if viewer.name != f'a watcher at {one}':
+                    viewer.wait(len(cam.bytes) + 40 * PIECE)
+        expect(taken(stage, other) > 0, f'{other} does not carry it')
+        stage.start(one)
+        again = Watcher(stage, cam, one)
+        with cam.flowing():
+            again.wait(len(cam.bytes) + 20 * PIECE)
+        expect(mover.stop() == cam.bytes[:len(mover.bytes)], 'other bytes')
+        expect(again.stop() == cam.bytes[:len(again.bytes)], 'other bytes')
+    with stage.case('invariant 12: when the sibling that carries the stream '
+                    'hangs the others go on, and it has all when it is back'):
+        one, _ = carrier(stage, cam)
+        here = f'a watcher at {one}'
+        with cam.flowing():
+            stage.signal(one, signal.SIGSTOP)
+            others = [v for v in viewers
+                      if v.process.poll() is None and v.name != here]
+            for viewer in others:
+                viewer.wait(len(cam.bytes) + 40 * PIECE)
+            stage.signal(one, signal.SIGCONT)
+            again = Watcher(stage, cam, one)
+            again.wait(len(cam.bytes) + 20 * PIECE)
+        expect(again.stop() == cam.bytes[:len(again.bytes)], 'other bytes')
+    with stage.case('invariants 12 and 19: when the origin is killed and comes '
+                    'back all go on, and hear it again'):
+        with cam.flowing():
+            stage.kill('origin')
+            stage.start('origin')
+            for viewer in viewers[1:]:
+                if viewer.process.poll() is None:
+                    viewer.wait(len(cam.bytes) + 40 * PIECE)
+        published = counters(stage, 'origin')['chunks_published']
+        with cam.flowing():
+            wait_for(lambda: counters(stage, 'origin')['chunks_published'] >
+                     published + 10, 'it publishes again')
+            asked = counters(stage, 'origin')['reads_from_memory']
+            wait_for(lambda: counters(stage, 'origin')['chunks_published'] >
+                     published + 40, 'it goes on')
+        expect(counters(stage, 'origin')['reads_from_memory'] <= asked + 2,
+               'chunks are asked for that were published')
+    with stage.case('a loop of REQ is a whole client: it describes and asks, '
+                    'and waits for what is still to come'):
+        asked = []
+        thread = threading.Thread(target=lambda: asked.append(
+            ask_all(stage.at['t1'], 'cam')))
+        thread.start()
+        with cam.flowing():
+            for viewer in viewers:
+                if viewer.process.poll() is None:
+                    viewer.wait(len(cam.bytes) + 20 * PIECE)
+        cam.end()
+        thread.join()
+        got, refused = asked[0]
+        expect(got == cam.bytes, f'{len(got)} bytes of {len(cam.bytes)}, then '
+               f'{refused}')
+    with stage.case('invariant 12: at the end of the stream everybody has all '
+                    'of it'):
+        for viewer in viewers:
+            expect(viewer.end() == cam.bytes, f'{viewer.name}: '
+                   f'{len(viewer.bytes)} bytes of {len(cam.bytes)}, or others')
+    with stage.case('a sealed stream can be got at any cache'):
+        for node in ('r1', 't1'):
+            expect(stage.rill('get', 'cam', '-o', '-', at=stage.at[node])
+                   .expect(0).out == cam.bytes, f'other bytes from {node}')
+        film = stage.file('film', 3_000_000)
+        stage.put(film)
+        for node in ('r1', 'r2', 't1'):
+            expect(stage.rill('get', 'film', '-o', '-', at=stage.at[node])
+                   .expect(0).out == film.read_bytes(), f'not so at {node}')
+        stage.rill('get', 'nobody', at=stage.at['t1']).expect_error(1, 'nobody')
+        stage.rill('watch', 'nobody', at=stage.at['t1']).expect_error(
+            1, 'nobody')
+        stage.rill('watch', 'cam', '--from', 10 ** 9, at=stage.at['t1']) \
+            .expect_error(65, str(len(cam.bytes)))
+    with stage.case('invariant 16: what nobody watches goes nowhere'):
+        idle = Source(stage, 'idle', 2)
+        viewer = Watcher(stage, idle, 't1')
+        with idle.flowing():
+            viewer.wait(20 * PIECE)
+        viewer.stop()
+        wait_for(lambda: not counters(stage, 'origin')['grants'] and
+                 not counters(stage, 'r1')['grants'] and
+                 not counters(stage, 'r2')['grants'], 'no grant is left', 120)
+        before = [counters(stage, n)['chunks_published']
+                  for n in ('origin', 'r1', 'r2')], taken(stage, 'r1', 'r2')
+        idle.write(50)
+        wait_for(lambda: stored(stage, 'idle') == len(idle.bytes), 'stored')
+        expect(before == ([counters(stage, n)['chunks_published']
+                           for n in ('origin', 'r1', 'r2')],
+                          taken(stage, 'r1', 'r2')), 'it was sent on')
+        idle.end()
+end()
