@@ -209,7 +209,7 @@ a_cache_stands_in_for_a_director_that_does_not_answer(void)
     CHECK(run(1, 0));
     answers = KEEP_SILENT;
     ask(41);
-    CHECK(run(0, 1) && stood_in == 1 && last_request == 41 && wheres == 1);
+    CHECK(run(0, 1) && stood_in == 1 && last_request == 41);
     answers = REFUSE;
     ask(42);
     CHECK(run(0, 1) && stood_in == 2 && last_request == 42);
