@@ -78,8 +78,7 @@ close_ask(link_t *link)
     if (!link->ask)
         return;
     zloop_reader_end(link->owner->loop, link->ask);
-    if (link->watch)
-        zloop_reader_end(link->owner->loop, link->watch);
+    zloop_reader_end(link->owner->loop, link->watch);
     sockets_unwatch(link->ask, &link->watch);
     sockets_drop(&link->ask);
     link->connected = false;
