@@ -3,7 +3,7 @@ import pathlib
 import re
 import shutil
 
-from stage import SECONDS, Stage, end, expect, wait_for
+from stage import SECONDS, SLOW, Stage, end, expect, wait_for
 
 SIZE = 3_000_001
 #   What a rebuilt stream must say as it did.
@@ -177,7 +177,7 @@ def restored(stage, content):
     """An older copy, of the directory or of all that the forwarder has."""
     origin, copy = stage.home / 'origin', stage.home / 'copy'
     for part in ('catalogue', ''):
-        with stage.case('invariant 11: an older copy of '
+        with stage.case('home 1, invariant 11: an older copy of '
                         + (part or 'the whole directory')
                         + ' serves nobody, and is rebuilt'):
             stage.stop('origin')
@@ -266,7 +266,7 @@ def versions(stage):
         content.expect_all()
 
 
-with Stage() as stage:
+with Stage(patience=2 if SLOW else 1) as stage:
     content = Content(stage)
     damaged(stage, content)
     restored(stage, content)

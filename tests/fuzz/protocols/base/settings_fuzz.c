@@ -21,9 +21,11 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     size_t nodes = 0;
     for (; (node = settings_nth(&settings, nodes)); nodes++) {
         INVARIANT(settings_find(&settings, node->name) == node);
-        INVARIANT(node->at[0] && node->data[0]);
+        INVARIANT(node->at[0]);
+        INVARIANT(node->data[0] || node->role == SETTINGS_DIRECTOR);
     }
-    INVARIANT(nodes == 1 + settings.workers_count);
+    INVARIANT(nodes == 1 + settings.workers_count + settings.caches_count +
+                           (settings.director.node.name != NULL));
     settings_free(&settings);
     return 0;
 }
