@@ -211,8 +211,8 @@ def fuzz(tally, variant, word):
 
 
 def campaign(tally, variant, word):
-    """One round of each kind of campaign; what never hit fails it too. The
-    simulator has a turn of its own: some faults need many plays to hit."""
+    """One round of each kind of campaign. The simulator has a turn of its own:
+    some of its faults need many plays to hit."""
     def one(kind):
         begun = time.monotonic()
         process = subprocess.Popen(
