@@ -97,6 +97,16 @@ core_named(core_t *self, const char *name)
     return zhashx_lookup(self->by_name, name);
 }
 
+code_t
+core_protection(const stream_t *stream)
+{
+    code_t least = stream->code;
+    for (size_t i = 0; i < stream->chain_count; i++)
+        if (i == 0 || stream->chain[i]->code.m <= least.m)
+            least = stream->chain[i]->code;
+    return least;
+}
+
 char *
 core_label(const core_t *self, uint64_t store, char text_r[CORE_LABEL_BYTES])
 {

@@ -146,6 +146,19 @@ grant(stream_t *stream)
     ingest_reckon(stream);
 }
 
+//  What its source is told: of a stream that grows the code in force, of a
+//  complete one what all of it has.
+static Rill__V1__Protection
+protection(const stream_t *stream)
+{
+    Rill__V1__Protection told = RILL__V1__PROTECTION__INIT;
+    code_t code = stream->state == STREAM_SEALED ? core_protection(stream)
+                                                 : stream->code;
+    told.k = code.k;
+    told.m = code.m;
+    return told;
+}
+
 void
 ingest_progress(stream_t *stream)
 {
@@ -153,9 +166,7 @@ ingest_progress(stream_t *stream)
     bool sealed = stream->state == STREAM_SEALED;
     if (!sealed)
         grant(stream);
-    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
-    code.k = stream->code.k;
-    code.m = stream->code.m;
+    Rill__V1__Protection code = protection(stream);
     Rill__V1__Progress progress = RILL__V1__PROGRESS__INIT;
     progress.session = stream->session;
     progress.received = sealed ? stream->record.size
@@ -331,9 +342,7 @@ attach(stream_t *stream, const peer_t *peer, const message_t *message,
     stream->promised = stream->credit;
     if (!sealed)
         grant(stream);
-    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
-    code.k = stream->code.k;
-    code.m = stream->code.m;
+    Rill__V1__Protection code = protection(stream);
     Rill__V1__Opened opened = RILL__V1__OPENED__INIT;
     opened.stream = stream->record.id;
     opened.session = stream->session;

@@ -252,6 +252,9 @@ void core_refuse(core_t *self, const peer_t *peer, const message_t *question,
                  status_t status, const char *text, uint64_t offset);
 stream_t *core_stream(core_t *self, uint64_t id);
 stream_t *core_named(core_t *self, const char *name);
+//  What protects all of a stream: the code of its extents that survives the
+//  fewest losses, the last of equals; before there is one, what is in force.
+code_t core_protection(const stream_t *stream);
 //  What people call a store: its worker's name where that is known.
 #define CORE_LABEL_BYTES (LIMIT_NAME_BYTES + 16)
 char *core_label(const core_t *self, uint64_t store,

@@ -165,8 +165,9 @@ describe(core_t *self, stream_t *stream, described_t *to, millis_t now)
                                         WAITED_MOST);
         body->waits_for = to->waits_for;
     }
-    to->code.k = last ? last->code.k : stream->code.k;
-    to->code.m = last ? last->code.m : stream->code.m;
+    code_t least = core_protection(stream);
+    to->code.k = least.k;
+    to->code.m = least.m;
     body->protection = &to->code;
     to->asked.k = record->asked.k;
     to->asked.m = record->asked.m;

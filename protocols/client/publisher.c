@@ -313,8 +313,10 @@ pump(publisher_t *self, millis_t now)
 static void
 take_code(publisher_t *self, const Rill__V1__Protection *code)
 {
-    if (code && code->k + code->m <= LIMIT_SLOTS)
-        self->state.code = (code_t){ (uint8_t)code->k, (uint8_t)code->m };
+    if (!code || code->k + code->m > LIMIT_SLOTS)
+        return;
+    self->state.narrower |= code->m < self->state.code.m;
+    self->state.code = (code_t){ (uint8_t)code->k, (uint8_t)code->m };
 }
 
 //  Begin at what the forwarder says, the first time; afterwards go back or on
@@ -367,7 +369,7 @@ on_opened(publisher_t *self, const message_t *message, millis_t now)
     state->held = STATUS_OK;
     state->stream = opened->stream;
     state->chunk_bytes = opened->chunk_bytes;
-    state->narrower = opened->narrower;
+    state->narrower |= opened->narrower;
     take_code(self, opened->protection);
     self->session = opened->session;
     self->credit = opened->credit;

@@ -62,8 +62,8 @@ typedef struct {
     uint64_t stored;  //  Below: safe from the loss of any one store
     uint64_t settled;
     uint32_t chunk_bytes;  //  Not 0 once opened
-    code_t code;
-    bool narrower;
+    code_t code;           //  Sealed: what all of it has; else in force now
+    bool narrower;  //  Some of it has less than asked, or than it began with
 } publisher_state_t;
 
 //  A source that opens its stream with the first sweep. The name and effects

@@ -46,18 +46,28 @@ source_begin(source_t *self, const words_t *words, const char *name,
 static void
 opened(source_t *self, const publisher_state_t *state, millis_t now)
 {
-    char asked[ASK_CODE_BYTES], code[ASK_CODE_BYTES];
     self->begun = now;
     self->first = state->next;
     talk_progress_begin(&self->progress, self->total, state->next, now);
     if (state->next > state->base)
         talk_say("%s goes on at byte %llu", self->name,
                  (unsigned long long)state->next);
-    if (state->narrower)
-        talk_say("%s is protected %s, narrower than the %s asked for: too few "
-                 "workers run",
+}
+
+//  What goes on with less protection is said when it begins to, not only at
+//  the end: workers may be started.
+static void
+note_protection(source_t *self, const publisher_state_t *state)
+{
+    char asked[ASK_CODE_BYTES], code[ASK_CODE_BYTES];
+    if (state->narrower && (!self->is_narrower || state->code.m < self->code.m))
+        talk_say("%s is protected %s, narrower than %s: too few workers run",
                  self->name, ask_code_text(state->code.k, state->code.m, code),
-                 ask_code_text(self->asked.k, self->asked.m, asked));
+                 self->asked.k == 0
+                     ? "it was"
+                     : ask_code_text(self->asked.k, self->asked.m, asked));
+    self->is_narrower = state->narrower;
+    self->code = state->code;
 }
 
 //  Something moved: the patience begins anew.
@@ -92,6 +102,8 @@ source_look(source_t *self, const publisher_state_t *state, client_turn_t *turn,
         self->started = now;
     if (state->opened && self->begun == 0)
         opened(self, state, now);
+    if (state->opened)
+        note_protection(self, state);
     if (state->held != self->held) {
         self->held = state->held;
         if (self->held != STATUS_OK && state->opened)
@@ -157,7 +169,7 @@ tell(const source_t *self, const publisher_state_t *state, millis_t now)
                units_bytes((uint64_t)((double)bytes / seconds), rate));
     printf(", protected %s%s\n",
            ask_code_text(state->code.k, state->code.m, code),
-           state->narrower ? " (narrower than asked)" : "");
+           state->narrower ? " (narrower: too few workers ran)" : "");
 }
 
 int

@@ -26,6 +26,8 @@ typedef struct {
     millis_t moved;    //  When something last moved
     millis_t completed;  //  When it was complete and not yet settled; 0: not
     uint64_t mark;       //  What had moved then
+    code_t code;         //  As last seen
+    bool is_narrower;    //  As last seen
     bool gave_up;        //  Nothing moved for too long
     bool is_unsettled;   //  Complete, but nothing more gets settled
     talk_progress_t progress;

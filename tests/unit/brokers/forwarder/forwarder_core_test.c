@@ -1281,6 +1281,28 @@ a_departure_deals_the_same_bytes_again(void)
 }
 
 static void
+what_is_told_of_protection_all_of_it_has(void)
+{
+    begin_with(3);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 4 * CHUNK);
+    pump();
+    CHECK(progress(&source)->protection->m == 1);
+    for (int i = 3; i < 6; i++)
+        join(i);
+    give(&source, 8 * CHUNK);
+    pump();
+    CHECK(progress(&source)->protection->m == 2);
+    CHECK(describe("film")->protection->m == 1);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    CHECK(progress(&source)->protection->m == 1);
+    CHECK(describe("film")->protection->m == 1);
+    end();
+}
+
+static void
 the_watermark_never_goes_back(void)
 {
     begin_with(7);
@@ -4733,6 +4755,8 @@ main(void)
          "invariant 1: workers that leave before the Finish do not lose it");
     CASE(an_end_waits_for_workers,
          "invariant 19: an end that had no worker comes when they are back");
+    CASE(what_is_told_of_protection_all_of_it_has,
+         "invariant 1: what is told of a stream's protection all of it has");
     CASE(a_departure_deals_the_same_bytes_again,
          "forwarder_core 2, invariants 2 and 7: a departure deals the same "
          "bytes into a new epoch");

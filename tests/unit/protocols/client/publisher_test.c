@@ -25,6 +25,7 @@ typedef struct {
     bool full;        //  The bus takes nothing
     uint64_t credit;  //  Given with the next Opened or Progress
     uint64_t session;
+    unsigned m;  //  Protection told with the next Opened or Progress
 } world_t;
 
 static world_t world;
@@ -98,7 +99,7 @@ static void
 begin(void)
 {
     publisher_destroy(&world.publisher);
-    world = (world_t){ .credit = 1000, .session = 1 };
+    world = (world_t){ .credit = 1000, .session = 1, .m = 2 };
     publisher_settings_t settings = { .name = "cam",
                                       .kind = KIND_RECORDED,
                                       .token = TOKEN };
@@ -118,6 +119,10 @@ opened(uint64_t offset, millis_t now)
     body.offset = offset;
     body.credit = world.credit;
     body.chunk_bytes = CHUNK;
+    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
+    code.k = 2;
+    code.m = world.m;
+    body.protection = &code;
     message_t message = MESSAGE(OPENED, opened, &body, last()->request, 0);
     publisher_on_message(world.publisher, &message, now);
 }
@@ -133,6 +138,10 @@ progress(uint64_t request, uint64_t received, uint64_t stored, uint64_t settled,
     body.settled = settled;
     body.credit = world.credit;
     body.sealed = sealed;
+    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
+    code.k = 2;
+    code.m = world.m;
+    body.protection = &code;
     message_t message = MESSAGE(PROGRESS, progress, &body, request, 0);
     publisher_on_message(world.publisher, &message, now);
 }
@@ -553,9 +562,26 @@ a_full_bus_leaves_no_deadline_behind(void)
     CHECK(publisher_due(world.publisher) > 5000);
 }
 
+static void
+less_protection_on_the_way_is_told(void)
+{
+    begin();
+    opened(0, 1);
+    CHECK(!state()->narrower && state()->code.m == 2);
+    world.m = 1;
+    progress(0, 0, 0, 0, false, 2);
+    CHECK(state()->narrower && state()->code.m == 1);
+    world.m = 2;
+    progress(0, 0, 0, 0, false, 3);
+    CHECK(state()->narrower && state()->code.m == 2);
+    publisher_destroy(&world.publisher);
+}
+
 int
 main(void)
 {
+    CASE(less_protection_on_the_way_is_told,
+         "publisher: once some of it has less protection, that stays said");
     CASE(bytes_are_kept_until_they_are_stored,
          "publisher 1: bytes are kept until they are stored");
     CASE(what_is_stored_meanwhile_is_not_sent_again,
