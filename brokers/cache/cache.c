@@ -20,7 +20,6 @@
 #include "sockets.h"
 
 enum {
-    BURST = 64,  //  Messages taken from a socket before others' turn
     WHY_BYTES = 1024,
     LOANS_LEAST = 64 * 1024 * 1024,
     LOANS_PER_PEER = 32 * 1024 * 1024,
@@ -195,35 +194,33 @@ on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
     return -1;
 }
 
+static bool
+take_front(void *with, status_t status, received_t *received, millis_t now)
+{
+    cache_t *self = with;
+    bool whole = status == STATUS_OK;
+    if (whole &&
+        (reporter_on_front(self->reporter, received) ||
+         relay_on_front(self->relay, &received->peer, received->message, now)))
+        return true;
+    if (received->peer.size == 0)
+        return true;
+    Rill__V1__Refused refused = message_refusal(whole ? STATUS_KIND : status,
+                                                NULL, 0);
+    message_t answer = MESSAGE(
+        REFUSED, refused, &refused,
+        whole ? received->message->request : received->request, 0);
+    send_front(self, &received->peer, &answer, NULL);
+    return true;
+}
+
 static int
 on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
     (void)loop;
-    cache_t *self = arg;
     millis_t now = zclock_mono();
-    for (int i = 0; i < BURST; i++) {
-        received_t received;
-        status_t status = frames_receive(front, &received);
-        if (status == STATUS_LATE)
-            break;
-        bool ours = status == STATUS_OK &&
-                    (reporter_on_front(self->reporter, &received) ||
-                     relay_on_front(self->relay, &received.peer,
-                                    received.message, now));
-        if (!ours && received.peer.size) {
-            Rill__V1__Refused refused = message_refusal(
-                status == STATUS_OK ? STATUS_KIND : status, NULL, 0);
-            message_t answer = MESSAGE(REFUSED, refused, &refused,
-                                       status == STATUS_OK
-                                           ? received.message->request
-                                           : received.request,
-                                       0);
-            send_front(self, &received.peer, &answer, NULL);
-        }
-        if (status == STATUS_OK)
-            frames_release(&received);
-    }
-    return after(self, now);
+    frames_take(front, take_front, arg, now);
+    return after(arg, now);
 }
 
 static void

@@ -8,7 +8,6 @@
 #include "sockets.h"
 
 enum {
-    BURST = 64,          //  Messages taken from a socket before others' turn
     PATIENCE_MS = 1000,  //  For a connection (links 2)
 };
 
@@ -84,6 +83,18 @@ close_ask(link_t *link)
     link->connected = false;
 }
 
+//  What is done with what came may close the link.
+static bool
+take_answer(void *with, status_t status, received_t *received, millis_t now)
+{
+    link_t *link = with;
+    links_t *self = link->owner;
+    zsock_t *socket = link->ask;
+    if (status == STATUS_OK)
+        self->events.said(self->with, link->number, received, now);
+    return link->ask == socket;
+}
+
 static int
 on_ask(zloop_t *loop, zsock_t *socket, void *arg)
 {
@@ -91,16 +102,7 @@ on_ask(zloop_t *loop, zsock_t *socket, void *arg)
     link_t *link = arg;
     links_t *self = link->owner;
     millis_t now = zclock_mono();
-    received_t received;
-    status_t status = STATUS_OK;
-    //  What is done with it may close the link.
-    for (int i = 0; i < BURST && link->ask == socket; i++) {
-        if ((status = frames_receive(socket, &received)) == STATUS_LATE)
-            break;
-        if (status == STATUS_OK)
-            self->events.said(self->with, link->number, &received, now);
-        frames_release(&received);
-    }
+    frames_take(socket, take_answer, link, now);
     return self->events.after(self->with, now);
 }
 
@@ -165,6 +167,17 @@ close_hear(link_t *link)
     link->topics_count = 0;
 }
 
+static bool
+take_published(void *with, status_t status, received_t *received, millis_t now)
+{
+    link_t *link = with;
+    links_t *self = link->owner;
+    zsock_t *socket = link->hear;
+    if (status == STATUS_OK)
+        self->events.published(self->with, link->number, received, now);
+    return link->hear == socket;
+}
+
 static int
 on_heard(zloop_t *loop, zsock_t *socket, void *arg)
 {
@@ -172,15 +185,7 @@ on_heard(zloop_t *loop, zsock_t *socket, void *arg)
     link_t *link = arg;
     links_t *self = link->owner;
     millis_t now = zclock_mono();
-    received_t received;
-    status_t status = STATUS_OK;
-    for (int i = 0; i < BURST && link->hear == socket; i++) {
-        if ((status = frames_receive(socket, &received)) == STATUS_LATE)
-            break;
-        if (status == STATUS_OK)
-            self->events.published(self->with, link->number, &received, now);
-        frames_release(&received);
-    }
+    frames_take(socket, take_published, link, now);
     return self->events.after(self->with, now);
 }
 

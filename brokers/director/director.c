@@ -12,7 +12,6 @@
 #include "sockets.h"
 
 enum {
-    BURST = 64,  //  Messages taken from a socket before others' turn
     WHY_BYTES = 512,
     STRAY_BYTES = 64 * 1024 * 1024,
 };
@@ -73,27 +72,26 @@ on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
     return ends ? -1 : 0;
 }
 
+static bool
+take_front(void *with, status_t status, received_t *received, millis_t now)
+{
+    director_t *self = with;
+    if (status == STATUS_OK)
+        director_core_on_front(self->core, &received->peer, received->address,
+                               received->message, now);
+    else
+        director_core_on_bad(self->core, &received->peer, received->request,
+                             status);
+    return true;
+}
+
 static int
 on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
     (void)loop;
-    director_t *self = arg;
     millis_t now = zclock_mono();
-    for (int i = 0; i < BURST; i++) {
-        received_t received;
-        status_t status = frames_receive(front, &received);
-        if (status == STATUS_LATE)
-            break;
-        if (status != STATUS_OK) {
-            director_core_on_bad(self->core, &received.peer, received.request,
-                                 status);
-            continue;
-        }
-        director_core_on_front(self->core, &received.peer, received.address,
-                               received.message, now);
-        frames_release(&received);
-    }
-    return after(self, now);
+    frames_take(front, take_front, arg, now);
+    return after(arg, now);
 }
 
 static void

@@ -145,20 +145,21 @@ on_alarm(void *arg)
     return 0;
 }
 
+static bool
+take_answer(void *with, status_t status, received_t *received, millis_t now)
+{
+    (void)now;
+    if (status == STATUS_OK)
+        on_answer(with, received->message);
+    return true;
+}
+
 static int
 on_director(zloop_t *loop, zsock_t *director, void *arg)
 {
     (void)loop;
-    reporter_t *self = arg;
-    received_t received;
-    status_t status;
-    while ((status = frames_receive(director, &received)) != STATUS_LATE) {
-        if (status != STATUS_OK)
-            continue;
-        on_answer(self, received.message);
-        frames_release(&received);
-    }
-    set_alarm(self);
+    frames_take(director, take_answer, arg, zclock_mono());
+    set_alarm(arg);
     return 0;
 }
 

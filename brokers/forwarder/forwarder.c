@@ -18,7 +18,6 @@
 #include "sockets.h"
 
 enum {
-    BURST = 64,  //  Messages taken from a socket before others' turn
     WHY_BYTES = 1024,
     LOANS_LEAST = 64 * 1024 * 1024,
     LOANS_PER_PEER = 32 * 1024 * 1024,  //  Two windows of a reader
@@ -268,48 +267,66 @@ on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
     return after(self, now);
 }
 
+static bool
+take_front(void *with, status_t status, received_t *received, millis_t now)
+{
+    forwarder_t *self = with;
+    if (status == STATUS_OK)
+        forwarder_core_on_front(self->core, &received->peer, received->message,
+                                received->payload, now);
+    else
+        forwarder_core_on_bad(self->core, &received->peer, received->request,
+                              status, now);
+    return true;
+}
+
 static int
 on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
     (void)loop;
-    forwarder_t *self = arg;
     millis_t now = zclock_mono();
-    for (int i = 0; i < BURST; i++) {
-        received_t received;
-        status_t status = frames_receive(front, &received);
-        if (status == STATUS_LATE)
-            break;
-        if (status != STATUS_OK) {
-            forwarder_core_on_bad(self->core, &received.peer, received.request,
-                                  status, now);
-            continue;
-        }
-        forwarder_core_on_front(self->core, &received.peer, received.message,
-                                received.payload, now);
-        frames_release(&received);
-    }
-    return after(self, now);
+    frames_take(front, take_front, arg, now);
+    return after(arg, now);
+}
+
+static bool
+take_receipt(void *with, status_t status, received_t *received, millis_t now)
+{
+    forwarder_t *self = with;
+    if (status == STATUS_OK)
+        forwarder_core_on_receipt(self->core, received->message, now);
+    else
+        forwarder_core_on_bad(self->core, NULL, 0, status, now);
+    return true;
 }
 
 static int
 on_receipts(zloop_t *loop, zsock_t *receipts, void *arg)
 {
     (void)loop;
-    forwarder_t *self = arg;
     millis_t now = zclock_mono();
-    for (int i = 0; i < BURST; i++) {
-        received_t received;
-        status_t status = frames_receive(receipts, &received);
-        if (status == STATUS_LATE)
-            break;
-        if (status != STATUS_OK) {
-            forwarder_core_on_bad(self->core, NULL, 0, status, now);
-            continue;
-        }
-        forwarder_core_on_receipt(self->core, received.message, now);
-        frames_release(&received);
-    }
-    return after(self, now);
+    frames_take(receipts, take_receipt, arg, now);
+    return after(arg, now);
+}
+
+//  What a worker that we ask says.
+typedef struct {
+    forwarder_t *owner;
+    uint64_t session;
+} said_t;
+
+static bool
+take_said(void *with, status_t status, received_t *received, millis_t now)
+{
+    said_t *said = with;
+    forwarder_core_t *core = said->owner->core;
+    if (status == STATUS_OK)
+        forwarder_core_on_worker(core, said->session, received->message,
+                                 received->payload, now);
+    else
+        forwarder_core_on_bad(core, NULL, 0, status, now);
+    //  What the core does may close the link.
+    return find_link(said->owner, said->session);
 }
 
 static int
@@ -317,24 +334,10 @@ on_ask(zloop_t *loop, zsock_t *socket, void *arg)
 {
     (void)loop;
     link_t *link = arg;
-    forwarder_t *self = link->owner;
-    uint64_t session = link->session;
+    said_t said = { link->owner, link->session };
     millis_t now = zclock_mono();
-    //  What the core does may close the link.
-    for (int i = 0; i < BURST && find_link(self, session); i++) {
-        received_t received;
-        status_t status = frames_receive(socket, &received);
-        if (status == STATUS_LATE)
-            break;
-        if (status != STATUS_OK) {
-            forwarder_core_on_bad(self->core, NULL, 0, status, now);
-            continue;
-        }
-        forwarder_core_on_worker(self->core, session, received.message,
-                                 received.payload, now);
-        frames_release(&received);
-    }
-    return after(self, now);
+    frames_take(socket, take_said, &said, now);
+    return after(said.owner, now);
 }
 
 static int

@@ -12,7 +12,6 @@
 enum {
     BUSY_PAUSE_MS = 100,  //  Before asking again who was busy
     TURN_MOST_MS = 1000,  //  A turn is not longer: signals are looked at
-    TURN_MESSAGES = 64,   //  Taken before the owner's turn
 };
 
 struct client {
@@ -380,11 +379,27 @@ taker_now(const client_t *self)
     return zclock_mono() - self->taken_ms;
 }
 
+static bool
+take_message(void *with, status_t status, received_t *received, millis_t now)
+{
+    client_t *self = with;
+    if (status != STATUS_OK)
+        return true;
+    if (self->publisher)
+        publisher_on_message(self->publisher, received->message, now);
+    else if (self->watcher)
+        watcher_on_message(self->watcher, received->message, received->payload,
+                           taker_now(self));
+    else
+        reader_on_message(self->reader, received->message, received->payload,
+                          taker_now(self));
+    return true;
+}
+
 //  Hand what has come to the core that runs.
 static void
 take_in(client_t *self)
 {
-    received_t received;
     bool again = look(self);
     if (again && self->publisher)
         publisher_on_reconnect(self->publisher, zclock_mono());
@@ -392,23 +407,7 @@ take_in(client_t *self)
         reader_on_reconnect(self->reader, taker_now(self));
     if (again && self->watcher)
         watcher_on_reconnect(self->watcher, taker_now(self));
-    for (int i = 0; i < TURN_MESSAGES; i++) {
-        status_t status = frames_receive(self->socket, &received);
-        if (status == STATUS_LATE)
-            return;
-        if (status != STATUS_OK)
-            continue;
-        if (self->publisher)
-            publisher_on_message(self->publisher, received.message,
-                                 zclock_mono());
-        else if (self->watcher)
-            watcher_on_message(self->watcher, received.message,
-                               received.payload, taker_now(self));
-        else
-            reader_on_message(self->reader, received.message, received.payload,
-                              taker_now(self));
-        frames_release(&received);
-    }
+    frames_take(self->socket, take_message, self, zclock_mono());
 }
 
 status_t

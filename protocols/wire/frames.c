@@ -212,6 +212,20 @@ frames_receive(zsock_t *socket, received_t *received_r)
 }
 
 void
+frames_take(zsock_t *socket, frames_take_fn *take, void *with, millis_t now)
+{
+    bool more = true;
+    for (int i = 0; i < FRAMES_BURST && more; i++) {
+        received_t received;
+        status_t status = frames_receive(socket, &received);
+        if (status == STATUS_LATE)
+            return;
+        more = take(with, status, &received, now);
+        frames_release(&received);
+    }
+}
+
+void
 frames_release(received_t *received)
 {
     message_free(&received->message);

@@ -28,6 +28,7 @@
 
 #define FRAMES_COPIED_BYTES 4096
 #define FRAMES_ADDRESS_BYTES 48  //  Of IPv6 in figures, and a zone
+#define FRAMES_BURST 64
 #define FRAMES_PARTS (LIMIT_PEER_BYTES / 2 + 3)  //  The longest message's
 
 //  What is published under: a stream, and whom it is meant for. 16 bytes on the
@@ -56,6 +57,17 @@ typedef struct {
 //  peer, its size 0 when it could not be read (then nobody is answered), and
 //  the request, 0 when it could not be read.
 status_t frames_receive(zsock_t *socket, received_t *received_r);
+
+//  What is done with a message that came, or with the status of one that was
+//  swallowed; it is released afterwards. False: no more is read now, and the
+//  socket may be gone.
+typedef bool(frames_take_fn)(void *with, status_t status, received_t *received,
+                             millis_t now);
+
+//  Take what has come, FRAMES_BURST messages at most: then it is the turn of
+//  others.
+void frames_take(zsock_t *socket, frames_take_fn *take, void *with,
+                 millis_t now);
 
 //  Free what a received message holds.
 void frames_release(received_t *received);

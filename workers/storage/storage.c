@@ -17,7 +17,6 @@
 #include "storage_core.h"
 
 enum {
-    BURST = 32,  //  Messages taken from a socket before others get a turn
     WHY_BYTES = 1024,
     LOANS_BYTES = 192 * 1024 * 1024,
     LOANS_PER_PEER = 64 * 1024 * 1024,  //  The forwarder is one
@@ -314,47 +313,58 @@ on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
     return after(self, zclock_mono());
 }
 
+static bool
+take_front(void *with, status_t status, received_t *received, millis_t now)
+{
+    storage_t *self = with;
+    if (status == STATUS_OK)
+        storage_core_on_ask(self->core, &received->peer, received->message,
+                            now);
+    else
+        storage_core_on_bad(self->core, &received->peer, received->request,
+                            status, now);
+    return true;
+}
+
 static int
 on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
     (void)loop;
-    storage_t *self = arg;
     millis_t now = zclock_mono();
-    for (int i = 0; i < BURST; i++) {
-        received_t received;
-        status_t status = frames_receive(front, &received);
-        if (status == STATUS_LATE)
-            break;
-        if (status != STATUS_OK) {
-            storage_core_on_bad(self->core, &received.peer, received.request,
-                                status, now);
-            continue;
-        }
-        storage_core_on_ask(self->core, &received.peer, received.message, now);
-        frames_release(&received);
-    }
-    return after(self, now);
+    frames_take(front, take_front, arg, now);
+    return after(arg, now);
+}
+
+static bool
+take_forwarder(void *with, status_t status, received_t *received, millis_t now)
+{
+    storage_t *self = with;
+    if (status == STATUS_OK)
+        storage_core_on_forwarder(self->core, received->message, now);
+    else
+        storage_core_on_bad(self->core, NULL, 0, status, now);
+    return true;
 }
 
 static int
 on_forwarder(zloop_t *loop, zsock_t *forwarder, void *arg)
 {
     (void)loop;
-    storage_t *self = arg;
     millis_t now = zclock_mono();
-    for (int i = 0; i < BURST; i++) {
-        received_t received;
-        status_t status = frames_receive(forwarder, &received);
-        if (status == STATUS_LATE)
-            break;
-        if (status != STATUS_OK) {
-            storage_core_on_bad(self->core, NULL, 0, status, now);
-            continue;
-        }
-        storage_core_on_forwarder(self->core, received.message, now);
-        frames_release(&received);
-    }
-    return after(self, now);
+    frames_take(forwarder, take_forwarder, arg, now);
+    return after(arg, now);
+}
+
+static bool
+take_chunk(void *with, status_t status, received_t *received, millis_t now)
+{
+    storage_t *self = with;
+    if (status == STATUS_OK)
+        storage_core_on_store(self->core, received->message, received->payload,
+                              now);
+    else
+        storage_core_on_bad(self->core, NULL, 0, status, now);
+    return !storage_core_choked(self->core);
 }
 
 static int
@@ -363,19 +373,8 @@ on_pull(zloop_t *loop, zsock_t *pull, void *arg)
     (void)loop;
     storage_t *self = arg;
     millis_t now = zclock_mono();
-    for (int i = 0; i < BURST && !storage_core_choked(self->core); i++) {
-        received_t received;
-        status_t status = frames_receive(pull, &received);
-        if (status == STATUS_LATE)
-            break;
-        if (status != STATUS_OK) {
-            storage_core_on_bad(self->core, NULL, 0, status, now);
-            continue;
-        }
-        storage_core_on_store(self->core, received.message, received.payload,
-                              now);
-        frames_release(&received);
-    }
+    if (!storage_core_choked(self->core))
+        frames_take(pull, take_chunk, self, now);
     return after(self, now);
 }
 

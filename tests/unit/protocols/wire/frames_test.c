@@ -506,9 +506,48 @@ what_is_published_is_heard_under_its_topic_alone(void)
     zsock_destroy(&pub);
 }
 
+typedef struct {
+    int whole, bad;
+    int most;  //  Then no more is taken
+} taken_t;
+
+static bool
+count_taken(void *with, status_t status, received_t *received, millis_t now)
+{
+    taken_t *taken = with;
+    CHECK(now == 5 && (status == STATUS_OK) == (received->message != NULL));
+    if (status == STATUS_OK)
+        taken->whole++;
+    else
+        taken->bad++;
+    return taken->whole + taken->bad < taken->most;
+}
+
+static void
+a_turn_takes_what_has_come_and_not_more_than_its_share(void)
+{
+    pair_t pair = join(SOCKET_FRONT, SOCKET_ASK, inside());
+    Rill__V1__Receipt receipt = RILL__V1__RECEIPT__INIT;
+    message_t message = MESSAGE(RECEIPT, receipt, &receipt, 0, 0);
+    zstr_send(pair.far, "no message");
+    for (int i = 0; i < FRAMES_BURST + 9; i++)
+        say(pair.far, NULL, &message, NULL);
+    taken_t taken = { .most = 3 };
+    frames_take(pair.near, count_taken, &taken, 5);
+    CHECK(taken.whole == 2 && taken.bad == 1);
+    taken.most = 1000;
+    frames_take(pair.near, count_taken, &taken, 5);
+    CHECK(taken.whole == 2 + FRAMES_BURST);
+    frames_take(pair.near, count_taken, &taken, 5);
+    CHECK(taken.whole == FRAMES_BURST + 9 && taken.bad == 1);
+    part(&pair);
+}
+
 int
 main(void)
 {
+    CASE(a_turn_takes_what_has_come_and_not_more_than_its_share,
+         "a turn takes what has come, and not more than its share");
     CASE(questions_and_answers_pass_with_payload_of_any_size,
          "questions and answers pass with payload of any size");
     CASE(pushed_chunks_and_receipts_pass_without_envelope,
