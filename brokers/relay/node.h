@@ -24,13 +24,14 @@ enum {
     KEEP_MS = 500,      //  Between keeps
     SILENCE_MS = 1000,  //  Without a kept a link is dead
     TRY_MS = 300,       //  For one who is asked to be a source
-    AVOID_MS = 2000,    //  An accused one
+    AVOID_MS = 2000,    //  An accused one, or who does not answer
     LINGER_MS = 2000,   //  A stream without sessions
     HOME_MS = 1000,     //  Between tries of the first parent
     SPLIT_MS = 1500,    //  Until a yield is tried again
     CARRY_MS = 1000,    //  Between what a carrier says of itself
     COARSE_MS = 100,    //  How exactly all these are looked at
     HOP_MS = 250,       //  For a chunk from a link, at least
+    FIRST_MS = 1000,    //  From a parent of which none came yet
     FILLS_MOST = 4,     //  Of a stream in the air
     AHEAD_MOST = 4,     //  Chunks that sessions are ahead in history
     MOMENTS = 16,
@@ -133,6 +134,8 @@ typedef struct {
     millis_t quiet;  //  Since when nothing is wanted of it
     bool used, dirty, lost;
     unsigned round_ms;  //  A chunk's way, measured
+    millis_t answered;  //  When it answered an ask last
+    millis_t shunned;   //  It did not: until then others are asked first
     char publish_at[288];
 } link_t;
 
@@ -188,6 +191,10 @@ is_side(const relay_t *self, int link)
 stream_t *node_stream(relay_t *self, uint64_t id);
 stream_t *node_open_stream(relay_t *self, uint64_t id);
 int node_link(const relay_t *self, const char *name);
+//  The parent to ask first, by place: `best`, or one that is not shunned. Who
+//  does not answer is shunned for a while.
+size_t node_parent(const relay_t *self, size_t best, millis_t now);
+void node_shun(relay_t *self, int link, millis_t now);
 void node_note(relay_t *self, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void node_refuse(relay_t *self, const peer_t *peer, uint64_t request,

@@ -140,7 +140,7 @@ pass_ask(relay_t *self, const peer_t *peer, const message_t *message,
     passed->waiters[passed->count++] = (waiter_t){ *peer, message->request,
                                                    message->trace, watches };
     if (first)
-        ask(self, passed, 0, now);
+        ask(self, passed, (int)node_parent(self, 0, now), now);
 }
 
 //  Everybody hears what was described; it is worth knowing.
@@ -193,6 +193,7 @@ pass_answer(relay_t *self, int link, const message_t *message,
             fail(self, passed, message->refused, now);
         return true;
     }
+    self->links[link].shunned = 0;
     waiter_t *waiters = passed->waiters;
     size_t count = passed->count;
     passed->waiters = NULL;
@@ -220,8 +221,10 @@ pass_lost(relay_t *self, int link, millis_t now)
 {
     for (passed_t *passed = zlistx_first(self->passed); passed;
          passed = zlistx_next(self->passed))
-        if (passed->link == link)
+        if (passed->link == link) {
+            node_shun(self, link, now);
             passed->due = now;
+        }
 }
 
 void
@@ -233,8 +236,10 @@ pass_sweep(relay_t *self, millis_t now)
         if (!passed)
             return;
         zlistx_add_end(self->passed, passed);
-        if (passed->due <= now)
-            go_on(self, passed, now);
+        if (passed->due > now)
+            continue;
+        node_shun(self, passed->link, now);
+        go_on(self, passed, now);
     }
 }
 

@@ -16,9 +16,9 @@ struct pursuit {
     uint64_t stream, offset;
     int link;  //  It is in the air to; -1: not
     uint64_t request;
-    millis_t sent, due, ends;
-    int side;          //  The sibling to ask, -1: not known
-    uint64_t accused;  //  Siblings that did not have it, bit by bit
+    millis_t sent, due, ends;  //  Not sent: MILLIS_NEVER
+    int side;                  //  The sibling to ask, -1: not known
+    uint64_t accused;          //  Siblings that did not have it, bit by bit
     bool side_tried, asked_siblings;
     bool up, straight;
     bool wait, parked;  //  It is waited for; until it is told to be there
@@ -135,12 +135,24 @@ go_on(relay_t *self, pursuit_t *pursuit, status_t status, millis_t now)
         step(self, pursuit, now);
         return;
     }
+    if (link >= 0 && (status == STATUS_LATE || status == STATUS_UNREACHABLE))
+        node_shun(self, link, now);
     pursuit->parents_tried++;
     pursuit->parent = (pursuit->parent + 1) % self->settings.parents_count;
     if (pursuit->parents_tried >= self->settings.parents_count)
         fail(self, pursuit, status, 0, now);
     else
         step(self, pursuit, now);
+}
+
+//  How long a chunk from a link may take before another is asked for it.
+static millis_t
+hop_of(const relay_t *self, int link)
+{
+    millis_t measured = ROUNDS * (millis_t)self->links[link].round_ms;
+    millis_t least = span(self,
+                          measured || is_side(self, link) ? HOP_MS : FIRST_MS);
+    return measured > least ? measured : least;
 }
 
 static void
@@ -166,14 +178,34 @@ ask(relay_t *self, pursuit_t *pursuit, int link, bool straight, millis_t now)
     pursuit->straight = straight;
     pursuit->request = ++self->request;
     pursuit->sent = now;
-    millis_t hop = span(self, HOP_MS);
-    if (hop < ROUNDS * (millis_t)self->links[link].round_ms)
-        hop = ROUNDS * (millis_t)self->links[link].round_ms;
-    pursuit->due = millis_least(now + hop, pursuit->ends);
+    pursuit->due = millis_least(now + hop_of(self, link), pursuit->ends);
     self->links[link].used = true;
     message_t message = MESSAGE(ASK, ask, &body, pursuit->request, 0);
-    if (self->effects.tell(self->with, link, &message) != STATUS_OK)
-        pursuit->due = now + span(self, AGAIN_MS);
+    if (self->effects.tell(self->with, link, &message) == STATUS_OK)
+        return;
+    pursuit->sent = MILLIS_NEVER;
+    pursuit->due = now + span(self, AGAIN_MS);
+}
+
+//  It does not come in time: the next is asked, unless there is none, or the
+//  link is busy with what was asked before. Asked twice it would come twice.
+static void
+late(relay_t *self, pursuit_t *pursuit, millis_t now)
+{
+    int link = pursuit->link;
+    if (pursuit->sent != MILLIS_NEVER) {
+        millis_t hop = hop_of(self, link);
+        millis_t until = pursuit->sent + ROUNDS * hop;
+        bool last = !is_side(self, link) &&
+                    pursuit->parents_tried + 1 >= self->settings.parents_count;
+        if (!last)
+            until = millis_least(until, self->links[link].answered + hop);
+        pursuit->due = millis_least(until, pursuit->ends);
+    }
+    if (pursuit->due > now)
+        return;
+    self->counts.late++;
+    go_on(self, pursuit, STATUS_LATE, now);
 }
 
 //  Who of the group has the run that the offset lies in.
@@ -262,7 +294,7 @@ pursue_fetch(relay_t *self, uint64_t id, uint64_t offset, millis_t now)
     pursuit->wait = self->asking.wait;
     pursuit->ends = self->asking.due ? self->asking.due
                                      : now + span(self, BUDGET_MS);
-    pursuit->parent = stream ? stream->parent : 0;
+    pursuit->parent = node_parent(self, stream ? stream->parent : 0, now);
     zlistx_add_end(self->pursuits, pursuit);
     if (stream && pursuit->wait && !stream->sealed && offset >= stream->head) {
         pursuit->parked = true;  //  It comes by itself
@@ -375,6 +407,10 @@ pursue_answer(relay_t *self, int link, const message_t *message,
               buffer_t *payload, millis_t now)
 {
     pursuit_t *pursuit = by_request(self, link, message->request);
+    if (pursuit) {
+        self->links[link].answered = now;
+        self->links[link].shunned = 0;
+    }
     if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
         if (pursuit)
             refused(self, pursuit, message->refused, now);
@@ -630,10 +666,9 @@ pursue_sweep(relay_t *self, millis_t now)
             continue;
         if (pursuit->ends <= now)
             fail(self, pursuit, STATUS_LATE, 0, now);
-        else if (pursuit->link >= 0) {
-            self->counts.late++;
-            go_on(self, pursuit, STATUS_LATE, now);
-        } else if (!pursuit->parked)
+        else if (pursuit->link >= 0)
+            late(self, pursuit, now);
+        else if (!pursuit->parked)
             step(self, pursuit, now);
     }
 }

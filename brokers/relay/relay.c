@@ -55,6 +55,22 @@ node_link(const relay_t *self, const char *name)
     return -1;
 }
 
+size_t
+node_parent(const relay_t *self, size_t best, millis_t now)
+{
+    size_t count = self->settings.parents_count;
+    for (size_t i = 0; i < count; i++)
+        if (self->links[(best + i) % count].shunned <= now)
+            return (best + i) % count;
+    return best;
+}
+
+void
+node_shun(relay_t *self, int link, millis_t now)
+{
+    self->links[link].shunned = now + span(self, AVOID_MS);
+}
+
 void
 node_note(relay_t *self, const char *format, ...)
 {

@@ -114,11 +114,13 @@ class Relay:
             process = stage.begin('put', path, at=relay.at)
             wait_for(...)           # Half of it is under way, not more.
             relay.let(up=math.inf)
+
+    `to`: somebody else than the stage's forwarder, at HOST:PORT.
     """
 
-    def __init__(self, stage, up=math.inf, down=math.inf):
-        host, port = stage.at['origin'].split(':')
-        self.to = (host, int(port))
+    def __init__(self, stage=None, up=math.inf, down=math.inf, to=None):
+        host, port = (to or stage.at['origin']).split(':')
+        self.to, self.over = (host, int(port)), False
         self.most, self.passed = dict(up=up, down=down), dict(up=0, down=0)
         self.door = socket.create_server(('127.0.0.1', 0))
         self.at = f'127.0.0.1:{self.door.getsockname()[1]}'
@@ -129,9 +131,14 @@ class Relay:
         return self
 
     def __exit__(self, *_):
-        self.let(up=math.inf, down=math.inf)
-        self.door.close()
+        self.cut()
+
+    def cut(self):
+        """Nothing is passed any more, and nobody comes in."""
+        self.hang_up(self.door)
         with self.turn:
+            self.over = True
+            self.turn.notify_all()
             for end in self.ends:
                 self.hang_up(end)
 
@@ -147,7 +154,7 @@ class Relay:
             end.shutdown(socket.SHUT_RDWR)
 
     def serve(self):
-        with contextlib.suppress(OSError):    # The door is closed.
+        with self.door, contextlib.suppress(OSError):    # It is shut.
             while True:
                 near, _ = self.door.accept()
                 threading.Thread(target=self.join, args=(near,),
@@ -182,8 +189,10 @@ class Relay:
     def room(self, way):
         """How much may be passed now; waits until it is something."""
         with self.turn:
-            self.turn.wait_for(lambda: self.passed[way] < self.most[way])
-            return int(min(AT_ONCE, self.most[way] - self.passed[way]))
+            self.turn.wait_for(
+                lambda: self.over or self.passed[way] < self.most[way])
+            return 0 if self.over else int(
+                min(AT_ONCE, self.most[way] - self.passed[way]))
 
 
 def digest(path):
@@ -483,16 +492,21 @@ class Stage:
                 file.write(chance.randbytes(min(PIECE, size - at)))
         return path
 
-    @contextlib.contextmanager
     def case(self, says):
         """One behaviour, told as the sentence that it proves."""
-        try:
-            yield
-        except Exception as error:      # The play goes on with its next case.
-            case_failed(says, error)
-            self.show_logs()
-        else:
-            print(f'ok {says}', flush=True)
+        return case(says, self.show_logs)
+
+
+@contextlib.contextmanager
+def case(says, show=lambda: None):
+    """The same where there is no stage yet; `show`: done when it failed."""
+    try:
+        yield
+    except Exception as error:      # The play goes on with its next case.
+        case_failed(says, error)
+        show()
+    else:
+        print(f'ok {says}', flush=True)
 
 
 def case_failed(says, error):

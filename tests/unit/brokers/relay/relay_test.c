@@ -296,6 +296,37 @@ carry(void)
     CHECK(heard_link == P1 && heard_topic == 77);
 }
 
+//  Answer the last Ask that a link was sent, which must be for `offset`.
+static void
+answered(int link, uint64_t offset)
+{
+    message_t *asked = NULL;
+    CHECK(count(link, BODY(ASK), &asked) > 0 && asked->ask->offset == offset);
+    chunk_header_t header;
+    chunk_on_wire_t wire;
+    buffer_t *payload = chunk_at(offset, &header);
+    message_from_chunk(&header, &wire);
+    Rill__V1__Answer body = RILL__V1__ANSWER__INIT;
+    body.chunk = &wire.header;
+    message_t message = MESSAGE(ANSWER, answer, &body, asked->request, 0);
+    relay_on_link(relay, link, &message, payload, now);
+    buffer_unref(&payload);
+    message_free(&asked);
+}
+
+static void
+ask(int peer, uint64_t offset, uint32_t budget_ms)
+{
+    Rill__V1__Ask body = RILL__V1__ASK__INIT;
+    body.stream = STREAM;
+    body.at_case = RILL__V1__ASK__AT_OFFSET;
+    body.offset = offset;
+    body.budget_ms = budget_ms;
+    message_t message = MESSAGE(ASK, ask, &body, offset + 1, 0);
+    peer_t who = peer_of(peer);
+    CHECK(relay_on_front(relay, &who, &message, now));
+}
+
 static void
 a_session_is_one_range(void)
 {
@@ -303,18 +334,8 @@ a_session_is_one_range(void)
     published(1000);
     published(1200);  //  One is missing
     CHECK(count(-1, BODY(FLOW), NULL) == 1);
-    message_t *asked = NULL;
-    CHECK(count(P1, BODY(ASK), &asked) == 1 && asked->ask->offset == 1100);
-    chunk_header_t header;
-    chunk_on_wire_t wire;
-    buffer_t *payload = chunk_at(1100, &header);
-    message_from_chunk(&header, &wire);
-    Rill__V1__Answer body = RILL__V1__ANSWER__INIT;
-    body.chunk = &wire.header;
-    message_t message = MESSAGE(ANSWER, answer, &body, asked->request, 0);
-    relay_on_link(relay, P1, &message, payload, now);
-    buffer_unref(&payload);
-    message_free(&asked);
+    CHECK(count(P1, BODY(ASK), NULL) == 1);
+    answered(P1, 1100);
     message_t *flow = NULL;
     CHECK(count(-1, BODY(FLOW), &flow) == 3 && flow->flow->from == 1200);
     message_free(&flow);
@@ -462,6 +483,52 @@ same_questions_are_asked_once(void)
 }
 
 static void
+who_is_slow_is_waited_for(void)
+{
+    //  The first chunk of a parent takes half a second, and all come from it.
+    begin();
+    for (uint64_t i = 0; i < 8; i++)
+        ask(3, i * BYTES, 5000);
+    pass(500);
+    CHECK(count(P1, BODY(ASK), NULL) == 8 && count(P2, BODY(ASK), NULL) == 0);
+    answered(P1, 7 * BYTES);
+    //  It is busy with the others: that it answers is enough.
+    pass(900);
+    CHECK(count(P2, BODY(ASK), NULL) == 0);
+    //  Nor is it for ever.
+    pass(3000);
+    CHECK(count(P1, BODY(ASK), NULL) == 8 && count(P2, BODY(ASK), NULL) == 7);
+    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
+}
+
+static void
+who_does_not_answer_is_asked_last(void)
+{
+    begin();
+    ask(3, 0, 5000);
+    pass(20);
+    relay_on_disconnect(relay, P1, now);
+    CHECK(count(P2, BODY(ASK), NULL) == 1);
+    answered(P2, 0);
+    ask(3, BYTES, 5000);
+    pass(20);
+    CHECK(count(P1, BODY(ASK), NULL) == 1 && count(P2, BODY(ASK), NULL) == 2);
+    answered(P2, BYTES);
+    //  The last there is to ask is asked once, and given time.
+    relay_on_disconnect(relay, P2, now);
+    pass(2500);
+    ask(3, 2 * BYTES, 5000);
+    pass(20);
+    CHECK(count(P1, BODY(ASK), NULL) == 2);
+    pass(1000);
+    CHECK(count(P2, BODY(ASK), NULL) == 3);
+    pass(900);
+    answered(P2, 2 * BYTES);
+    CHECK(count(P1, BODY(ASK), NULL) == 2 && count(P2, BODY(ASK), NULL) == 3);
+    CHECK(count(-1, BODY(ANSWER), NULL) == 3);
+}
+
+static void
 the_end(void)
 {
     forget();
@@ -487,6 +554,11 @@ main(void)
          "relay 5, invariant 19: every ask is answered when its budget ends");
     CASE(same_questions_are_asked_once,
          "invariant 15: what many ask is asked upstream once");
+    CASE(who_is_slow_is_waited_for,
+         "invariant 15: what a slow parent is asked for is not asked for "
+         "elsewhere while it answers");
+    CASE(who_does_not_answer_is_asked_last,
+         "a parent that is gone is asked last, and the last one is waited for");
     CASE(the_end, "nothing is left behind");
     return proof_end();
 }
