@@ -44,8 +44,9 @@ typedef struct {
     uint32_t chunk_bytes;  //  Set by hand; 0: by the rule
     uint32_t buffer_ms;    //  0: the default
     bool sealed;
-    uint64_t end_index;    //  Sealed: the index behind the last chunk
-    micros_t newest_us;    //  Sealed: when its last block was opened
+    uint64_t end_index;  //  Sealed, or found so by a rebuild: the index behind
+                         //  the last chunk
+    micros_t newest_us;  //  Sealed: when its last block was opened
     uint64_t first_index;  //  Of the oldest chunk that retention has left
     micros_t lost_us;      //  When a loss was accepted last; 0: never
     uint64_t lost_from;    //  What was given up then lies between these;

@@ -680,6 +680,23 @@ deal_waiting(core_t *self, millis_t now)
 
 //  ---- dealing again
 
+//  The filling of an ending is made anew for the new code. What is empty behind
+//  a hole is no filling: it tells where the stream ends.
+static void
+drop_filling(const stream_t *stream, zlistx_t *pieces)
+{
+    piece_t *piece;
+    while ((piece = zlistx_last(pieces)) != NULL &&
+           piece->flags & CHUNK_EMPTY) {
+        void *at = zlistx_cursor(pieces);
+        const piece_t *before = zlistx_prev(pieces);
+        if (piece->offset != (before ? piece_end(before) : stream->dealt_end))
+            return;
+        zlistx_detach(pieces, at);
+        piece_free(&piece);
+    }
+}
+
 void
 deal_again(stream_t *stream, size_t from, millis_t now)
 {
@@ -716,13 +733,8 @@ deal_again(stream_t *stream, size_t from, millis_t now)
     piece_t *piece;
     while ((piece = zlistx_detach(stream->waiting, NULL)) != NULL)
         zlistx_add_end(pieces, piece);
-    //  The filling of an ending is made anew for the new code.
     if (stream->ending)
-        while ((piece = zlistx_last(pieces)) != NULL &&
-               piece->flags & CHUNK_EMPTY) {
-            zlistx_detach(pieces, zlistx_cursor(pieces));
-            piece_free(&piece);
-        }
+        drop_filling(stream, pieces);
     while ((piece = zlistx_detach(pieces, NULL)) != NULL)
         deal_piece(stream, piece, stream->ending && zlistx_size(pieces) == 0,
                    now);

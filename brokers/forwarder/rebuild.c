@@ -818,10 +818,10 @@ take_chain(rebuild_t *self, const size_t *chosen, size_t count,
     record->created_us = self->runs[chosen[0]].epoch->begun_us;
     record->writer_begin = writer_begin(rebuilt);
     record->first_index = rebuilt->chain[0]->base_index;
+    record->end_index = index_of(run, run->end);
     record->sealed = complete;
     if (record->sealed) {
         record->size = run->reach;
-        record->end_index = index_of(run, run->end);
         record->newest_us = rebuilt->last_us;
     }
 }

@@ -280,6 +280,11 @@ judge_extent(core_t *self, stream_t *stream, size_t nth, uint64_t block,
         uint64_t index = placement_index(extent, block, 0);
         if (!last && index >= placement_index_before(stream->chain[nth + 1]))
             return true;
+        //  All that count were asked then, and nothing was dealt into it since.
+        if (last && rebuilt && index >= stream->record.end_index) {
+            verdict->decided = true;
+            return false;
+        }
         unsigned present = 0, unknown = 0, lost = 0;
         for (unsigned slot = 0; slot < slots; slot++) {
             uint64_t store = placement_store(extent, block, slot);

@@ -1959,6 +1959,33 @@ a_recovery_waits_for_who_must_speak(void)
     end();
 }
 
+//  The catalogue is lost, and the forwarder is to make it again.
+static void
+begin_rebuild(int workers)
+{
+    static const char *names[FAKES];
+    for (int i = 0; i < workers; i++)
+        names[i] = world.fakes[i].name;
+    world.settings.workers = names;
+    world.settings.workers_count = (size_t)workers;
+    world.settings.rebuild = true;
+    forwarder_core_destroy(&world.core);
+    kv_close(&world.kv);
+    world.kv = kv_memory_new();
+    restart();
+}
+
+//  It is made, from what all workers hold, and the forwarder starts with it.
+static void
+end_rebuild(void)
+{
+    live(1000);
+    CHECK(forwarder_core_rebuilt(world.core));
+    world.settings.rebuild = false;
+    world.settings.workers_count = 0;
+    restart();
+}
+
 static void
 what_a_rebuild_found_needs_no_quorum(void)
 {
@@ -1968,15 +1995,9 @@ what_a_rebuild_found_needs_no_quorum(void)
     source_t source = opened(FILE_PLAN);
     give(&source, 8 * CHUNK);
     pump();
-    power_cut();
-    forwarder_core_destroy(&world.core);
-    char why[200];
-    catalogue_t *catalogue;
-    CHECK(catalogue_open(world.kv, 1, &catalogue, why, sizeof why) ==
-          STATUS_OK);
-    CHECK(catalogue_rebuilt(catalogue) == STATUS_OK);
-    catalogue_close(&catalogue);
-    restart();
+    begin_rebuild(3);
+    join_all(3);
+    end_rebuild();
     for (size_t i = 0; i < world.fakes[2].count; i++)
         world.fakes[2].parts[i].lost = true;
     join(0);
@@ -1984,6 +2005,26 @@ what_a_rebuild_found_needs_no_quorum(void)
     live(3000);
     CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD);
     join(1);
+    live(3000);
+    CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+    CHECK(source.next == 8 * CHUNK);
+    read_all(source.stream, 0, 8 * CHUNK);
+    end();
+}
+
+static void
+what_a_rebuild_did_not_find_is_not_waited_for(void)
+{
+    //  Nothing was dealt since, and a store is lost: it had nothing else.
+    begin_with(2);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    pump();
+    begin_rebuild(2);
+    join_all(2);
+    end_rebuild();
+    join(0);
+    join(2);
     live(3000);
     CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
     CHECK(source.next == 8 * CHUNK);
@@ -2364,6 +2405,55 @@ what_nobody_can_read_is_given_up(void)
     size_t kept = count_kept(told->stream, 0, 12 * LIVE_CHUNK, LIVE_CHUNK);
     CHECK(kept >= 9 && kept < 12);
     end();
+}
+
+static bool
+holds_end(int number)
+{
+    const fake_t *fake = &world.fakes[number];
+    for (size_t i = 0; i < fake->count; i++)
+        if (fake->parts[i].header.flags & CHUNK_END)
+            return true;
+    return false;
+}
+
+static void
+an_end_behind_a_loss_is_kept(void)
+{
+    //  Only two of six stores come back, any two. The one that has the END, an
+    //  empty chunk, tells where the stream ended, behind what is lost.
+    int ended = 0;
+    for (int pair = 0; pair < 36; pair++) {
+        int one = pair / 6, other = pair % 6;
+        if (one >= other)
+            continue;
+        begin_with(6);
+        source_t source = opened(cam(7));
+        give(&source, 8 * LIVE_CHUNK);
+        pump();
+        world.fakes[1].mute = true;
+        give(&source, 5 * LIVE_CHUNK);
+        CHECK(finish(&source) == STATUS_OK);
+        pump();
+        CHECK(progress(&source)->stored == 13 * LIVE_CHUNK);
+        power_cut();
+        world.fakes[1].mute = false;
+        join(one);
+        join(other);
+        live(12000);
+        CHECK(!describe("cam") && settle("cam", true)->accepted);
+        live(4000);
+        const Rill__V1__Described *told = describe("cam");
+        CHECK(told && told->lost_us > 0);
+        bool known = holds_end(one) || holds_end(other);
+        CHECK(told->sealed == known);
+        CHECK(!known || told->size == 13 * LIVE_CHUNK);
+        (void)count_kept(told->stream, 8 * LIVE_CHUNK, told->stored,
+                         LIVE_CHUNK);
+        ended += known;
+        end();
+    }
+    CHECK(ended >= 5 && ended < 15);
 }
 
 static uint64_t
@@ -4565,17 +4655,8 @@ a_lost_catalogue_is_made_again(void)
 {
     begin_with(6);
     source_t source = put(FILE_PLAN, 60 * CHUNK);
-    const char *names[6];
-    for (int i = 0; i < 6; i++)
-        names[i] = world.fakes[i].name;
-    world.settings.workers = names;
-    world.settings.workers_count = 6;
-    world.settings.rebuild = true;
     uint64_t term = world.fakes[0].term;
-    forwarder_core_destroy(&world.core);
-    kv_close(&world.kv);
-    world.kv = kv_memory_new();
-    restart();
+    begin_rebuild(6);
     join_all(5);
     live(20000);
     //  Not before everybody has answered.
@@ -4583,11 +4664,8 @@ a_lost_catalogue_is_made_again(void)
     CHECK(world.fakes[0].term > term);
     world.scans = 0;
     join(5);
-    live(1000);
-    CHECK(forwarder_core_rebuilt(world.core));
+    end_rebuild();
     CHECK(world.scans == 6);
-    world.settings.rebuild = false;
-    restart();
     join_all(6);
     live(1000);
     CHECK(describe("film")->sealed && describe("film")->size == 60 * CHUNK);
@@ -4678,6 +4756,8 @@ main(void)
          "invariant 3: a recovery waits while what was said cannot be known");
     CASE(what_a_rebuild_found_needs_no_quorum,
          "invariant 3: of what a rebuild found k parts say that it was stored");
+    CASE(what_a_rebuild_did_not_find_is_not_waited_for,
+         "invariant 19: a rebuild has seen all there is of what it found");
     CASE(an_older_copy_denies_nothing,
          "invariant 3: what an older copy of a store lacks is not absent");
     CASE(an_older_copy_of_this_term_denies_nothing,
@@ -4694,6 +4774,8 @@ main(void)
          "invariant 1: an accepted loss leaves out only what cannot be had");
     CASE(what_nobody_can_read_is_given_up,
          "invariant 9: what is rotten is given up when somebody accepts it");
+    CASE(an_end_behind_a_loss_is_kept,
+         "invariants 12 and 19: an END behind a loss seals the stream");
     CASE(losses_at_random,
          "invariants 2, 3 and 4: whoever never comes back, a stream goes on, "
          "and what is there is right");

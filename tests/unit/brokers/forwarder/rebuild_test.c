@@ -195,6 +195,7 @@ a_block_that_is_not_whole_leaves_the_end_to_recovery(void)
     only->weak = 8;
     CHECK(make(12));
     CHECK(rebuilt.count == 1 && !rebuilt.lost && !rebuilt.record.sealed);
+    CHECK(rebuilt.record.end_index == 20);  //  Nobody has more
     end();
     //  What is settled was whole once.
     only = deal(5, 0, 10);
