@@ -1,5 +1,4 @@
 #include <czmq.h>
-#include <signal.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -18,14 +17,6 @@ typedef struct {
     uint64_t left_out;  //  Bytes of holes
     talk_progress_t progress;
 } get_t;
-
-static volatile sig_atomic_t interrupted;
-
-static void
-on_signal(int number)
-{
-    interrupted = number;
-}
 
 static status_t
 deliver(void *with, uint64_t offset, buffer_t *bytes)
@@ -55,7 +46,7 @@ turn(void *with, const reader_state_t *state, client_turn_t *next, millis_t now)
     get_t *self = with;
     talk_progress(&self->progress, state->next - self->from, now);
     next->at = talk_progress_due(&self->progress);
-    next->stop = interrupted != 0;
+    next->stop = talk_interrupted();
 }
 
 //  One end of "FROM-TO"; left alone when it is left out.
@@ -145,7 +136,7 @@ judge(get_t *self, const reader_state_t *state)
                          strcmp(self->path, "-") == 0 ? "standard output"
                                                       : self->path,
                          output_failed(self->output));
-    if (interrupted)
+    if (talk_interrupted())
         return talk_fail("get", EX_TEMPFAIL, "interrupted at byte %llu",
                          (unsigned long long)state->next);
     if (state->failed != STATUS_OK)
@@ -228,9 +219,7 @@ get_run(const words_t *words)
                          "\"%s\" is no range; say FROM-TO in bytes, as in "
                          "0-188",
                          range);
-    struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    talk_note_signals();
     client_t *client;
     int code = ask_name(words, self.name);
     if (code == EX_OK)

@@ -100,7 +100,7 @@ offer(void *with, publisher_t *publisher, client_turn_t *turn, millis_t now)
     const publisher_state_t *state = publisher_state(publisher);
     if (!source_look(&self->source, state, turn, now))
         return;
-    if (source_interrupted() && !self->ended) {
+    if (talk_interrupted() && !self->ended) {
         leave(self, state, turn, now);
         return;
     }
@@ -170,7 +170,7 @@ run_source(push_t *self, client_t *client, const publisher_settings_t *settings)
         self->source.stays = self->wait_ms == 0;
         status_t status = client_publish(client, settings, offer, self, &state);
         bool waits = status == STATUS_TAKEN && !state.opened &&
-                     zclock_mono() - begun < TAKEN_MS && !source_interrupted();
+                     zclock_mono() - begun < TAKEN_MS && !talk_interrupted();
         if (!waits && self->leaving)
             talk_say("%s stays open: %llu bytes are stored%s; another push "
                      "continues it",

@@ -75,7 +75,7 @@ offer(void *with, publisher_t *publisher, client_turn_t *turn, millis_t now)
 {
     put_t *self = with;
     const publisher_state_t *state = publisher_state(publisher);
-    if (source_interrupted()) {
+    if (talk_interrupted()) {
         self->code = talk_fail("put", EX_TEMPFAIL,
                                "interrupted; %llu bytes of %s are stored, and "
                                "the same command goes on from there",

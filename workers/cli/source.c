@@ -1,6 +1,5 @@
 #include "source.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -17,20 +16,6 @@ enum {
     SETTLE_MS = 10000,  //  To settle, once complete
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void
-on_signal(int number)
-{
-    interrupted = number;
-}
-
-bool
-source_interrupted(void)
-{
-    return interrupted != 0;
-}
-
 void
 source_begin(source_t *self, const words_t *words, const char *name,
              code_t asked, uint64_t total)
@@ -38,9 +23,7 @@ source_begin(source_t *self, const words_t *words, const char *name,
     *self = (source_t){
         .words = words, .name = name, .asked = asked, .total = total
     };
-    struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    talk_note_signals();
 }
 
 static void

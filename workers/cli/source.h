@@ -37,9 +37,6 @@ typedef struct {
 void source_begin(source_t *self, const words_t *words, const char *name,
                   code_t asked, uint64_t total);
 
-//  Whether a signal asked to stop.
-bool source_interrupted(void);
-
 //  Look at the state; say what is to be said. False: it is over, turn->stop is
 //  set.
 bool source_look(source_t *self, const publisher_state_t *state,

@@ -1,5 +1,6 @@
 #include "talk.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -12,6 +13,28 @@ enum { SHOW_EVERY_MS = 200, RATE_AFTER_MS = 500 };
 #define ERASE "\r\033[K"
 
 static talk_progress_t *standing;  //  Whose line must be written over
+
+static volatile sig_atomic_t interrupted;
+
+static void
+on_signal(int number)
+{
+    interrupted = number;
+}
+
+void
+talk_note_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool
+talk_interrupted(void)
+{
+    return interrupted != 0;
+}
 
 int
 talk_fail(const char *verb, int code, const char *format, ...)

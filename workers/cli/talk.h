@@ -22,6 +22,12 @@ void talk_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 //  The exit code for a status (0 for STATUS_OK).
 int talk_code(status_t status);
 
+//  From now on SIGINT and SIGTERM end nothing but are noted.
+void talk_note_signals(void);
+
+//  Whether one has come.
+bool talk_interrupted(void);
+
 //  How far something is.
 typedef struct {
     uint64_t total;  //  0: unknown

@@ -1,6 +1,5 @@
 #include <ctype.h>
 #include <czmq.h>
-#include <signal.h>
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
@@ -31,14 +30,6 @@ typedef struct {
     uint64_t left_out;  //  Bytes of holes
     talk_progress_t progress;
 } watch_t;
-
-static volatile sig_atomic_t interrupted;
-
-static void
-on_signal(int number)
-{
-    interrupted = number;
-}
 
 /*------------------------------------------------------------------- words */
 
@@ -189,7 +180,7 @@ turn(void *with, const watcher_state_t *state, client_turn_t *next,
     }
     talk_progress(&self->progress, self->delivered, now);
     next->at = millis_least(talk_progress_due(&self->progress), self->until);
-    next->stop = interrupted != 0 || now >= self->until;
+    next->stop = talk_interrupted() || now >= self->until;
 }
 
 static void
@@ -288,9 +279,7 @@ watch_run(const words_t *words)
     if (code != EX_OK)
         return code;
     self.settings.name = self.name;
-    struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    talk_note_signals();
     read_places(&self);
     words_t first = *words;
     first.at = self.places_count ? self.places[0] : words->at;
