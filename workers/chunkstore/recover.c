@@ -283,6 +283,8 @@ replay_view(chunkstore_t *self, view_t *from, bool known)
 {
     segment_t *segment = from->segment;
     status_t status = read_head(self, from, known);
+    if (from->failed)
+        return STATUS_IO;  //  What cannot be read may well be ours
     if (status != STATUS_OK)
         return status;
     uint64_t mark = segment->is.end, end = mark;
