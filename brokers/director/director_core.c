@@ -12,6 +12,7 @@
 
 enum {
     NOT_MOST = DIRECTOR_PLACES,  //  Names that a Where may exclude
+    NODES_TOLD = 64,             //  In one Report
     TEXT_BYTES = 256,
 };
 
@@ -307,6 +308,47 @@ on_where(director_core_t *self, const peer_t *peer, const char *seen,
 
 /*----------------------------------------------------------------- status */
 
+typedef struct {
+    Rill__V1__NodeReport bodies[NODES_TOLD];
+    Rill__V1__NodeReport *list[NODES_TOLD];
+} nodes_told_t;
+
+//  Tell of the nth node of the tree: 0 is the origin, then come the caches.
+static void
+tell_node(const director_core_t *self, size_t nth, Rill__V1__NodeReport *body)
+{
+    const settings_t *settings = self->settings;
+    const settings_cache_t *cache = nth ? &settings->caches[nth - 1] : NULL;
+    const settings_node_t *node = cache ? &cache->node
+                                        : &settings->forwarder.node;
+    rill__v1__node_report__init(body);
+    body->name = node->name;
+    body->at = node->reach;
+    body->offered = cache ? census_lives(self->census, nth - 1)
+                          : strcmp(settings->director.origin, "last") == 0;
+    if (!cache)
+        return;
+    const settings_group_t *group = settings_group(settings, cache->group);
+    body->group = group->name;
+    body->tier = group->tier;
+    body->parents = group->parents.items;
+    body->n_parents = group->parents.count;
+}
+
+//  The tree's nodes from a number on, as many as one message holds.
+static void
+tell_nodes(const director_core_t *self, uint64_t from, nodes_told_t *told,
+           Rill__V1__Report *report)
+{
+    size_t all = self->settings->caches_count + 1;
+    report->nodes = told->list;
+    for (; from < all && report->n_nodes < NODES_TOLD; from++) {
+        told->list[report->n_nodes] = &told->bodies[report->n_nodes];
+        tell_node(self, (size_t)from, told->list[report->n_nodes++]);
+    }
+    report->next = from < all ? from : 0;
+}
+
 static void
 on_status(director_core_t *self, const peer_t *peer, const message_t *message)
 {
@@ -336,6 +378,8 @@ on_status(director_core_t *self, const peer_t *peer, const message_t *message)
     report.uptime_ms = self->now - self->began;
     report.n_counters = COUNTS;
     report.counters = list;
+    nodes_told_t told;
+    tell_nodes(self, message->status_ask->from, &told, &report);
     message_t answer = MESSAGE(REPORT, report, &report, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer);

@@ -575,6 +575,7 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
         { "chunks_published", served.published },
         { "chunks_delivered", served.delivered },
         { "bytes_delivered", served.delivered_bytes },
+        { "bytes_given", served.given_bytes },
     };
     enum { COUNTERS = sizeof counted / sizeof counted[0] };
     Rill__V1__Counter counters[COUNTERS], *counter_list[COUNTERS];
@@ -662,6 +663,11 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
     report.n_waits_for = name_waited(self, &waited, labels, waits_for,
                                      WAITED_MOST);
     report.waits_for = waits_for;
+    relay_told_t told;
+    relay_tell(self->relay, message->status_ask->from, &told);
+    report.carried = told.list;
+    report.n_carried = told.count;
+    report.next = told.next;
     message_t answer = MESSAGE(REPORT, report, &report, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);

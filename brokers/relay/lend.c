@@ -312,6 +312,7 @@ publish_to(void *with, uint64_t stream, const grant_t *grant)
     if (grant->next >= edition->end)
         return;
     self->counts.published++;
+    node_gave(self, stream, edition->chunk->header->length);
     self->effects.publish(self->with, stream, grant->topic, edition->message,
                           edition->chunk->payload);
 }
@@ -340,6 +341,8 @@ lend_publish(stream_t *stream, const flights_chunk_t *chunk)
         behind = behind || stream->followers[i].next < edition.end;
     if (behind && follow_carries(stream)) {
         self->counts.published++;
+        node_gave(self, stream->id,
+                  stream->followers_count * chunk->header->length);
         self->effects.publish(self->with, stream->id, stream->side_topic,
                               &message, chunk->payload);
     }

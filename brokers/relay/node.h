@@ -6,6 +6,7 @@
  *  pursue.c  chunks that are fetched from siblings and parents (4, 6 to 8)
  *  watch.c   sessions (19, 20)
  *  pass.c    questions passed to the parent
+ *  report.c  what is told of all that
  */
 #ifndef NODE_H
 #define NODE_H
@@ -122,6 +123,7 @@ typedef struct stream {
     uint64_t latest;  //  Head of the last Kept
     millis_t again;   //  Not before: an ask failed for the moment
     bool pumping, pump_again;
+    uint64_t from_parents, from_siblings, given;  //  All told
 } stream_t;
 
 //  One link.
@@ -169,7 +171,7 @@ struct relay {
     } asking;  //  The ask at hand, which may begin a flight
     uint64_t request;
     uint64_t packets;  //  Said
-    millis_t now;
+    millis_t now, began;
     millis_t coarse_at;
     bool stopping;
     relay_counts_t counts;
@@ -217,6 +219,8 @@ typedef enum { CAME_LIVE, CAME_FETCHED, CAME_STRAIGHT } came_t;
 //  fetched is not published: who missed it asks.
 void node_take(relay_t *self, const flights_chunk_t *chunk, came_t came,
                millis_t now);
+//  So many bytes of a stream go out.
+void node_gave(relay_t *self, uint64_t stream, size_t bytes);
 
 //  follow.c
 void follow_begin(stream_t *stream);
@@ -292,5 +296,9 @@ void pass_sweep(relay_t *self, millis_t now);
 millis_t pass_due(const relay_t *self);
 void pass_destroy(relay_t *self);
 bool pass_uses(const relay_t *self, int link);
+
+//  report.c
+void report_answer(relay_t *self, const peer_t *peer, const message_t *message,
+                   millis_t now);
 
 #endif

@@ -210,6 +210,7 @@ pass_answer(relay_t *self, int link, const message_t *message,
         message_t answer = *message;
         answer.request = waiters[i].request;
         answer.trace = waiters[i].trace;
+        node_gave(self, 0, payload ? buffer_size(payload) : 0);
         self->effects.send(self->with, &waiters[i].peer, &answer, payload);
     }
     free(waiters);

@@ -243,6 +243,27 @@ is_right(relay_t *self, const Rill__V1__ChunkHeader *from, buffer_t *payload,
     return right;
 }
 
+//  It came in, whoever asked for it.
+static void
+entered(relay_t *self, int link, const chunk_header_t *header)
+{
+    stream_t *stream = node_stream(self, header->key.stream);
+    self->counts.taken_bytes += header->length;
+    if (stream && is_side(self, link))
+        stream->from_siblings += header->length;
+    else if (stream)
+        stream->from_parents += header->length;
+}
+
+void
+node_gave(relay_t *self, uint64_t id, size_t bytes)
+{
+    stream_t *stream = node_stream(self, id);
+    self->counts.given_bytes += bytes;
+    if (stream)
+        stream->given += bytes;
+}
+
 /*------------------------------------------------------------- new, destroy */
 
 static void
@@ -256,6 +277,8 @@ send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     relay_t *self = with;
+    if (message->body_case == RILL__V1__MESSAGE__BODY_ANSWER)
+        node_gave(self, message->answer->chunk->stream, buffer_size(payload));
     self->effects.send(self->with, peer, message, payload);
 }
 
@@ -270,7 +293,7 @@ relay_new(const relay_settings_t *settings, const relay_effects_t *effects,
     self->effects = *effects;
     self->with = with;
     self->root = settings->parents_count == 0;
-    self->now = now;
+    self->began = self->now = now;
     self->coarse_at = MILLIS_NEVER;
     self->incarnation = settings->incarnation;
     self->links_count = settings->parents_count + settings->siblings_count;
@@ -324,54 +347,6 @@ relay_destroy(relay_t **self_p)
 
 /*------------------------------------------------------------------ events */
 
-//  How this node is, told under the words that the forwarder uses.
-static void
-report(relay_t *self, const peer_t *peer, const message_t *message)
-{
-    relay_counts_t counts = relay_counts(self);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counted[] = {
-        { "sessions", counts.sessions },
-        { "flights", counts.flights },
-        { "grants", counts.grants },
-        { "window_bytes", counts.window_bytes },
-        { "window_chunks", counts.window_chunks },
-        { "chunks_from_here", counts.from_here },
-        { "chunks_from_siblings", counts.from_side },
-        { "chunks_from_parents", counts.from_parent },
-        { "chunks_from_above", counts.from_up },
-        { "chunks_published", counts.published },
-        { "chunks_delivered", counts.delivered },
-        { "bytes_taken", counts.taken_bytes },
-        { "bytes_delivered", counts.delivered_bytes },
-        { "packets_in", counts.packets_in },
-        { "packets_dropped", counts.packets_dropped },
-        { "corrupt_chunks", counts.corrupt },
-        { "misplaced", counts.misplaced },
-        { "late_fetches", counts.late },
-    };
-    enum { COUNTED = sizeof counted / sizeof *counted };
-    Rill__V1__Counter counters[COUNTED], *list[COUNTED];
-    for (size_t i = 0; i < COUNTED; i++) {
-        rill__v1__counter__init(&counters[i]);
-        counters[i].name = message_lend(counted[i].name);
-        counters[i].value = counted[i].value;
-        list[i] = &counters[i];
-    }
-    Rill__V1__Report body = RILL__V1__REPORT__INIT;
-    body.role = message_lend("cache");
-    body.node = message_lend(self->settings.node);
-    body.streams = counts.streams;
-    body.memory_bytes = counts.window_bytes;
-    body.counters = list;
-    body.n_counters = COUNTED;
-    message_t answer = MESSAGE(REPORT, report, &body, message->request,
-                               message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
-}
-
 static bool
 front(relay_t *self, const peer_t *peer, const message_t *message, millis_t now)
 {
@@ -403,7 +378,7 @@ front(relay_t *self, const peer_t *peer, const message_t *message, millis_t now)
         pass_ask(self, peer, message, false, now);
         return true;
     case RILL__V1__MESSAGE__BODY_STATUS_ASK:
-        report(self, peer, message);
+        report_answer(self, peer, message, now);
         return true;
     default:
         return false;
@@ -429,7 +404,7 @@ on_answer(relay_t *self, int link, const message_t *message, buffer_t *payload,
     chunk_header_t header;
     bool right = is_right(self, message->answer->chunk, payload, &header);
     if (right)
-        self->counts.taken_bytes += header.length;
+        entered(self, link, &header);
     if (!pursue_answer(self, link, message, right ? payload : NULL, now))
         pass_answer(self, link, message, payload, now);
 }
@@ -486,7 +461,7 @@ relay_on_published(relay_t *self, int link, uint64_t id, uint64_t topic,
     };
     *(is_side(self, link) ? &self->counts.from_side
                           : &self->counts.from_parent) += 1;
-    self->counts.taken_bytes += header.length;
+    entered(self, link, &header);
     node_take(self, &chunk, CAME_LIVE, now);
     follow_flush(self, now);
 }
@@ -684,39 +659,4 @@ relay_due(const relay_t *self)
          stream = zhashx_next(self->streams))
         due = millis_least(due, follow_due(stream));
     return due;
-}
-
-/*------------------------------------------------------------------ status */
-
-size_t
-relay_states(const relay_t *self, relay_state_t *states_r, size_t most)
-{
-    size_t count = 0;
-    for (stream_t *stream = zhashx_first(self->streams); stream && count < most;
-         stream = zhashx_next(self->streams))
-        states_r[count++] = (relay_state_t){
-            .stream = stream->id,
-            .name = stream->name,
-            .source = stream->source,
-            .carries = follow_carries(stream),
-            .children = grants_of(self->grants, stream->id),
-            .followers = stream->followers_count,
-            .watchers = stream->watchers,
-            .head = stream->head,
-            .held = stream->flow,
-        };
-    return count;
-}
-
-relay_counts_t
-relay_counts(const relay_t *self)
-{
-    relay_counts_t counts = self->counts;
-    counts.sessions = sessions_count(self->sessions);
-    counts.flights = flights_count(self->flights);
-    counts.grants = grants_count(self->grants);
-    counts.window_bytes = window_bytes(self->window);
-    counts.window_chunks = window_count(self->window);
-    counts.streams = zhashx_size(self->streams);
-    return counts;
 }

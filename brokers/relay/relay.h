@@ -143,8 +143,21 @@ typedef struct {
     //  Chunks: taken in by route, given out in asks and sessions, published
     uint64_t from_here, from_side, from_parent, from_up, published, delivered;
     uint64_t delivered_bytes, taken_bytes;
+    uint64_t given_bytes;  //  In sessions, answers and what is published
     uint64_t packets_in, packets_dropped, corrupt, misplaced, late;
 } relay_counts_t;
 relay_counts_t relay_counts(const relay_t *self);
+
+//  What a Report tells of its streams: those of an id from `from` on, by id;
+//  `next` is where they go on, 0: those were all. The bodies lend their names
+//  from the relay, until its next call.
+#define RELAY_TOLD 64
+typedef struct {
+    Rill__V1__StreamReport bodies[RELAY_TOLD];
+    Rill__V1__StreamReport *list[RELAY_TOLD];
+    size_t count;
+    uint64_t next;
+} relay_told_t;
+void relay_tell(const relay_t *self, uint64_t from, relay_told_t *told_r);
 
 #endif

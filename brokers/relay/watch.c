@@ -84,6 +84,7 @@ send_chunk(stream_t *stream, session_t *session, const window_chunk_t *chunk)
     session_sent(session, header->offset + header->length, header->length);
     self->counts.delivered++;
     self->counts.delivered_bytes += header->length;
+    node_gave(self, stream->id, header->length);
     answer(self, session, &message, chunk->payload);
 }
 

@@ -20,6 +20,7 @@ struct shelf {
     uint64_t stream;
     held_t **chunks;  //  [first, first + count)
     size_t first, count, room;
+    size_t bytes;  //  Of payload
 };
 
 struct window {
@@ -83,6 +84,7 @@ drop(window_t *self, held_t *held)
     else
         memmove(all + at - 1, all + at, (shelf->count - at) * sizeof *all);
     shelf->count--;
+    shelf->bytes -= buffer_size(held->chunk.payload);
     *(held->older ? &held->older->newer : &self->oldest) = held->newer;
     *(held->newer ? &held->newer->older : &self->newest) = held->older;
     self->bytes -= cost(held);
@@ -157,6 +159,7 @@ window_add(window_t *self, const chunk_header_t *header, buffer_t *payload)
     memmove(all + at + 1, all + at, (shelf->count - at) * sizeof *all);
     all[at] = held;
     shelf->count++;
+    shelf->bytes += buffer_size(payload);
     held->shelf = shelf;
     held->older = self->newest;
     *(self->newest ? &self->newest->newer : &self->oldest) = held;
@@ -265,6 +268,20 @@ window_forget(window_t *self, uint64_t stream)
     shelf_t *shelf;
     while ((shelf = shelf_of(self, stream)) != NULL)
         drop(self, shelf->chunks[shelf->first]);
+}
+
+window_span_t
+window_span(const window_t *self, uint64_t stream)
+{
+    const shelf_t *shelf = shelf_of(self, stream);
+    if (!shelf)
+        return (window_span_t){ 0 };
+    held_t **all = shelf->chunks + shelf->first;
+    return (window_span_t){
+        .bytes = shelf->bytes,
+        .oldest_us = all[0]->chunk.header.created_us,
+        .newest_us = all[shelf->count - 1]->chunk.header.created_us,
+    };
 }
 
 size_t

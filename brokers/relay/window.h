@@ -61,6 +61,14 @@ const window_chunk_t *window_at(const window_t *self, uint64_t stream,
 void window_age(window_t *self, micros_t before_us);
 void window_forget(window_t *self, uint64_t stream);
 
+//  What is held of a stream: its payload, and when the oldest and the newest of
+//  it were created; zeros: nothing.
+typedef struct {
+    size_t bytes;
+    micros_t oldest_us, newest_us;
+} window_span_t;
+window_span_t window_span(const window_t *self, uint64_t stream);
+
 size_t window_bytes(const window_t *self);
 size_t window_count(const window_t *self);
 

@@ -232,15 +232,17 @@ class Stage:
     """One cluster: a forwarder `origin` and workers w1 to wN."""
 
     def __init__(self, workers=6, space='8GB', start=True, more='',
-                 patience=PATIENCE, groups=(), caches=(), **nodes):
+                 patience=PATIENCE, groups=(), caches=(), director='', **nodes):
         """`more`: further lines of the cluster file; `nodes`: further keys of
         single nodes, as in origin='memory: 64MiB'. `patience`: STEADY where a
         worker that leaves because the machine is busy would be a nuisance.
         `groups`: a group's keys as one text, by its name; `caches`: a cache's
-        group, by its name."""
+        group, by its name; `director`: its keys, if there is one."""
         self.workers = [f'w{n + 1}' for n in range(workers)]
         self.groups, self.caches = dict(groups), dict(caches)
-        self.names = ['origin', *self.workers, *self.caches]
+        self.director = director
+        self.names = ['origin', *self.workers, *self.caches,
+                      *['director'] * bool(director)]
         self.home = pathlib.Path(tempfile.mkdtemp(prefix='rill-play-'))
         self.space, self.more, self.keys = space, more, nodes
         self.processes, self.others, self.logs = {}, [], {}
@@ -285,6 +287,9 @@ class Stage:
         lines += ['caches:'] * bool(self.caches) + [
             f'  - {self.entry(n, f"group: {group}")}'
             for n, group in self.caches.items()]
+        if self.director:
+            lines += [f'director: {{at: {self.at["director"]}, '
+                      f'{self.director}}}']
         lines += [self.more]
         self.cluster.write_text('\n'.join(lines) + '\n')
 
@@ -312,8 +317,9 @@ class Stage:
 
     def spawn(self, name, *args, cluster=None, before=()):
         """Start a node's daemon; returns its process, not yet ready."""
-        program = ('rill-forwarder' if name == 'origin' else
-                   'rill-cache' if name in self.caches else 'rill-storage')
+        program = ('rill-cache' if name in self.caches else
+                   {'origin': 'rill-forwarder', 'director': 'rill-director'}
+                   .get(name, 'rill-storage'))
         log = self.home / f'{name}.log'
         with open(log, 'ab') as out:
             self.logs[name] = (log, out.tell())

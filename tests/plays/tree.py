@@ -118,6 +118,36 @@ def carrier(stage, source):
     return one, 'r2' if one == 'r1' else 'r1'
 
 
+def tree(stage, *args, at='director'):
+    return stage.rill('tree', *args, '--at', stage.at[at])
+
+
+def is_drawn(stage):
+    """Whether the tree is told as this play made it."""
+    told = tree(stage, '--json').expect(0).json()
+    nodes = {n['node']: n for n in told['nodes']}
+    cams = {name: n['streams'][0] for name, n in nodes.items()
+            if n.get('streams')}
+    if list(nodes) != ['origin', 'r1', 'r2', 't1'] or set(cams) != set(nodes) \
+            or not all(n['offered'] and n.get('in_bps') for n in nodes.values()):
+        return False
+    carriers = [n for n in ('r1', 'r2') if cams[n]['carries']]
+    return (len(carriers) == 1 and cams['t1']['carries']
+            and cams[carriers[0]]['source'] == 'origin'
+            and {cams['r1']['source'], cams['r2']['source']}
+            == {'origin', carriers[0]}
+            and cams['t1']['source'] in ('r1', 'r2')
+            and cams[carriers[0]]['followers'] == 1
+            and all(c['name'] == 'cam' and c['viewers'] == 1
+                    and c['out_bps'] > 0 and c['window_ms'] > 0
+                    and c.get('lag_ms', 0) < 60_000 for c in cams.values())
+            and all(c['window_bytes'] and c['bytes_given']
+                    for c in cams.values())
+            and cams['t1']['bytes_from_siblings'] == 0
+            and nodes['t1']['tier'] == 2
+            and nodes['t1']['parents'] == ['r1', 'r2'])
+
+
 def ask_all(at, name):
     """A whole client: describe once, then ask for one chunk after the other."""
     socket = zmq.Context.instance().socket(zmq.REQ)
@@ -144,7 +174,8 @@ def ask_all(at, name):
         socket.close()
 
 
-with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE) as stage:
+with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
+           director='rules: light') as stage:
     cam = Source(stage, 'cam', 1)
     with stage.case('invariants 12 and 14: one live stream at the root and at '
                     'every cache below it is the same, byte for byte, and one '
@@ -169,6 +200,15 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE) as stage:
         expect(copies == 1, f'{copies} copies entered the region')
         for viewer in viewers:
             expect(viewer.bytes == cam.bytes, f'other bytes at {viewer.name}')
+    with stage.case('rill tree tells of every node what it carries, from whom, '
+                    'for how many, and how much comes and goes'):
+        with cam.flowing():
+            wait_for(lambda: is_drawn(stage), 'all is told')
+        text = tree(stage).expect(0).text
+        expect('from origin, carries' in text and 'below r1, r2' in text
+               and 'SILENT' not in text, text)
+        expect(max(map(len, text.splitlines())) <= 100, text)
+        tree(stage, at='t1').expect_error(65, 'director')
     with stage.case('invariant 12: who rewinds gets any moment, and goes on '
                     'live without a seam'):
         middle = len(cam.bytes) // 2 + 77
@@ -208,7 +248,10 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE) as stage:
                       if v.process.poll() is None and v.name != here]
             for viewer in others:
                 viewer.wait(len(cam.bytes) + 40 * PIECE)
+            drawn = tree(stage)
             stage.signal(one, signal.SIGCONT)
+            expect(f'SILENT {stage.at[one]}' in drawn.expect(0).text and
+                   f'{one} does not answer' in drawn.text, drawn.text)
             again = Watcher(stage, cam, one)
             again.wait(len(cam.bytes) + 20 * PIECE)
         expect(again.stop() == cam.bytes[:len(again.bytes)], 'other bytes')

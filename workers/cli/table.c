@@ -78,6 +78,16 @@ width_of(const char *text)
     return width;
 }
 
+//  The last column of a row that has a text: nothing stands behind it.
+static size_t
+last_of(const table_t *self, size_t row)
+{
+    size_t last = self->columns - 1;
+    while (last > 0 && !*self->cells[row * self->columns + last])
+        last--;
+    return last;
+}
+
 void
 table_print(const table_t *self, FILE *to)
 {
@@ -91,7 +101,10 @@ table_print(const table_t *self, FILE *to)
     }
     for (size_t i = 0; i < rows * self->columns; i++) {
         size_t column = i % self->columns;
-        bool is_last = column + 1 == self->columns;
+        size_t last = last_of(self, i / self->columns);
+        bool is_last = column == last;
+        if (column > last)
+            continue;
         int gap = widths[column] - width_of(self->cells[i]);
         if (self->is_right[column])
             fprintf(to, "%*s%s", gap, "", self->cells[i]);

@@ -153,6 +153,41 @@ const verb_t VERBS[] = {
       .most = 1,
       .asks_director = true,
       .run = where_run },
+    { .name = "tree",
+      .operands = "",
+      .help = "the live tree: who carries what, for how many",
+      .more =
+          "The director names the nodes; each of them is asked twice, a "
+          "second\n"
+          "apart. IN and OUT are Mbit/s in that second. HELD and BYTES are "
+          "the\n"
+          "window, from the oldest chunk in memory to the newest. LAG is how "
+          "far\n"
+          "a node is behind the origin. Who does not answer within a second "
+          "is\n"
+          "SILENT.\n"
+          "\n"
+          "--json: director; nodes[] with\n"
+          "  node, at, group, tier, parents[]\n"
+          "  offered              the director sends terminals there\n"
+          "  answers              if not, the rest is left out\n"
+          "  viewers, in_bps, out_bps, window_bytes, window_ms\n"
+          "  bytes_in, bytes_out, uptime_ms              since its start\n"
+          "  streams[] with\n"
+          "    stream, name, sealed, head                head: bytes there "
+          "are\n"
+          "    source             the node it is taken from; empty: from none\n"
+          "    carries            source is a parent; siblings take it here\n"
+          "    viewers, followers, children              terminals, siblings,\n"
+          "                       and nodes below that are given it\n"
+          "    reached, lag_bytes, lag_ms                how far it came\n"
+          "    in_bps, out_bps, window_bytes, window_ms\n"
+          "    bytes_from_parents, bytes_from_siblings, bytes_given\n"
+          "What is not known is left out: rates of a node that began within "
+          "that\n"
+          "second, the lag of what is not taken.",
+      .asks_director = true,
+      .run = tree_run },
     { .name = "nodes",
       .operands = "-f FILE",
       .help = "a cluster file's nodes and commands",

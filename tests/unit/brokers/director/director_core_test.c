@@ -35,6 +35,9 @@ static struct {
     char first_at[64], address[64], node[64];
     unsigned near, tier;
     uint64_t sessions, keep_ms;
+    char nodes[512];  //  "origin/0 r1/1+ …": tier; +: it is offered
+    unsigned nodes_count;
+    uint64_t next;
     unsigned notes;
     char note[128];
 } said;
@@ -58,6 +61,19 @@ take_offer(const Rill__V1__Offer *offer)
 }
 
 static void
+take_nodes(const Rill__V1__Report *report)
+{
+    said.next = report->next;
+    said.nodes_count = (unsigned)report->n_nodes;
+    for (size_t i = 0; i < report->n_nodes; i++)
+        snprintf(said.nodes + strlen(said.nodes),
+                 sizeof(said.nodes) - strlen(said.nodes), "%s%s%s/%u%s ",
+                 report->nodes[i]->name, *report->nodes[i]->group ? "@" : "",
+                 report->nodes[i]->group, report->nodes[i]->tier,
+                 report->nodes[i]->offered ? "+" : "");
+}
+
+static void
 hear(void *with, const peer_t *peer, const message_t *message)
 {
     (void)with;
@@ -77,6 +93,8 @@ hear(void *with, const peer_t *peer, const message_t *message)
         take_offer(message->offer);
     else if (message->body_case == RILL__V1__MESSAGE__BODY_LOADED)
         said.keep_ms = message->loaded->keep_ms;
+    else if (message->body_case == RILL__V1__MESSAGE__BODY_REPORT)
+        take_nodes(message->report);
 }
 
 static void
@@ -294,6 +312,30 @@ strangers_change_nothing(void)
 }
 
 static void
+ask_status(uint64_t from)
+{
+    Rill__V1__StatusAsk ask = RILL__V1__STATUS_ASK__INIT;
+    ask.from = from;
+    message_t status = MESSAGE(STATUS_ASK, status_ask, &ask, 9, 0);
+    director_core_on_front(core, &PEER, "", &status, 0);
+}
+
+static void
+it_names_the_trees_nodes(void)
+{
+    begin(", origin: never");
+    load("a2", 1, 0, 0);
+    ask_status(0);
+    CHECK(strcmp(said.nodes, "origin/0 r1@region/1 r2@region/1 a1@a/2 a2@a/2+ "
+                             "b1@b/2 b2@b/2 ") == 0);
+    CHECK(said.next == 0);
+    ask_status(5);
+    CHECK(strcmp(said.nodes, "b1@b/2 b2@b/2 ") == 0);
+    ask_status(UINT64_MAX);
+    CHECK(said.nodes_count == 0 && said.next == 0);
+}
+
+static void
 every_question_is_answered(void)
 {
     begin("");
@@ -344,6 +386,9 @@ main(void)
          "who did not answer is left out while there is anybody else");
     CASE(strangers_change_nothing,
          "director_core 2 and 3: strangers change nothing and are told");
+    CASE(it_names_the_trees_nodes,
+         "it names the tree's nodes, their groups and tiers, and to which "
+         "terminals are sent");
     CASE(every_question_is_answered,
          "director_core 1, invariant 19: every question is answered once");
     CASE(a_cache_stands_in_for_its_own_group,

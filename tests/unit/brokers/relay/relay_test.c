@@ -482,6 +482,89 @@ same_questions_are_asked_once(void)
     CHECK(count(P1, BODY(KEEP), NULL) == 1);
 }
 
+//  What the relay reports, from a stream on; to be freed.
+static message_t *
+report(uint64_t from)
+{
+    Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;
+    body.from = from;
+    message_t message = MESSAGE(STATUS_ASK, status_ask, &body, 9, 0);
+    peer_t who = peer_of(8);
+    message_t *last = NULL;
+    CHECK(relay_on_front(relay, &who, &message, now));
+    CHECK(count(-1, BODY(REPORT), &last) > 0 && last->request == 9);
+    return last;
+}
+
+static void
+keep_side(uint64_t seq)
+{
+    Rill__V1__Want want = RILL__V1__WANT__INIT;
+    Rill__V1__Want *list = &want;
+    want.stream = STREAM;
+    Rill__V1__Keep body = RILL__V1__KEEP__INIT;
+    body.seq = seq;
+    body.node = message_lend("b");
+    body.group = message_lend("town");
+    body.tier = 1;
+    body.incarnation = 3;
+    body.side = true;
+    body.wants = &list;
+    body.n_wants = 1;
+    message_t message = MESSAGE(KEEP, keep, &body, 0, 0);
+    peer_t who = peer_of(2);
+    CHECK(relay_on_front(relay, &who, &message, now));
+}
+
+static void
+it_reports_what_it_carries_and_for_whom(void)
+{
+    carry();
+    keep_side(1);
+    published(1000);
+    published(1000 + BYTES);
+    message_t *said_last = report(0);
+    CHECK(said_last->report->n_carried == 1 && said_last->report->next == 0);
+    const Rill__V1__StreamReport *stream = said_last->report->carried[0];
+    CHECK(stream->stream == STREAM && strcmp(stream->name, "cam") == 0);
+    CHECK(strcmp(stream->source, "p1") == 0 && stream->carries);
+    CHECK(stream->watchers == 1 && stream->followers == 1);
+    CHECK(stream->children == 0 && !stream->sealed);
+    CHECK(stream->head == 1000 + 2 * BYTES && stream->reached == stream->head);
+    CHECK(stream->window_bytes == 2 * BYTES);
+    CHECK(stream->newest_us == 1000000000 && stream->window_ms == 0);
+    CHECK(stream->bytes_from_parents == 2 * BYTES);
+    CHECK(stream->bytes_from_siblings == 0);
+    //  Once to the viewer, once to the sibling.
+    CHECK(stream->bytes_given == 4 * BYTES);
+    message_free(&said_last);
+}
+
+static void
+a_long_report_goes_on_where_it_ended(void)
+{
+    enum { STREAMS = 2 * RELAY_TOLD + 5 };
+    begin();
+    for (uint64_t id = STREAMS; id > 0; id--) {
+        Rill__V1__Ask body = RILL__V1__ASK__INIT;
+        body.stream = id * 5 % STREAMS + 1;
+        body.at_case = RILL__V1__ASK__AT_OFFSET;
+        message_t message = MESSAGE(ASK, ask, &body, id, 0);
+        peer_t who = peer_of((int)id);
+        CHECK(relay_on_front(relay, &who, &message, now));
+    }
+    uint64_t from = 0, heard = 0;
+    for (int page = 0; page < 3; page++) {
+        message_t *last = report(from);
+        for (size_t i = 0; i < last->report->n_carried; i++)
+            CHECK(last->report->carried[i]->stream == ++heard);
+        from = last->report->next;
+        CHECK(from == (page < 2 ? heard + 1 : 0));
+        message_free(&last);
+    }
+    CHECK(heard == STREAMS);
+}
+
 static void
 who_is_slow_is_waited_for(void)
 {
@@ -559,6 +642,10 @@ main(void)
          "elsewhere while it answers");
     CASE(who_does_not_answer_is_asked_last,
          "a parent that is gone is asked last, and the last one is waited for");
+    CASE(it_reports_what_it_carries_and_for_whom,
+         "it reports what it carries, from whom, for how many, and how much");
+    CASE(a_long_report_goes_on_where_it_ended,
+         "invariant 18: a long report is cut, and goes on where it ended");
     CASE(the_end, "nothing is left behind");
     return proof_end();
 }

@@ -118,6 +118,23 @@ the_newest_mark_is_found(void)
     window_destroy(&window);
 }
 
+static void
+what_is_held_of_a_stream_is_known(void)
+{
+    window_t *window = window_new(3000);
+    window_span_t none = window_span(window, 1);
+    CHECK(none.bytes == 0 && none.oldest_us == 0 && none.newest_us == 0);
+    CHECK(add(window, 1, 0, 500, 10) && add(window, 2, 0, 300, 40));
+    CHECK(add(window, 1, 500, 500, 30));
+    window_span_t one = window_span(window, 1);
+    CHECK(one.bytes == 1000 && one.oldest_us == 10 && one.newest_us == 30);
+    CHECK(window_span(window, 2).bytes == 300);
+    window_age(window, 20);
+    one = window_span(window, 1);
+    CHECK(one.bytes == 500 && one.oldest_us == 30 && one.newest_us == 30);
+    window_destroy(&window);
+}
+
 int
 main(void)
 {
@@ -131,5 +148,7 @@ main(void)
          "window 3: chunks that were cut otherwise are held beside each other");
     CASE(the_newest_mark_is_found,
          "the newest mark is where a player can start");
+    CASE(what_is_held_of_a_stream_is_known,
+         "it is known how much is held of a stream, and from when to when");
     return proof_end();
 }

@@ -30,9 +30,32 @@ columns_line_up(void)
     CHECK(same == 0);
 }
 
+static void
+nothing_stands_behind_the_last_text(void)
+{
+    static const char *const HEADINGS[] = { "A", ">B", NULL };
+    table_t *table = table_new(HEADINGS);
+    table_cell(table, "a");
+    table_cell(table, "%s", "");
+    table_cell(table, "%s", "");
+    table_cell(table, "%s", "");
+    table_cell(table, "%s", "");
+    table_cell(table, "22");
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+    table_print(table, to);
+    fclose(to);
+    table_destroy(&table);
+    int same = strcmp(text, "A   B\na\n\n   22\n");
+    free(text);
+    CHECK(same == 0);
+}
+
 int
 main(void)
 {
     CASE(columns_line_up, "columns line up, by characters and not by bytes");
+    CASE(nothing_stands_behind_the_last_text, "a row ends with its last text");
     return proof_end();
 }

@@ -1,0 +1,113 @@
+#include "survey.h"
+
+#include <stdlib.h>
+
+#include "frames.h"
+#include "invariant.h"
+#include "random.h"
+#include "sockets.h"
+
+typedef struct {
+    zsock_t *socket;   //  DEALER; NULL: it cannot be asked
+    uint64_t request;  //  That is not answered; 0: none
+    message_t *answer;
+} node_t;
+
+struct survey {
+    node_t *nodes;
+    zmq_pollitem_t *items;  //  Room for all, used within a call
+    size_t count;
+    uint64_t request;
+};
+
+survey_t *
+survey_new(const char *const *ats, size_t count)
+{
+    survey_t *self = zmalloc(sizeof *self);
+    self->nodes = zmalloc((count + 1) * sizeof *self->nodes);
+    self->items = zmalloc((count + 1) * sizeof *self->items);
+    self->count = count;
+    self->request = random_u64() >> 1;
+    for (size_t i = 0; i < count; i++) {
+        char endpoint[ENDPOINT_BYTES];
+        if (endpoint_parse(ats[i], endpoint) == STATUS_OK)
+            (void)sockets_open(SOCKET_ASK, endpoint, &self->nodes[i].socket);
+    }
+    return self;
+}
+
+void
+survey_destroy(survey_t **self_p)
+{
+    survey_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->count; i++) {
+        message_free(&self->nodes[i].answer);
+        if (self->nodes[i].socket)
+            sockets_drop(&self->nodes[i].socket);
+    }
+    free(self->nodes);
+    free(self->items);
+    free(self);
+}
+
+void
+survey_ask(survey_t *self, size_t nth, message_t *question)
+{
+    INVARIANT(nth < self->count);
+    node_t *node = &self->nodes[nth];
+    message_free(&node->answer);
+    question->request = node->request = ++self->request;
+    if (node->socket)
+        (void)frames_send(node->socket, NULL, question, NULL);
+}
+
+//  Take what has come from a node.
+static void
+receive(node_t *node)
+{
+    received_t received;
+    status_t status;
+    while ((status = frames_receive(node->socket, &received)) != STATUS_LATE) {
+        if (status != STATUS_OK)
+            continue;
+        if (node->request && received.message->request == node->request) {
+            node->answer = received.message;
+            received.message = NULL;
+            node->request = 0;
+        }
+        frames_release(&received);
+    }
+}
+
+void
+survey_wait(survey_t *self, millis_t until)
+{
+    for (;;) {
+        size_t open = 0;
+        for (size_t i = 0; i < self->count; i++) {
+            node_t *node = &self->nodes[i];
+            if (node->socket && node->request)
+                receive(node);
+            if (node->socket && node->request)
+                self->items[open++] = (zmq_pollitem_t){
+                    .socket = zsock_resolve(node->socket), .events = ZMQ_POLLIN
+                };
+        }
+        millis_t now = zclock_mono();
+        if (open == 0 || now >= until)
+            return;
+        (void)zmq_poll(self->items, (int)open, (long)(until - now));
+    }
+}
+
+message_t *
+survey_take(survey_t *self, size_t nth)
+{
+    INVARIANT(nth < self->count);
+    message_t *answer = self->nodes[nth].answer;
+    self->nodes[nth].answer = NULL;
+    return answer;
+}

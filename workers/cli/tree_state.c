@@ -1,0 +1,321 @@
+#include "tree_state.h"
+
+#include <czmq.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "ask.h"
+#include "invariant.h"
+#include "survey.h"
+#include "talk.h"
+
+enum { PAGES_MOST = 64 };  //  Of one node; a page has 64 streams or nodes
+
+//  What one node answered, page after page.
+typedef struct pages {
+    message_t *all[PAGES_MOST];
+    size_t count;
+} pages_t;
+
+static void
+drop(pages_t *pages)
+{
+    while (pages->count > 0)
+        message_free(&pages->all[--pages->count]);
+}
+
+static const Rill__V1__Report *
+report_of(const pages_t *pages, size_t page)
+{
+    return page < pages->count ? pages->all[page]->report : NULL;
+}
+
+//  Whether more is to be asked, and from where.
+static bool
+goes_on(const pages_t *pages, uint64_t *from_r)
+{
+    *from_r = pages->count ? report_of(pages, pages->count - 1)->next : 0;
+    return pages->count < PAGES_MOST && (pages->count == 0 || *from_r);
+}
+
+/*------------------------------------------------------------- the director */
+
+static int
+ask_director(const words_t *words, pages_t *pages)
+{
+    client_t *client = NULL;
+    int code = ask_open(words, &client);
+    uint64_t from;
+    while (code == EX_OK && goes_on(pages, &from)) {
+        Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;
+        body.from = from;
+        message_t question = MESSAGE(STATUS_ASK, status_ask, &body, 0, 0);
+        message_t *answer;
+        status_t status = client_ask(client, &question, &answer);
+        if (status != STATUS_OK)
+            code = ask_fail(words, client, status, NULL);
+        else if (answer->body_case != RILL__V1__MESSAGE__BODY_REPORT ||
+                 !answer->report->n_nodes) {
+            message_free(&answer);
+            code = talk_fail("tree", EX_DATAERR,
+                             "%s is no director; say --at or RILL_DIRECTOR",
+                             words->at);
+        } else
+            pages->all[pages->count++] = answer;
+    }
+    client_destroy(&client);
+    return code;
+}
+
+/*---------------------------------------------------------------- the nodes */
+
+//  Ask those of whom `pages` are wanted for all they have to tell.
+static void
+ask_nodes(survey_t *survey, pages_t *pages, const bool *wanted, size_t count)
+{
+    millis_t until = zclock_mono() + TREE_ANSWER_MS;
+    bool *open = zmalloc((count + 1) * sizeof *open);
+    memcpy(open, wanted, count * sizeof *open);
+    for (bool any = true; any;) {
+        uint64_t from;
+        any = false;
+        for (size_t i = 0; i < count; i++) {
+            open[i] = open[i] && goes_on(&pages[i], &from);
+            if (!open[i])
+                continue;
+            Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;
+            body.from = from;
+            message_t question = MESSAGE(STATUS_ASK, status_ask, &body, 0, 0);
+            survey_ask(survey, i, &question);
+        }
+        survey_wait(survey, until);
+        for (size_t i = 0; i < count; i++) {
+            message_t *answer = open[i] ? survey_take(survey, i) : NULL;
+            open[i] = answer &&
+                      answer->body_case == RILL__V1__MESSAGE__BODY_REPORT;
+            if (open[i])
+                pages[i].all[pages[i].count++] = answer;
+            else
+                message_free(&answer);
+            any = any || open[i];
+        }
+    }
+    free(open);
+}
+
+//  Two looks, at `before` and `after`.
+static void
+look_twice(const tree_state_t *state, pages_t *before, pages_t *after)
+{
+    size_t count = state->count;
+    const char **ats = zmalloc((count + 1) * sizeof *ats);
+    bool *wanted = zmalloc((count + 1) * sizeof *wanted);
+    for (size_t i = 0; i < count; i++) {
+        ats[i] = state->nodes[i].node->at;
+        wanted[i] = true;
+    }
+    survey_t *survey = survey_new(ats, count);
+    millis_t begun = zclock_mono();
+    ask_nodes(survey, before, wanted, count);
+    for (size_t i = 0; i < count; i++)
+        wanted[i] = before[i].count > 0;
+    millis_t left = begun + TREE_RATE_MS - zclock_mono();
+    if (left > 0)
+        zclock_sleep((int)left);
+    ask_nodes(survey, after, wanted, count);
+    survey_destroy(&survey);
+    free(ats);
+    free(wanted);
+}
+
+/*--------------------------------------------------------- what came of that */
+
+static uint64_t
+counter(const Rill__V1__Report *report, const char *name)
+{
+    for (size_t i = 0; i < report->n_counters; i++)
+        if (streq(report->counters[i]->name, name))
+            return report->counters[i]->value;
+    return 0;
+}
+
+static uint64_t
+bytes_in(const Rill__V1__Report *report)
+{
+    return report->received_bytes + counter(report, "bytes_taken");
+}
+
+static uint64_t
+rate(uint64_t before, uint64_t after, int64_t took_ms)
+{
+    return after > before ? (after - before) * 8000 / (uint64_t)took_ms : 0;
+}
+
+static const Rill__V1__StreamReport *
+stream_of(const pages_t *pages, uint64_t id)
+{
+    for (size_t page = 0; page < pages->count; page++) {
+        const Rill__V1__Report *report = report_of(pages, page);
+        for (size_t i = 0; i < report->n_carried; i++)
+            if (report->carried[i]->stream == id)
+                return report->carried[i];
+    }
+    return NULL;
+}
+
+//  What came into a node of a stream; into the origin all that there is.
+static uint64_t
+came(const tree_node_t *node, const Rill__V1__StreamReport *stream)
+{
+    return node->node->tier
+               ? stream->bytes_from_parents + stream->bytes_from_siblings
+               : stream->head;
+}
+
+static void
+rate_stream(const tree_node_t *node, const pages_t *before,
+            tree_stream_t *stream, int64_t took_ms)
+{
+    const Rill__V1__StreamReport *was = stream_of(before, stream->told->stream);
+    stream->rated = was != NULL;
+    if (!was)
+        return;
+    stream->in_bps = rate(came(node, was), came(node, stream->told), took_ms);
+    stream->out_bps = rate(was->bytes_given, stream->told->bytes_given,
+                           took_ms);
+}
+
+static void
+add_streams(tree_node_t *node, const pages_t *before, const pages_t *after,
+            int64_t took_ms)
+{
+    for (size_t page = 0; page < after->count; page++)
+        node->streams_count += report_of(after, page)->n_carried;
+    node->streams = zmalloc((node->streams_count + 1) * sizeof *node->streams);
+    tree_stream_t *stream = node->streams;
+    for (size_t page = 0; page < after->count; page++) {
+        const Rill__V1__Report *report = report_of(after, page);
+        for (size_t i = 0; i < report->n_carried; i++, stream++) {
+            stream->told = report->carried[i];
+            stream->name = stream->told->name;
+            node->window_bytes += stream->told->window_bytes;
+            if (stream->told->window_ms > node->window_ms)
+                node->window_ms = stream->told->window_ms;
+            if (took_ms > 0)
+                rate_stream(node, before, stream, took_ms);
+        }
+    }
+}
+
+static void
+add_node(tree_node_t *node, const pages_t *before, const pages_t *after)
+{
+    const Rill__V1__Report *was = report_of(before, 0);
+    node->report = report_of(after, 0);
+    int64_t took_ms = was && node->report
+                          ? node->report->uptime_ms - was->uptime_ms
+                          : 0;
+    //  Who was silent at the second look is known from the first.
+    if (!node->report)
+        node->report = was;
+    if (!node->report)
+        return;
+    node->viewers = counter(node->report, "sessions");
+    node->bytes_in = bytes_in(node->report);
+    node->bytes_out = counter(node->report, "bytes_given");
+    node->rated = took_ms > 0;  //  Else it began anew between the two
+    if (node->rated) {
+        node->in_bps = rate(bytes_in(was), node->bytes_in, took_ms);
+        node->out_bps = rate(counter(was, "bytes_given"), node->bytes_out,
+                             took_ms);
+    }
+    add_streams(node, before, after->count ? after : before, took_ms);
+}
+
+const tree_stream_t *
+tree_state_find(const tree_node_t *node, uint64_t stream)
+{
+    for (size_t i = 0; i < node->streams_count; i++)
+        if (node->streams[i].told->stream == stream)
+            return &node->streams[i];
+    return NULL;
+}
+
+//  How far behind the origin, by bytes and by when chunks were cut.
+static void
+find_lag(tree_stream_t *stream, const tree_stream_t *origin)
+{
+    const Rill__V1__StreamReport *here = stream->told;
+    const Rill__V1__StreamReport *there = origin ? origin->told : here;
+    if (there->head > here->reached)
+        stream->lag_bytes = there->head - here->reached;
+    stream->timed = stream->lag_bytes == 0 ||
+                    (here->newest_us && there->newest_us);
+    if (stream->lag_bytes && there->newest_us > here->newest_us)
+        stream->lag_ms = (uint64_t)(there->newest_us - here->newest_us) / 1000;
+}
+
+//  What a node tells is completed by what others do.
+static void
+complete(tree_state_t *state)
+{
+    for (size_t i = 0; i < state->count; i++)
+        for (size_t s = 0; s < state->nodes[i].streams_count; s++) {
+            tree_stream_t *stream = &state->nodes[i].streams[s];
+            uint64_t id = stream->told->stream;
+            for (size_t n = 0; n < state->count && !*stream->name; n++) {
+                const tree_stream_t *same = tree_state_find(&state->nodes[n],
+                                                            id);
+                stream->name = same ? same->told->name : "";
+            }
+            if (*stream->told->source)
+                find_lag(stream, tree_state_find(&state->nodes[0], id));
+        }
+}
+
+int
+tree_state_ask(const words_t *words, tree_state_t *state_r)
+{
+    tree_state_t *state = state_r;
+    *state = (tree_state_t){ .pages_count = 1 };
+    state->pages = zmalloc(sizeof *state->pages);
+    int code = ask_director(words, &state->pages[0]);
+    if (code != EX_OK) {
+        tree_state_free(state);
+        return code;
+    }
+    for (size_t page = 0; page < state->pages[0].count; page++)
+        state->count += report_of(&state->pages[0], page)->n_nodes;
+    size_t count = state->count;
+    state->pages_count = 1 + 2 * count;
+    state->pages = realloc(state->pages,
+                           state->pages_count * sizeof *state->pages);
+    INVARIANT(state->pages);
+    memset(state->pages + 1, 0, 2 * count * sizeof *state->pages);
+    state->nodes = zmalloc((count + 1) * sizeof *state->nodes);
+    tree_node_t *node = state->nodes;
+    for (size_t page = 0; page < state->pages[0].count; page++) {
+        const Rill__V1__Report *report = report_of(&state->pages[0], page);
+        snprintf(state->director, sizeof state->director, "%s", report->node);
+        for (size_t i = 0; i < report->n_nodes; i++)
+            (node++)->node = report->nodes[i];
+    }
+    pages_t *before = state->pages + 1, *after = before + count;
+    look_twice(state, before, after);
+    for (size_t i = 0; i < count; i++)
+        add_node(&state->nodes[i], &before[i], &after[i]);
+    complete(state);
+    return EX_OK;
+}
+
+void
+tree_state_free(tree_state_t *state)
+{
+    for (size_t i = 0; i < state->count && state->nodes; i++)
+        free(state->nodes[i].streams);
+    for (size_t i = 0; i < state->pages_count; i++)
+        drop(&state->pages[i]);
+    free(state->nodes);
+    free(state->pages);
+    *state = (tree_state_t){ 0 };
+}

@@ -1,0 +1,51 @@
+/*  tree_state - what the nodes of a live tree tell of themselves
+ *
+ *  The director names the nodes; each of them is asked twice, a second apart,
+ *  all at the same time.
+ */
+#ifndef TREE_STATE_H
+#define TREE_STATE_H
+
+#include "message.h"
+#include "words.h"
+
+#define TREE_ANSWER_MS 1000  //  Who has not answered by then is silent
+#define TREE_RATE_MS 1000    //  Between the two looks
+
+//  A stream at a node.
+typedef struct {
+    const Rill__V1__StreamReport *told;
+    const char *name;            //  "": nobody knows it
+    bool rated;                  //  in_bps and out_bps are known
+    uint64_t in_bps, out_bps;    //  Of the origin: that its source brings
+    bool timed;                  //  lag_ms is known
+    uint64_t lag_ms, lag_bytes;  //  Behind the origin; of what is taken
+} tree_stream_t;
+
+typedef struct {
+    const Rill__V1__NodeReport *node;
+    const Rill__V1__Report *report;  //  NULL: it is silent
+    uint64_t viewers, bytes_in, bytes_out;
+    bool rated;
+    uint64_t in_bps, out_bps;
+    uint64_t window_bytes, window_ms;  //  Held; from the oldest to the newest
+    tree_stream_t *streams;
+    size_t streams_count;
+} tree_node_t;
+
+typedef struct {
+    char director[64];
+    tree_node_t *nodes;  //  The origin first, then caches in the file's order
+    size_t count;
+    struct pages *pages;  //  What all that is lent from
+    size_t pages_count;
+} tree_state_t;
+
+//  Ask them all. 0, or the exit code: the director does not answer, or is none.
+int tree_state_ask(const words_t *words, tree_state_t *state_r);
+void tree_state_free(tree_state_t *state);
+
+//  The stream of an id at a node, or NULL.
+const tree_stream_t *tree_state_find(const tree_node_t *node, uint64_t stream);
+
+#endif
