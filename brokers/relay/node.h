@@ -289,8 +289,8 @@ void watch_sweep(relay_t *self, millis_t now);
 //  pass.c
 void pass_ask(relay_t *self, const peer_t *peer, const message_t *message,
               bool watches, millis_t now);
-bool pass_answer(relay_t *self, int link, const message_t *message,
-                 buffer_t *payload, millis_t now);
+void pass_answer(relay_t *self, int link, const message_t *message,
+                 millis_t now);
 void pass_lost(relay_t *self, int link, millis_t now);
 void pass_sweep(relay_t *self, millis_t now);
 millis_t pass_due(const relay_t *self);

@@ -17,7 +17,8 @@ struct passed {
     int link;
     unsigned tried;
     millis_t due;
-    buffer_t *said;  //  The question, packed, its request 0
+    buffer_t *said;                      //  The question, packed, its request 0
+    Rill__V1__Message__BodyCase answer;  //  What answers it
     waiter_t *waiters;
     size_t count;
 };
@@ -102,6 +103,19 @@ question_of(const message_t *message, bool watches)
     return message_pack(&question);
 }
 
+static Rill__V1__Message__BodyCase
+answer_of(Rill__V1__Message__BodyCase question)
+{
+    switch (question) {
+    case RILL__V1__MESSAGE__BODY_LIST:
+        return RILL__V1__MESSAGE__BODY_LISTING;
+    case RILL__V1__MESSAGE__BODY_LIST_CHUNKS:
+        return RILL__V1__MESSAGE__BODY_LAYOUT;
+    default:
+        return RILL__V1__MESSAGE__BODY_DESCRIBED;
+    }
+}
+
 static passed_t *
 same(const relay_t *self, const buffer_t *said)
 {
@@ -131,6 +145,7 @@ pass_ask(relay_t *self, const peer_t *peer, const message_t *message,
     if (first) {
         passed = zmalloc(sizeof *passed);
         passed->said = buffer_ref(said);
+        passed->answer = answer_of(message->body_case);
         zlistx_add_end(self->passed, passed);
     }
     buffer_unref(&said);
@@ -174,16 +189,15 @@ learn(relay_t *self, const Rill__V1__Described *described)
     return stream;
 }
 
-bool
-pass_answer(relay_t *self, int link, const message_t *message,
-            buffer_t *payload, millis_t now)
+void
+pass_answer(relay_t *self, int link, const message_t *message, millis_t now)
 {
     passed_t *passed = zlistx_first(self->passed);
     while (passed &&
            (passed->request != message->request || passed->link != link))
         passed = zlistx_next(self->passed);
     if (!passed)
-        return false;
+        return;
     if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
         status_t status = message_status(message->refused->status);
         if (status_retry(status) == RETRY_ELSEWHERE ||
@@ -191,7 +205,12 @@ pass_answer(relay_t *self, int link, const message_t *message,
             go_on(self, passed, now);
         else
             fail(self, passed, message->refused, now);
-        return true;
+        return;
+    }
+    if (message->body_case != passed->answer) {
+        self->counts.misplaced++;
+        go_on(self, passed, now);
+        return;
     }
     self->links[link].shunned = 0;
     waiter_t *waiters = passed->waiters;
@@ -210,11 +229,14 @@ pass_answer(relay_t *self, int link, const message_t *message,
         message_t answer = *message;
         answer.request = waiters[i].request;
         answer.trace = waiters[i].trace;
+<<<<<<< Updated upstream
         node_gave(self, 0, payload ? buffer_size(payload) : 0);
         self->effects.send(self->with, &waiters[i].peer, &answer, payload);
+=======
+        self->effects.send(self->with, &waiters[i].peer, &answer, NULL);
+>>>>>>> Stashed changes
     }
     free(waiters);
-    return true;
 }
 
 void

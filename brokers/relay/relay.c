@@ -404,9 +404,14 @@ on_answer(relay_t *self, int link, const message_t *message, buffer_t *payload,
     chunk_header_t header;
     bool right = is_right(self, message->answer->chunk, payload, &header);
     if (right)
+<<<<<<< Updated upstream
         entered(self, link, &header);
     if (!pursue_answer(self, link, message, right ? payload : NULL, now))
         pass_answer(self, link, message, payload, now);
+=======
+        self->counts.taken_bytes += header.length;
+    pursue_answer(self, link, message, right ? payload : NULL, now);
+>>>>>>> Stashed changes
 }
 
 void
@@ -423,12 +428,12 @@ relay_on_link(relay_t *self, int link, const message_t *message,
         break;
     case RILL__V1__MESSAGE__BODY_REFUSED:
         if (!pursue_answer(self, link, message, NULL, now))
-            pass_answer(self, link, message, payload, now);
+            pass_answer(self, link, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_DESCRIBED:
     case RILL__V1__MESSAGE__BODY_LISTING:
     case RILL__V1__MESSAGE__BODY_LAYOUT:
-        pass_answer(self, link, message, payload, now);
+        pass_answer(self, link, message, now);
         break;
     default:
         self->counts.misplaced++;

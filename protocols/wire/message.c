@@ -65,6 +65,9 @@ message_unpack_request(const void *bytes, size_t size, message_t **message_r,
         status = STATUS_VERSION;
     else if (message->body_case == RILL__V1__MESSAGE__BODY__NOT_SET)
         status = STATUS_KIND;
+    else if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED &&
+             message_status(message->refused->status) == STATUS_OK)
+        status = STATUS_MALFORMED;
     if (status == STATUS_OK)
         *message_r = message;
     else

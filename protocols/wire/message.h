@@ -35,8 +35,8 @@ typedef Rill__V1__Message message_t;
 buffer_t *message_pack(const message_t *message);
 
 //  Unpack. STATUS_TOO_LARGE: over LIMIT_HEAD_BYTES or LIMIT_UNPACK_BYTES;
-//  STATUS_MALFORMED: not a message; STATUS_VERSION: of another version;
-//  STATUS_KIND: no body this version knows. On STATUS_OK the caller frees
+//  STATUS_MALFORMED: not a message, or a refusal that says OK; STATUS_VERSION:
+//  of another version; STATUS_KIND: no body this version knows. On STATUS_OK the caller frees
 //  `*message_r` with message_free.
 status_t message_unpack(const void *bytes, size_t size, message_t **message_r);
 

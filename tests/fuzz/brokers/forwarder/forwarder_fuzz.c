@@ -13,9 +13,11 @@ enum { WORKERS = 3, KEPT = 64 };
 #define BODY(KIND) RILL__V1__MESSAGE__BODY_##KIND
 static const int FROM_SOURCE[] = { BODY(OPEN), BODY(PIECE), BODY(FINISH),
                                    BODY(SOURCE_KEEP), BODY(SOURCE_LEAVE) };
-static const int FROM_READER[] = { BODY(DESCRIBE), BODY(LIST),
-                                   BODY(ASK),      BODY(LIST_CHUNKS),
-                                   BODY(REMOVE),   BODY(STATUS_ASK) };
+static const int FROM_READER[] = {
+    BODY(DESCRIBE), BODY(LIST),       BODY(ASK),    BODY(LIST_CHUNKS),
+    BODY(REMOVE),   BODY(STATUS_ASK), BODY(SETTLE), BODY(WATCH),
+    BODY(KEEP),     BODY(WATCH_KEEP), BODY(STOP)
+};
 static const int FROM_WORKER[] = { BODY(HELLO), BODY(INVENTORY),
                                    BODY(WORKER_KEEP), BODY(WORKER_LEAVE) };
 static const int ANSWERS[] = { BODY(FETCHED), BODY(LOCATED), BODY(SCANNED),

@@ -1,15 +1,19 @@
-//  Whatever a node answers to a source and to a reader: they go on or say why
-//  not, deliver in order, and never let go of a byte that is not stored.
+//  Whatever a node answers to a source, a reader and a watcher: they go on or
+//  say why not, deliver in order, and never let go of a byte that is not stored.
 #include <string.h>
 
 #include "forge.h"
 #include "invariant.h"
 #include "publisher.h"
 #include "reader.h"
+#include "watcher.h"
 
 #define BODY(KIND) RILL__V1__MESSAGE__BODY_##KIND
 static const int TO_SOURCE[] = { BODY(OPENED), BODY(PROGRESS), BODY(REFUSED) };
 static const int TO_READER[] = { BODY(ANSWER), BODY(ANSWER), BODY(REFUSED) };
+static const int TO_WATCHER[] = { BODY(WATCHED), BODY(FLOW), BODY(FLOW),
+                                  BODY(SKIP),    BODY(OVER), BODY(WATCHING),
+                                  BODY(REFUSED) };
 #define COUNT(list) (sizeof(list) / sizeof(*(list)))
 
 static forge_t forge;
@@ -76,7 +80,24 @@ chance(void *with)
 }
 
 static const publisher_effects_t SOURCE = { send_source, chance };
+static status_t
+deliver_live(void *with, uint64_t offset, buffer_t *bytes,
+             const chunk_header_t *chunk)
+{
+    INVARIANT(chunk->offset <= offset);
+    return deliver(with, offset, bytes);
+}
+
+static void
+leave(void *with)
+{
+    (void)with;
+}
+
 static const reader_effects_t READER = { send_reader, deliver, skip, chance };
+
+static const watcher_effects_t WATCHER = { send_reader, deliver_live, skip,
+                                           leave, chance };
 
 static void
 be_source(void)
@@ -157,14 +178,58 @@ be_reader(void)
     reader_destroy(&reader);
 }
 
+static void
+be_watcher(void)
+{
+    watcher_settings_t settings = { .name = "cam",
+                                    .from = WATCH_OFFSET,
+                                    .place = 100,
+                                    .to = 20000,
+                                    .window_bytes = 8000 };
+    millis_t now = 1000;
+    bool begun = false;
+    watcher_t *watcher = watcher_new(&settings, &WATCHER, NULL, now);
+    while (forge_has_more(&forge)) {
+        uint8_t what = forge_byte(&forge);
+        if (what < 200) {
+            buffer_t *payload;
+            message_t *message = forge_message(
+                &forge, TO_WATCHER, what < 192 ? COUNT(TO_WATCHER) : 0,
+                &payload);
+            const Rill__V1__Watched *watched = message && message->body_case ==
+                                                              BODY(WATCHED)
+                                                   ? message->watched
+                                                   : NULL;
+            if (watched && !begun)
+                next = watched->from;
+            if (message)
+                watcher_on_message(watcher, message, payload, now);
+            begun = watcher_state(watcher)->begun;
+            message_free(&message);
+            buffer_unref(&payload);
+        } else if (what < 204) {
+            watcher_on_reconnect(watcher, now);
+        } else {
+            now += 1 << what % 14;
+        }
+        if (watcher_due(watcher) <= now)
+            watcher_sweep(watcher, now);
+        INVARIANT(!begun || watcher_state(watcher)->next == next);
+    }
+    watcher_destroy(&watcher);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     forge = (forge_t){ .bytes = bytes, .size = size };
     chances = 0;
-    if (forge_byte(&forge) & 1)
+    uint8_t what = forge_byte(&forge) % 3;
+    if (what == 0)
+        be_reader();
+    else if (what == 1)
         be_source();
     else
-        be_reader();
+        be_watcher();
     return 0;
 }

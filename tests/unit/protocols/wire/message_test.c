@@ -90,6 +90,20 @@ another_version_is_refused_with_its_request_told(void)
 }
 
 static void
+a_refusal_that_says_ok_is_no_message(void)
+{
+    Rill__V1__Refused body = RILL__V1__REFUSED__INIT;
+    message_t said = MESSAGE(REFUSED, refused, &body, 5, 0);
+    buffer_t *head = packed(&said);
+    message_t *heard = NULL;
+    uint64_t request = 0;
+    CHECK(message_unpack_request(buffer_bytes(head), buffer_size(head), &heard,
+                                 &request) == STATUS_MALFORMED);
+    CHECK(!heard && request == 5);
+    buffer_unref(&head);
+}
+
+static void
 a_body_this_version_does_not_know_is_refused(void)
 {
     //  version 1, request 9, then field 200 as an empty message
@@ -334,6 +348,8 @@ main(void)
          "a message comes back as it was packed");
     CASE(another_version_is_refused_with_its_request_told,
          "message 2: another version is refused, its request told");
+    CASE(a_refusal_that_says_ok_is_no_message,
+         "a refusal that says OK is no message");
     CASE(a_body_this_version_does_not_know_is_refused,
          "message 2: a body this version does not know is refused");
     CASE(what_is_no_message_is_refused, "what is no message is refused");
