@@ -229,12 +229,7 @@ pass_answer(relay_t *self, int link, const message_t *message, millis_t now)
         message_t answer = *message;
         answer.request = waiters[i].request;
         answer.trace = waiters[i].trace;
-<<<<<<< Updated upstream
-        node_gave(self, 0, payload ? buffer_size(payload) : 0);
-        self->effects.send(self->with, &waiters[i].peer, &answer, payload);
-=======
         self->effects.send(self->with, &waiters[i].peer, &answer, NULL);
->>>>>>> Stashed changes
     }
     free(waiters);
 }

@@ -404,14 +404,8 @@ on_answer(relay_t *self, int link, const message_t *message, buffer_t *payload,
     chunk_header_t header;
     bool right = is_right(self, message->answer->chunk, payload, &header);
     if (right)
-<<<<<<< Updated upstream
         entered(self, link, &header);
-    if (!pursue_answer(self, link, message, right ? payload : NULL, now))
-        pass_answer(self, link, message, payload, now);
-=======
-        self->counts.taken_bytes += header.length;
     pursue_answer(self, link, message, right ? payload : NULL, now);
->>>>>>> Stashed changes
 }
 
 void
