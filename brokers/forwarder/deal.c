@@ -1031,6 +1031,19 @@ deal_find(stream_t *stream, uint64_t offset, unsigned *slot_r)
     return NULL;
 }
 
+const piece_t *
+deal_at(stream_t *stream, micros_t time_us)
+{
+    for (size_t nth = stream->ring_count; nth-- > 0;) {
+        const block_t *block = deal_ring(stream, nth);
+        for (unsigned slot = block->dealt; slot-- > 0;)
+            if (!(block->pieces[slot]->flags & CHUNK_EMPTY) &&
+                block->pieces[slot]->created_us <= time_us)
+                return block->pieces[slot];
+    }
+    return NULL;
+}
+
 //  ---- time
 
 void

@@ -254,6 +254,13 @@ relay_fetch(void *with, uint64_t stream, uint64_t offset, millis_t now)
     seek_fetch(with, stream, offset, now);
 }
 
+static void
+relay_locate(void *with, uint64_t stream, micros_t time_us, uint64_t request,
+             millis_t now)
+{
+    moment_locate(with, stream, time_us, request, now);
+}
+
 //  What the live tree is told of a stream.
 static status_t
 relay_look(void *with, const char *name, uint64_t id, relay_facts_t *facts_r)
@@ -275,6 +282,7 @@ relay_look(void *with, const char *name, uint64_t id, relay_facts_t *facts_r)
         .head = sealed ? stream->record.size : serve_head(stream),
         .sealed = sealed,
         .chunk_bytes = last ? last->chunk_bytes : 0,
+        .newest_us = serve_newest(stream),
         .now_us = self->effects.wall_us(self->with),
     };
     return STATUS_OK;
@@ -314,6 +322,7 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
 {
     static const relay_effects_t relay_effects = {
         .fetch = relay_fetch,
+        .locate = relay_locate,
         .send = relay_send,
         .look = relay_look,
         .publish = relay_publish,
@@ -361,6 +370,8 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
     self->relay = relay_new(&served, &relay_effects, self, now);
     self->fetches = fetches_new();
     self->seeks = seeks_new();
+    self->locates = locates_new();
+    self->moments = moments_new();
     self->layouts = layouts_new();
     self->stocks = stocks_new();
     self->doubts = doubts_new();
@@ -422,6 +433,8 @@ forwarder_core_destroy(forwarder_core_t **self_p)
         free_stream(stream);
     fetches_destroy(&self->fetches);
     seeks_destroy(&self->seeks);
+    locates_destroy(&self->locates);
+    moments_destroy(&self->moments);
     layouts_destroy(&self->layouts);
     stocks_destroy(&self->stocks);
     zlistx_destroy(&self->doubts);
@@ -545,6 +558,7 @@ forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
     case RILL__V1__MESSAGE__BODY_WATCH:
     case RILL__V1__MESSAGE__BODY_WATCH_KEEP:
     case RILL__V1__MESSAGE__BODY_STOP:
+    case RILL__V1__MESSAGE__BODY_LOCATE:
         (void)relay_on_front(self->relay, peer, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_HELLO:
@@ -601,7 +615,7 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
     }
     switch (message->body_case) {
     case RILL__V1__MESSAGE__BODY_LOCATED:
-        seek_located(self, worker, message, now);
+        locate_message(self, worker, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_SCANNED:
         layout_scanned(self, worker, message, now);
@@ -624,7 +638,7 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         //  Whatever it was that we asked for under that request.
         (void)doubt_answered(self, worker, message);
         (void)fetch_message(self, worker, message, NULL, now);
-        seek_located(self, worker, message, now);
+        locate_message(self, worker, message, now);
         layout_scanned(self, worker, message, now);
         break;
     default:
@@ -751,7 +765,7 @@ forwarder_core_due(const forwarder_core_t *lent)
     if (zlistx_size(self->outbox))
         due = millis_least(due, self->retry_at);
     due = millis_least(due, fetch_due(self));
-    due = millis_least(due, seek_due(self));
+    due = millis_least(due, locate_due(self));
     due = millis_least(due, layout_due(self));
     due = millis_least(due, stock_due(self));
     due = millis_least(due, doubt_due(self));
@@ -784,7 +798,7 @@ forwarder_core_sweep(forwarder_core_t *self, millis_t now)
         self->retry_at = now + OUTBOX_MS;
     }
     fetch_sweep(self, now);
-    seek_sweep(self, now);
+    locate_sweep(self, now);
     layout_sweep(self, now);
     stock_sweep(self, now);
     doubt_sweep(self, now);

@@ -8,6 +8,8 @@
  *  recovery.c what a new term finds of an unsealed stream (R8)
  *  fetch.c    chunks from workers, whole or decoded (R14)
  *  seek.c     which chunk covers an offset
+ *  moment.c   which was the last chunk at a time
+ *  locate.c   what workers' indexes say of either
  *  serve.c    readers: describe, list, ask, remove, status
  *  horizon.c  what is older than its retention (R15)
  *  doubt.c    whether the catalogue is an older copy (R16)
@@ -199,6 +201,8 @@ struct forwarder_core {
     relay_t *relay;
     struct fetches *fetches;
     struct seeks *seeks;
+    struct locates *locates;
+    struct moments *moments;
     struct layouts *layouts;
     struct stocks *stocks;
     zlistx_t *doubts;  //  doubt.c's questions
@@ -285,6 +289,8 @@ void deal_final(stream_t *stream, millis_t now);
 void deal_end(stream_t *stream, millis_t now);
 void deal_again(stream_t *stream, size_t from, millis_t now);
 block_t *deal_find(stream_t *stream, uint64_t offset, unsigned *slot_r);
+//  The last chunk in memory that was created at or before a time, or NULL.
+const piece_t *deal_at(stream_t *stream, micros_t time_us);
 block_t *deal_ring(stream_t *stream, size_t nth);
 void deal_header(const block_t *block, unsigned slot, chunk_header_t *header_r);
 void deal_seal(stream_t *stream, millis_t now);
@@ -391,13 +397,8 @@ void fetches_destroy(struct fetches **self_p);
 //  seek.c: the chunk that covers an offset of a stream, wherever it lies; the
 //  relay's fetch.
 void seek_fetch(core_t *self, uint64_t stream, uint64_t offset, millis_t now);
-void seek_located(core_t *self, uint64_t session, const message_t *message,
-                  millis_t now);
-void seek_worker_gone(core_t *self, uint64_t session, millis_t now);
 void seek_progress(stream_t *stream, millis_t now);
 void seek_stream_gone(core_t *self, uint64_t stream);
-void seek_sweep(core_t *self, millis_t now);
-millis_t seek_due(core_t *self);
 struct seeks *seeks_new(void);
 void seeks_destroy(struct seeks **self_p);
 //  The extent that an offset belongs to, or NULL: before the first or in a
@@ -408,6 +409,35 @@ const extent_t *seek_extent(const stream_t *stream, uint64_t offset,
 //  that can be read.
 const extent_t *seek_extent_of(const stream_t *stream, uint64_t epoch);
 uint64_t seek_extent_end(const stream_t *stream, const extent_t *extent);
+
+//  locate.c: the last chunk of an extent that begins at or before an offset, or
+//  was created at or before a time, as its workers' indexes tell. Answers once,
+//  maybe before locate_ask returns; never when the core is destroyed.
+typedef struct {
+    bool lost;        //  The extent is no more
+    bool found;       //  Somebody has such a chunk;
+    uint64_t index;   //  this is the last of them,
+    uint64_t offset;  //  where it begins
+    micros_t created_us;
+    bool sure;  //  The whole ensemble said so
+} located_t;
+typedef void locate_fn(void *arg, const located_t *located, millis_t now);
+void locate_ask(const stream_t *stream, const extent_t *extent, bool by_time,
+                uint64_t at, locate_fn *answer, void *arg, millis_t now);
+void locate_message(core_t *self, uint64_t session, const message_t *message,
+                    millis_t now);
+void locate_worker_gone(core_t *self, uint64_t session, millis_t now);
+void locate_sweep(core_t *self, millis_t now);
+millis_t locate_due(const core_t *self);
+struct locates *locates_new(void);
+void locates_destroy(struct locates **self_p);
+
+//  moment.c: the last chunk of a stream that was created at or before a time;
+//  the relay's locate.
+void moment_locate(core_t *self, uint64_t stream, micros_t time_us,
+                   uint64_t request, millis_t now);
+struct moments *moments_new(void);
+void moments_destroy(struct moments **self_p);
 
 //  serve.c: describe, list, remove, status; layout.c: where chunks lie.
 void serve_message(core_t *self, const peer_t *peer, const message_t *message,
@@ -425,6 +455,9 @@ millis_t layout_due(core_t *self);
 uint64_t serve_first(const stream_t *stream);
 //  The end of what was dealt, which is in memory or stored.
 uint64_t serve_head(const stream_t *stream);
+//  When its newest chunk was made, of a sealed stream its last block; 0: not
+//  known.
+micros_t serve_newest(const stream_t *stream);
 //  A chunk was dealt: who watches gets it, before it is stored.
 void serve_live(const block_t *block, unsigned slot, millis_t now);
 //  Forget the stream and have every store forget it. A failure is the core's.

@@ -6,9 +6,7 @@
 #include "invariant.h"
 #include "origin.h"
 
-enum { LOCATE_LATE_MS = 500 };
-
-typedef enum { PHASE_GUESS, PHASE_LOCATE, PHASE_WALK, PHASE_PARKED } phase_t;
+typedef enum { PHASE_GUESS, PHASE_WALK, PHASE_PARKED } phase_t;
 
 //  One fetch of the relay that is not in memory.
 typedef struct {
@@ -16,21 +14,13 @@ typedef struct {
     uint64_t stream;
     uint64_t offset;
     phase_t phase;
-    uint64_t epoch;                 //  Of the extent being looked in
-    uint64_t index;                 //  Being fetched
-    unsigned steps;                 //  Walked behind what was located
-    uint64_t request;               //  Of the question to the workers
-    uint64_t asked[LIMIT_WORKERS];  //  Sessions that have not answered
-    size_t asked_count;
-    bool found;
-    uint64_t found_block;
-    unsigned found_slot;
-    millis_t due;
+    uint64_t epoch;  //  Of the extent being looked in
+    uint64_t index;  //  Being fetched
+    unsigned steps;  //  Walked behind what was located
 } seek_t;
 
 struct seeks {
     zlistx_t *list;  //  seek_t, owned
-    millis_t due;    //  Not later than the earliest located one's
 };
 
 struct seeks *
@@ -38,7 +28,6 @@ seeks_new(void)
 {
     struct seeks *self = zmalloc(sizeof *self);
     self->list = zlistx_new();
-    self->due = MILLIS_NEVER;
     return self;
 }
 
@@ -147,10 +136,11 @@ fetch_index(seek_t *seek, const stream_t *stream, const extent_t *extent,
                 seek, now);
 }
 
-//  All workers have said what they have, or are too late: go there.
+//  The workers have said what they have: go there.
 static void
-go_located(seek_t *seek, millis_t now)
+on_located(void *arg, const located_t *located, millis_t now)
 {
+    seek_t *seek = arg;
     stream_t *stream = core_stream(seek->core, seek->stream);
     const extent_t *extent = stream ? seek_extent_of(stream, seek->epoch)
                                     : NULL;
@@ -158,38 +148,8 @@ go_located(seek_t *seek, millis_t now)
         fail(seek, STATUS_MISS, 0);
         return;
     }
-    seek->phase = PHASE_WALK;
-    seek->steps = 0;
-    uint64_t index = seek->found ? placement_index(extent, seek->found_block,
-                                                   seek->found_slot)
-                                 : extent->base_index;
-    fetch_index(seek, stream, extent, index, now);
-}
-
-//  Ask every worker of the ensemble that runs.
-static void
-locate(seek_t *seek, const extent_t *extent, millis_t now)
-{
-    core_t *self = seek->core;
-    Rill__V1__Locate question = RILL__V1__LOCATE__INIT;
-    question.stream = seek->stream;
-    question.epoch = extent->epoch;
-    question.at_case = RILL__V1__LOCATE__AT_OFFSET;
-    question.offset = seek->offset;
-    seek->phase = PHASE_LOCATE;
-    seek->request = ++self->request;
-    seek->due = now + core_patience(self, LOCATE_LATE_MS);
-    self->seeks->due = millis_least(self->seeks->due, seek->due);
-    message_t message = MESSAGE(LOCATE, locate, &question, seek->request, 0);
-    for (uint16_t i = 0; i < extent->width; i++) {
-        worker_t *worker = membership_find(self->members, extent->stores[i]);
-        if (worker && worker->state != WORKER_AWAY && worker->shunned <= now &&
-            self->effects.ask(self->with, worker->session, &message) ==
-                STATUS_OK)
-            seek->asked[seek->asked_count++] = worker->session;
-    }
-    if (seek->asked_count == 0)
-        go_located(seek, now);
+    fetch_index(seek, stream, extent,
+                located->found ? located->index : extent->base_index, now);
 }
 
 static void
@@ -241,67 +201,17 @@ on_fetched(void *arg, status_t status, const chunk_header_t *header,
         uint64_t offset = seek->offset, id = seek->stream;
         end(seek);
         relay_land(self->relay, id, offset, &chunk, now);
-    } else if (seek->phase == PHASE_GUESS)
-        locate(seek, extent, now);  //  Another chunk's fault is none of ours
-    else if (status == STATUS_OK && seek->steps < 2 * LIMIT_SLOTS &&
-             header->offset <= seek->offset &&
-             seek->index + 1 < seek_extent_end(stream, extent)) {
+    } else if (seek->phase == PHASE_GUESS) {
+        //  Another chunk's fault is none of ours
+        seek->phase = PHASE_WALK;
+        locate_ask(stream, extent, false, seek->offset, on_located, seek, now);
+    } else if (status == STATUS_OK && seek->steps < 2 * LIMIT_SLOTS &&
+               header->offset <= seek->offset &&
+               seek->index + 1 < seek_extent_end(stream, extent)) {
         seek->steps++;
         fetch_index(seek, stream, extent, seek->index + 1, now);
     } else
         fail(seek, status == STATUS_OK ? STATUS_CORRUPT : status, 0);
-}
-
-//  One worker has answered, or is gone.
-static void
-answered(seek_t *seek, uint64_t session, millis_t now)
-{
-    for (size_t i = 0; i < seek->asked_count; i++)
-        if (seek->asked[i] == session) {
-            seek->asked[i] = seek->asked[--seek->asked_count];
-            if (seek->asked_count == 0)
-                go_located(seek, now);
-            return;
-        }
-}
-
-//  The chunk behind all others that workers know of counts, if the extent can
-//  have it.
-static void
-take_located(seek_t *seek, const Rill__V1__Located *located)
-{
-    stream_t *stream = core_stream(seek->core, seek->stream);
-    const extent_t *extent = stream ? seek_extent_of(stream, seek->epoch)
-                                    : NULL;
-    if (!extent || !located->found || located->slot >= extent->code.k ||
-        located->offset > seek->offset)
-        return;
-    uint64_t blocks = (seek_extent_end(stream, extent) - extent->base_index) /
-                      extent->code.k;
-    if (located->block >= blocks ||
-        (seek->found && (located->block < seek->found_block ||
-                         (located->block == seek->found_block &&
-                          located->slot < seek->found_slot))))
-        return;
-    seek->found = true;
-    seek->found_block = located->block;
-    seek->found_slot = located->slot;
-}
-
-void
-seek_located(core_t *self, uint64_t session, const message_t *message,
-             millis_t now)
-{
-    for (seek_t *seek = zlistx_first(self->seeks->list); seek;
-         seek = zlistx_next(self->seeks->list)) {
-        if (seek->phase != PHASE_LOCATE || seek->request != message->request ||
-            seek->asked_count == 0)
-            continue;
-        if (message->body_case == RILL__V1__MESSAGE__BODY_LOCATED)
-            take_located(seek, message->located);
-        answered(seek, session, now);
-        return;
-    }
 }
 
 //  The chunk is in memory: answer from there. False: it is not.
@@ -380,7 +290,6 @@ seek_fetch(core_t *self, uint64_t id, uint64_t offset, millis_t now)
     seek->core = self;
     seek->stream = id;
     seek->offset = offset;
-    seek->due = MILLIS_NEVER;
     zlistx_add_end(self->seeks->list, seek);
     if (offset >= readable) {
         if (stream->state == STREAM_SEALED)
@@ -448,48 +357,4 @@ seek_stream_gone(core_t *self, uint64_t stream)
         relay_fail(self->relay, stream, offsets[i], STATUS_GONE, NULL, 0,
                    self->now);
     free(offsets);
-}
-
-void
-seek_worker_gone(core_t *self, uint64_t session, millis_t now)
-{
-    //  What is done for one seek may end it: begin again behind each.
-    size_t count = zlistx_size(self->seeks->list);
-    for (size_t i = 0; i < count; i++) {
-        seek_t *seek = zlistx_detach(self->seeks->list, NULL);
-        if (!seek)
-            return;
-        zlistx_add_end(self->seeks->list, seek);
-        if (seek->phase == PHASE_LOCATE)
-            answered(seek, session, now);
-    }
-}
-
-void
-seek_sweep(core_t *self, millis_t now)
-{
-    if (self->seeks->due > now)
-        return;
-    size_t count = zlistx_size(self->seeks->list);
-    for (size_t i = 0; i < count; i++) {
-        seek_t *seek = zlistx_detach(self->seeks->list, NULL);
-        if (!seek)
-            break;
-        zlistx_add_end(self->seeks->list, seek);
-        if (seek->phase == PHASE_LOCATE && seek->due <= now) {
-            seek->asked_count = 0;
-            go_located(seek, now);
-        }
-    }
-    self->seeks->due = MILLIS_NEVER;
-    for (seek_t *seek = zlistx_first(self->seeks->list); seek;
-         seek = zlistx_next(self->seeks->list))
-        if (seek->phase == PHASE_LOCATE)
-            self->seeks->due = millis_least(self->seeks->due, seek->due);
-}
-
-millis_t
-seek_due(core_t *self)
-{
-    return self->seeks->due;
 }

@@ -110,6 +110,12 @@ serve_first(const stream_t *stream)
     return stream->chain_count ? stream->chain[0]->base_offset : 0;
 }
 
+micros_t
+serve_newest(const stream_t *stream)
+{
+    return stream->last_us ? stream->last_us : stream->record.newest_us;
+}
+
 //  What stores a recovering stream waits for are called.
 static size_t
 name_waited(core_t *self, const recovery_loss_t *loss,
@@ -147,7 +153,7 @@ describe(core_t *self, stream_t *stream, described_t *to, millis_t now)
     body->retention = record->retention;
     body->created_us = record->created_us;
     body->now_us = self->effects.wall_us(self->with);
-    body->newest_us = stream->last_us ? stream->last_us : record->newest_us;
+    body->newest_us = serve_newest(stream);
     body->writing = stream->attached && !sealed;
     body->extents = (uint32_t)stream->chain_count;
     body->under_protected = under_protected(self, stream, 0);
@@ -312,10 +318,13 @@ serve_ask(core_t *self, const peer_t *peer, const message_t *message,
         status = STATUS_UNKNOWN;
     else if (stream->state == STREAM_RECOVERING)
         status = STATUS_HELD;
-    else if (ask->at_case != RILL__V1__ASK__AT_OFFSET)
+    else if (ask->at_case == RILL__V1__ASK__AT__NOT_SET)
         status = STATUS_ARGUMENT;
-    else if (stream->state == STREAM_SEALED &&
-             ask->offset >= stream->record.size) {
+    else if (ask->at_case != RILL__V1__ASK__AT_OFFSET) {
+        relay_ask_at(self->relay, peer, message, now);
+        return;
+    } else if (stream->state == STREAM_SEALED &&
+               ask->offset >= stream->record.size) {
         status = STATUS_RANGE;
         nearest = stream->record.size;
     } else if (stream->chain_count &&

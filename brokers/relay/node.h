@@ -254,6 +254,9 @@ void lend_sweep(stream_t *stream, millis_t now);
 //  pursue.c
 void pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
                 millis_t now);
+//  The same for a chunk that begins at an offset.
+void pursue_at(relay_t *self, const peer_t *peer, uint64_t request,
+               uint64_t trace, uint64_t stream, uint64_t offset, millis_t now);
 void pursue_fetch(relay_t *self, uint64_t stream, uint64_t offset,
                   millis_t now);
 bool pursue_answer(relay_t *self, int link, const message_t *message,
@@ -280,6 +283,14 @@ void watch_stop(relay_t *self, const peer_t *peer, const message_t *message,
 void watch_pump(stream_t *stream, millis_t now);
 void watch_failed(stream_t *stream, uint64_t offset, status_t status,
                   uint64_t nearest, millis_t now);
+//  Where the last chunk of a stream that was created at or before a time begins,
+//  if what is held tells it exactly.
+bool watch_place_at(const stream_t *stream, micros_t time_us,
+                    uint64_t *offset_r);
+//  A session that waited to hear where its time lies begins there. NULL: the
+//  stream is not known any more.
+void watch_located(relay_t *self, const peer_t *peer, uint64_t request,
+                   stream_t *stream, uint64_t place, millis_t now);
 //  What was asked upstream for a session that is to begin: its stream, or why
 //  there is none.
 void watch_described(relay_t *self, const peer_t *peer, uint64_t request,
@@ -287,8 +298,18 @@ void watch_described(relay_t *self, const peer_t *peer, uint64_t request,
 void watch_sweep(relay_t *self, millis_t now);
 
 //  pass.c
+//  What one who asked waits for.
+typedef enum {
+    WAIT_ANSWER,   //  The answer, as it is
+    WAIT_SESSION,  //  A session of this node begins with it
+    WAIT_CHUNK,    //  The chunk that was located
+} wait_t;
 void pass_ask(relay_t *self, const peer_t *peer, const message_t *message,
-              bool watches, millis_t now);
+              wait_t wants, millis_t now);
+//  Where the last chunk at or before a time lies.
+void pass_locate(relay_t *self, const peer_t *peer, uint64_t request,
+                 uint64_t trace, uint64_t stream, micros_t time_us,
+                 wait_t wants, millis_t now);
 void pass_answer(relay_t *self, int link, const message_t *message,
                  millis_t now);
 void pass_lost(relay_t *self, int link, millis_t now);

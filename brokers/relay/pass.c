@@ -1,22 +1,29 @@
 /*  Questions that only the origin answers: passed to the parent, and its answer
- *  back. What several ask about one stream is asked once (house 15).
+ *  back. What several ask about one stream is asked once (house 15). The root
+ *  passes the one kind that it has, where a time lies, to its owner.
  */
 #include "invariant.h"
 #include "node.h"
 
-enum { PASSED_MOST = 1024, WAITERS_MOST = 4096, PASS_MS = 1000 };
+enum {
+    PASSED_MOST = 1024,
+    WAITERS_MOST = 4096,
+    PASS_MS = 1000,
+    LOCATE_MS = 5000,  //  At the root, which asks its workers
+};
 
 typedef struct {
     peer_t peer;
     uint64_t request, trace;
-    bool watches;  //  A session of ours begins when it is answered
+    wait_t wants;
 } waiter_t;
 
 struct passed {
     uint64_t request;
-    int link;
+    int link;  //  -1: to the root's owner
     unsigned tried;
     millis_t due;
+    uint64_t stream;                     //  Of a Locate
     buffer_t *said;                      //  The question, packed, its request 0
     Rill__V1__Message__BodyCase answer;  //  What answers it
     waiter_t *waiters;
@@ -32,17 +39,25 @@ drop(relay_t *self, passed_t *passed)
     free(passed);
 }
 
+//  Those that waited, whose question is over: what is done for one may ask anew.
+static waiter_t *
+end(relay_t *self, passed_t *passed, size_t *count_r)
+{
+    waiter_t *waiters = passed->waiters;
+    *count_r = passed->count;
+    passed->waiters = NULL;
+    drop(self, passed);
+    return waiters;
+}
+
 static void
 fail(relay_t *self, passed_t *passed, const Rill__V1__Refused *why,
      millis_t now)
 {
-    //  What is done for a waiter may ask anew.
-    waiter_t *waiters = passed->waiters;
-    size_t count = passed->count;
-    passed->waiters = NULL;
-    drop(self, passed);
+    size_t count;
+    waiter_t *waiters = end(self, passed, &count);
     for (size_t i = 0; i < count; i++) {
-        if (waiters[i].watches)
+        if (waiters[i].wants == WAIT_SESSION)
             watch_described(self, &waiters[i].peer, waiters[i].request, NULL,
                             message_status(why->status), now);
         Rill__V1__Refused body = *why;
@@ -62,7 +77,13 @@ ask(relay_t *self, passed_t *passed, int link, millis_t now)
     INVARIANT(status == STATUS_OK);
     passed->link = link;
     passed->request = question->request = ++self->request;
-    passed->due = now + span(self, PASS_MS);
+    passed->due = now + span(self, self->root ? LOCATE_MS : PASS_MS);
+    if (self->root) {
+        self->effects.locate(self->with, question->locate->stream,
+                             question->locate->time_us, passed->request, now);
+        message_free(&question);
+        return;
+    }
     self->links[link].used = true;
     if (self->effects.tell(self->with, link, question) != STATUS_OK)
         passed->due = now + span(self, AGAIN_MS);
@@ -77,19 +98,22 @@ go_on(relay_t *self, passed_t *passed, millis_t now)
             (passed->link + 1) % (int)self->settings.parents_count, now);
         return;
     }
-    Rill__V1__Refused why = message_refusal(
-        STATUS_UNREACHABLE, "No parent of this cache answers.", 0);
+    Rill__V1__Refused why = self->root
+                                ? message_refusal(STATUS_LATE, NULL, 0)
+                                : message_refusal(
+                                      STATUS_UNREACHABLE,
+                                      "No parent of this cache answers.", 0);
     fail(self, passed, &why, now);
 }
 
 //  A question as it is passed: of a Watch, what its stream is.
 static buffer_t *
-question_of(const message_t *message, bool watches)
+question_of(const message_t *message)
 {
     message_t question = *message;
     Rill__V1__Describe describe = RILL__V1__DESCRIBE__INIT;
     question.request = question.trace = 0;
-    if (watches) {
+    if (message->body_case == RILL__V1__MESSAGE__BODY_WATCH) {
         bool named = message->watch->which_case == RILL__V1__WATCH__WHICH_NAME;
         describe.which_case = named ? RILL__V1__DESCRIBE__WHICH_NAME
                                     : RILL__V1__DESCRIBE__WHICH_STREAM;
@@ -111,6 +135,8 @@ answer_of(Rill__V1__Message__BodyCase question)
         return RILL__V1__MESSAGE__BODY_LISTING;
     case RILL__V1__MESSAGE__BODY_LIST_CHUNKS:
         return RILL__V1__MESSAGE__BODY_LAYOUT;
+    case RILL__V1__MESSAGE__BODY_LOCATE:
+        return RILL__V1__MESSAGE__BODY_LOCATED;
     default:
         return RILL__V1__MESSAGE__BODY_DESCRIBED;
     }
@@ -128,34 +154,56 @@ same(const relay_t *self, const buffer_t *said)
     return NULL;
 }
 
+static void
+join(passed_t *passed, const peer_t *peer, const message_t *message,
+     wait_t wants)
+{
+    passed->waiters = realloc(passed->waiters,
+                              (passed->count + 1) * sizeof *passed->waiters);
+    INVARIANT(passed->waiters);
+    passed->waiters[passed->count++] = (waiter_t){ *peer, message->request,
+                                                   message->trace, wants };
+}
+
 void
 pass_ask(relay_t *self, const peer_t *peer, const message_t *message,
-         bool watches, millis_t now)
+         wait_t wants, millis_t now)
 {
-    buffer_t *said = question_of(message, watches);
+    buffer_t *said = question_of(message);
     passed_t *passed = said ? same(self, said) : NULL;
+    bool first = !passed;
     if (!said || (passed && passed->count >= WAITERS_MOST) ||
-        (!passed && zlistx_size(self->passed) >= PASSED_MOST)) {
+        (first && zlistx_size(self->passed) >= PASSED_MOST)) {
         buffer_unref(&said);
         node_refuse(self, peer, message->request, message->trace, STATUS_BUSY,
                     NULL, 0);
         return;
     }
-    bool first = !passed;
     if (first) {
         passed = zmalloc(sizeof *passed);
         passed->said = buffer_ref(said);
         passed->answer = answer_of(message->body_case);
+        if (message->body_case == RILL__V1__MESSAGE__BODY_LOCATE)
+            passed->stream = message->locate->stream;
         zlistx_add_end(self->passed, passed);
     }
     buffer_unref(&said);
-    passed->waiters = realloc(passed->waiters,
-                              (passed->count + 1) * sizeof *passed->waiters);
-    INVARIANT(passed->waiters);
-    passed->waiters[passed->count++] = (waiter_t){ *peer, message->request,
-                                                   message->trace, watches };
+    join(passed, peer, message, wants);
     if (first)
-        ask(self, passed, (int)node_parent(self, 0, now), now);
+        ask(self, passed, self->root ? -1 : (int)node_parent(self, 0, now),
+            now);
+}
+
+void
+pass_locate(relay_t *self, const peer_t *peer, uint64_t request, uint64_t trace,
+            uint64_t stream, micros_t time_us, wait_t wants, millis_t now)
+{
+    Rill__V1__Locate body = RILL__V1__LOCATE__INIT;
+    body.stream = stream;
+    body.at_case = RILL__V1__LOCATE__AT_TIME_US;
+    body.time_us = time_us;
+    message_t message = MESSAGE(LOCATE, locate, &body, request, trace);
+    pass_ask(self, peer, &message, wants, now);
 }
 
 //  Everybody hears what was described; it is worth knowing.
@@ -189,13 +237,77 @@ learn(relay_t *self, const Rill__V1__Described *described)
     return stream;
 }
 
+static passed_t *
+find(const relay_t *self, int link, uint64_t request)
+{
+    passed_t *passed = zlistx_first(self->passed);
+    while (passed && (passed->request != request || passed->link != link))
+        passed = zlistx_next(self->passed);
+    return passed;
+}
+
+static void
+tell(relay_t *self, const waiter_t *waiter, const message_t *message)
+{
+    message_t answer = *message;
+    answer.request = waiter->request;
+    answer.trace = waiter->trace;
+    self->effects.send(self->with, &waiter->peer, &answer, NULL);
+}
+
+//  Where a time lies is known: sessions begin there, who asked for its chunk
+//  asks for it by its offset.
+static void
+located(relay_t *self, passed_t *passed, const message_t *message, millis_t now)
+{
+    const Rill__V1__Located *at = message->located;
+    uint64_t id = passed->stream;
+    stream_t *stream = node_open_stream(self, id);
+    if (stream && at->found)
+        node_moment(stream, at->offset, at->created_us, true);
+    size_t count;
+    waiter_t *waiters = end(self, passed, &count);
+    for (size_t i = 0; i < count; i++) {
+        waiter_t *waiter = &waiters[i];
+        stream = node_stream(self, id);
+        if (waiter->wants == WAIT_ANSWER)
+            tell(self, waiter, message);
+        else if (waiter->wants == WAIT_SESSION)
+            watch_located(self, &waiter->peer, waiter->request, stream,
+                          at->found ? at->offset : 0, now);
+        else if (at->found)
+            pursue_at(self, &waiter->peer, waiter->request, waiter->trace, id,
+                      at->offset, now);
+        else
+            node_refuse(self, &waiter->peer, waiter->request, waiter->trace,
+                        STATUS_GONE, NULL, at->offset);
+    }
+    free(waiters);
+}
+
+void
+relay_located(relay_t *self, uint64_t request, status_t status, uint64_t offset,
+              micros_t created_us, millis_t now)
+{
+    passed_t *passed = find(self, -1, request);
+    self->now = now;
+    if (passed && status != STATUS_OK && status != STATUS_GONE) {
+        Rill__V1__Refused why = message_refusal(status, NULL, 0);
+        fail(self, passed, &why, now);
+    } else if (passed) {
+        Rill__V1__Located body = RILL__V1__LOCATED__INIT;
+        body.found = status == STATUS_OK;
+        body.offset = offset;
+        body.created_us = created_us;
+        message_t message = MESSAGE(LOCATED, located, &body, 0, 0);
+        located(self, passed, &message, now);
+    }
+}
+
 void
 pass_answer(relay_t *self, int link, const message_t *message, millis_t now)
 {
-    passed_t *passed = zlistx_first(self->passed);
-    while (passed &&
-           (passed->request != message->request || passed->link != link))
-        passed = zlistx_next(self->passed);
+    passed_t *passed = find(self, link, message->request);
     if (!passed)
         return;
     if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
@@ -213,24 +325,21 @@ pass_answer(relay_t *self, int link, const message_t *message, millis_t now)
         return;
     }
     self->links[link].shunned = 0;
-    waiter_t *waiters = passed->waiters;
-    size_t count = passed->count;
-    passed->waiters = NULL;
-    drop(self, passed);
+    if (message->body_case == RILL__V1__MESSAGE__BODY_LOCATED) {
+        located(self, passed, message, now);
+        return;
+    }
     stream_t *stream = NULL;
     if (message->body_case == RILL__V1__MESSAGE__BODY_DESCRIBED)
         stream = learn(self, message->described);
-    for (size_t i = 0; i < count; i++) {
-        if (waiters[i].watches) {
+    size_t count;
+    waiter_t *waiters = end(self, passed, &count);
+    for (size_t i = 0; i < count; i++)
+        if (waiters[i].wants == WAIT_SESSION)
             watch_described(self, &waiters[i].peer, waiters[i].request, stream,
                             stream ? STATUS_OK : STATUS_BUSY, now);
-            continue;
-        }
-        message_t answer = *message;
-        answer.request = waiters[i].request;
-        answer.trace = waiters[i].trace;
-        self->effects.send(self->with, &waiters[i].peer, &answer, NULL);
-    }
+        else
+            tell(self, &waiters[i], message);
     free(waiters);
 }
 

@@ -481,6 +481,56 @@ refuse_taken(relay_t *self, const peer_t *peer, const message_t *message,
     self->effects.send(self->with, peer, &answer, NULL);
 }
 
+//  An ask for the newest chunk, or for the last one at a time.
+static void
+ask_at(relay_t *self, const peer_t *peer, const message_t *message,
+       millis_t now)
+{
+    const Rill__V1__Ask *question = message->ask;
+    const stream_t *stream = node_stream(self, question->stream);
+    const window_chunk_t *held = NULL;
+    uint64_t offset;
+    if (stream && question->at_case == RILL__V1__ASK__AT_LIVE)
+        held = window_newest(self->window, question->stream);
+    else if (stream && question->at_case == RILL__V1__ASK__AT_TIME_US &&
+             watch_place_at(stream, question->time_us, &offset))
+        held = window_find(self->window, question->stream, offset);
+    if (held)
+        answer_held(self, peer, message, held);
+    else if (question->at_case == RILL__V1__ASK__AT__NOT_SET)
+        node_refuse(self, peer, message->request, message->trace,
+                    STATUS_ARGUMENT, NULL, 0);
+    else
+        relay_ask_at(self, peer, message, now);
+}
+
+void
+relay_ask_at(relay_t *self, const peer_t *peer, const message_t *message,
+             millis_t now)
+{
+    const Rill__V1__Ask *question = message->ask;
+    bool timed = question->at_case == RILL__V1__ASK__AT_TIME_US;
+    self->now = now;
+    pass_locate(self, peer, message->request, message->trace, question->stream,
+                timed ? question->time_us : INT64_MAX, WAIT_CHUNK, now);
+}
+
+void
+pursue_at(relay_t *self, const peer_t *peer, uint64_t request, uint64_t trace,
+          uint64_t stream, uint64_t offset, millis_t now)
+{
+    Rill__V1__Ask body = RILL__V1__ASK__INIT;
+    body.stream = stream;
+    body.at_case = RILL__V1__ASK__AT_OFFSET;
+    body.offset = offset;
+    message_t message = MESSAGE(ASK, ask, &body, request, trace);
+    if (self->root)
+        flights_ask(self->flights, peer, &message, stream, offset,
+                    now + span(self, BUDGET_MS), now);
+    else
+        pursue_ask(self, peer, &message, now);
+}
+
 void
 pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
            millis_t now)
@@ -489,13 +539,7 @@ pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
     bool child = *question->group && !question->side;
     bool side = question->side && streq(question->group, self->settings.group);
     if (question->at_case != RILL__V1__ASK__AT_OFFSET) {
-        const window_chunk_t *held = NULL;
-        if (question->at_case == RILL__V1__ASK__AT_LIVE)
-            held = window_newest(self->window, question->stream);
-        if (held && node_stream(self, question->stream))
-            answer_held(self, peer, message, held);
-        else
-            pass_ask(self, peer, message, false, now);
+        ask_at(self, peer, message, now);
         return;
     }
     stream_t *stream = node_open_stream(self, question->stream);
@@ -506,20 +550,21 @@ pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
         .old = stream && node_is_old(stream, question->offset),
         .held = held != NULL,
     };
-    if (route_choose(&at) == ROUTE_HERE) {
-        answer_held(self, peer, message, held);
-        return;
-    }
+    bool here = route_choose(&at) == ROUTE_HERE;
     uint64_t nearest = 0;
-    status_t status = judge(self, question, stream, side, &nearest, now);
+    status_t status = here ? STATUS_OK
+                           : judge(self, question, stream, side, &nearest, now);
     if (status != STATUS_OK) {
         node_refuse(self, peer, message->request, message->trace, status, NULL,
                     nearest);
         return;
     }
     const char *taken_by = relay_taken(self, question, now);
-    if (taken_by) {
-        refuse_taken(self, peer, message, taken_by);
+    if (taken_by || here) {
+        if (taken_by)
+            refuse_taken(self, peer, message, taken_by);
+        else
+            answer_held(self, peer, message, held);
         return;
     }
     millis_t budget = question->budget_ms ? question->budget_ms : BUDGET_MS;

@@ -347,6 +347,20 @@ relay_destroy(relay_t **self_p)
 
 /*------------------------------------------------------------------ events */
 
+//  A cache asks where a time lies.
+static void
+on_locate(relay_t *self, const peer_t *peer, const message_t *message,
+          millis_t now)
+{
+    const Rill__V1__Locate *question = message->locate;
+    if (question->at_case == RILL__V1__LOCATE__AT_TIME_US)
+        pass_locate(self, peer, message->request, message->trace,
+                    question->stream, question->time_us, WAIT_ANSWER, now);
+    else
+        node_refuse(self, peer, message->request, message->trace,
+                    STATUS_ARGUMENT, NULL, 0);
+}
+
 static bool
 front(relay_t *self, const peer_t *peer, const message_t *message, millis_t now)
 {
@@ -366,6 +380,10 @@ front(relay_t *self, const peer_t *peer, const message_t *message, millis_t now)
     default:
         break;
     }
+    if (message->body_case == RILL__V1__MESSAGE__BODY_LOCATE) {
+        on_locate(self, peer, message, now);
+        return true;
+    }
     if (self->root)
         return false;
     switch (message->body_case) {
@@ -375,7 +393,7 @@ front(relay_t *self, const peer_t *peer, const message_t *message, millis_t now)
     case RILL__V1__MESSAGE__BODY_DESCRIBE:
     case RILL__V1__MESSAGE__BODY_LIST:
     case RILL__V1__MESSAGE__BODY_LIST_CHUNKS:
-        pass_ask(self, peer, message, false, now);
+        pass_ask(self, peer, message, WAIT_ANSWER, now);
         return true;
     case RILL__V1__MESSAGE__BODY_STATUS_ASK:
         report_answer(self, peer, message, now);
@@ -427,6 +445,7 @@ relay_on_link(relay_t *self, int link, const message_t *message,
     case RILL__V1__MESSAGE__BODY_DESCRIBED:
     case RILL__V1__MESSAGE__BODY_LISTING:
     case RILL__V1__MESSAGE__BODY_LAYOUT:
+    case RILL__V1__MESSAGE__BODY_LOCATED:
         pass_answer(self, link, message, now);
         break;
     default:

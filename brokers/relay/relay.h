@@ -47,6 +47,7 @@ typedef struct {
     uint64_t first, head;  //  Bytes below first are gone, below head exist
     bool sealed;
     uint32_t chunk_bytes;  //  Of its chunks, about
+    micros_t newest_us;    //  When its newest chunk was made; 0: not known
     micros_t now_us;
 } relay_facts_t;
 
@@ -67,9 +68,12 @@ typedef struct {
     void (*cast)(void *with, int link, const packet_t *packet);
     uint64_t (*random)(void *with);
     //  Of the root only, else NULL: begin to fetch the chunk that covers an
-    //  offset, ended by relay_land or relay_fail; and look a stream up, by
+    //  offset, ended by relay_land or relay_fail; to find the last one created
+    //  at or before a time, ended by relay_located; and look a stream up, by
     //  name or (NULL) by id. STATUS_UNKNOWN; STATUS_HELD: not yet.
     void (*fetch)(void *with, uint64_t stream, uint64_t offset, millis_t now);
+    void (*locate)(void *with, uint64_t stream, micros_t time_us,
+                   uint64_t request, millis_t now);
     status_t (*look)(void *with, const char *name, uint64_t stream,
                      relay_facts_t *facts_r);
     //  One event for the log: key=value.
@@ -82,7 +86,7 @@ relay_t *relay_new(const relay_settings_t *settings,
 void relay_destroy(relay_t **self_p);
 
 //  Something came to the front. False: it is not for a relay, and nothing was
-//  done. Of the root these are Keep, Watch, WatchKeep and Stop.
+//  done. Of the root these are Keep, Locate, Watch, WatchKeep and Stop.
 bool relay_on_front(relay_t *self, const peer_t *peer, const message_t *message,
                     millis_t now);
 //  Something came from a link's DEALER, or was published by it.
@@ -111,6 +115,14 @@ void relay_fail(relay_t *self, uint64_t stream, uint64_t offset,
                 status_t status, const char *text, uint64_t nearest,
                 millis_t now);
 bool relay_wanted(const relay_t *self, uint64_t stream, uint64_t offset);
+
+//  Of the root: an ask for a time or for the newest chunk; and how its locate
+//  ends. STATUS_OK: the chunk begins at `offset` and was created at
+//  `created_us`. STATUS_GONE: all there is was created later, from `offset` on.
+void relay_ask_at(relay_t *self, const peer_t *peer, const message_t *question,
+                  millis_t now);
+void relay_located(relay_t *self, uint64_t request, status_t status,
+                   uint64_t offset, micros_t created_us, millis_t now);
 
 //  A child asks for a chunk of a run that another of its group was given lately
 //  and that it does not say to lack it: that one, else NULL, and then it is the

@@ -203,23 +203,26 @@ live_place(const stream_t *stream)
     return newest->header.offset;
 }
 
-//  The last place known to be at or before a time.
-static uint64_t
-place_at(const stream_t *stream, micros_t created_us)
+bool
+watch_place_at(const stream_t *stream, micros_t time_us, uint64_t *offset_r)
 {
-    const window_chunk_t *chunk = window_at(stream->node->window, stream->id,
-                                            created_us);
-    uint64_t place = chunk ? chunk->header.offset : stream->first;
-    for (size_t i = 0; i < stream->moments_count; i++)
-        if (stream->moments[i].created_us <= created_us &&
-            stream->moments[i].offset > place)
-            place = stream->moments[i].offset;
-    return place;
+    const relay_t *self = stream->node;
+    const window_chunk_t *at = window_at(self->window, stream->id, time_us);
+    if (!at)
+        return false;
+    uint64_t end = go_on_at(stream, at->header.offset + at->header.length);
+    const window_chunk_t *next = window_find(self->window, stream->id, end);
+    *offset_r = at->header.offset;
+    return next ? next->header.created_us > time_us
+                : stream->sealed && end >= stream->head;
 }
 
-static uint64_t
-place_of(const stream_t *stream, const session_t *session)
+//  The time that a session begins at.
+static micros_t
+time_of(const stream_t *stream, const session_t *session)
 {
+    if (session->start == START_TIME)
+        return (micros_t)session->place;
     micros_t newest =
         stream->moments_count
             ? stream->moments[stream->moments_count - 1].created_us
@@ -228,26 +231,14 @@ place_of(const stream_t *stream, const session_t *session)
                                                 stream->id);
     if (chunk && chunk->header.created_us > newest)
         newest = chunk->header.created_us;
-    switch (session->start) {
-    case START_LIVE:
-        return live_place(stream);
-    case START_FIRST:
-        return stream->first;
-    case START_OFFSET:
-        return session->place;
-    case START_TIME:
-        return place_at(stream, (micros_t)session->place);
-    case START_BACK:
-        return place_at(stream, newest - (micros_t)session->place * 1000);
-    }
-    return stream->head;
+    newest -= (micros_t)session->place * 1000;
+    return newest > 0 ? newest : 0;
 }
 
 static void
-begin(stream_t *stream, session_t *session, millis_t now)
+begin_at(stream_t *stream, session_t *session, uint64_t place, millis_t now)
 {
     relay_t *self = stream->node;
-    uint64_t place = place_of(stream, session);
     if (place > stream->head) {
         node_refuse(self, &session->peer, session->request, session->trace,
                     stream->sealed ? STATUS_RANGE : STATUS_FUTURE, NULL,
@@ -268,6 +259,43 @@ begin(stream_t *stream, session_t *session, millis_t now)
     stream->is_idle = false;
     count(stream, now);
     watch_pump(stream, now);
+}
+
+//  Where a time lies only the origin knows, unless it is held here.
+static void
+begin_at_time(stream_t *stream, session_t *session, millis_t now)
+{
+    relay_t *self = stream->node;
+    micros_t time_us = time_of(stream, session);
+    uint64_t place = stream->first;
+    if (stream->head == stream->first ||
+        watch_place_at(stream, time_us, &place)) {
+        begin_at(stream, session, place, now);
+        return;
+    }
+    peer_t peer = session->peer;
+    pass_locate(self, &peer, session->request, session->trace, stream->id,
+                time_us, WAIT_SESSION, now);
+}
+
+static void
+begin(stream_t *stream, session_t *session, millis_t now)
+{
+    switch (session->start) {
+    case START_LIVE:
+        begin_at(stream, session, live_place(stream), now);
+        break;
+    case START_FIRST:
+        begin_at(stream, session, stream->first, now);
+        break;
+    case START_OFFSET:
+        begin_at(stream, session, session->place, now);
+        break;
+    case START_TIME:
+    case START_BACK:
+        begin_at_time(stream, session, now);
+        break;
+    }
 }
 
 static bool
@@ -316,6 +344,8 @@ begin_at_root(relay_t *self, const Rill__V1__Watch *watch, session_t *session,
         return;
     }
     stream->chunk_bytes = facts.chunk_bytes;
+    if (facts.newest_us && facts.head > facts.first)
+        node_moment(stream, facts.head - 1, facts.newest_us, true);
     node_told(stream, facts.first, facts.head, facts.sealed, facts.now_us);
     begin(stream, session, now);
 }
@@ -357,7 +387,7 @@ watch_open(relay_t *self, const peer_t *peer, const message_t *message,
         stream->unknown <= now)
         begin(stream, session, now);
     else
-        pass_ask(self, peer, message, true, now);
+        pass_ask(self, peer, message, WAIT_SESSION, now);
 }
 
 void
@@ -371,6 +401,23 @@ watch_described(relay_t *self, const peer_t *peer, uint64_t request,
         begin(stream, session, now);
     else
         sessions_close(self->sessions, session);
+}
+
+void
+watch_located(relay_t *self, const peer_t *peer, uint64_t request,
+              stream_t *stream, uint64_t place, millis_t now)
+{
+    session_t *session = sessions_find(self->sessions, peer, request);
+    if (!session || session->begun)
+        return;
+    if (!stream) {
+        node_refuse(self, peer, request, session->trace, STATUS_BUSY, NULL, 0);
+        sessions_close(self->sessions, session);
+        return;
+    }
+    if (place > stream->head)
+        stream->head = place;
+    begin_at(stream, session, place, now);
 }
 
 /*-------------------------------------------------------------------- going on */

@@ -2,6 +2,7 @@
 whoever is killed. Two siblings hang on the origin, a cache on both of them.
 """
 import contextlib
+import datetime
 import random
 import signal
 import threading
@@ -104,6 +105,12 @@ def chunks(stage, source):
              f'all of {source.name} is stored')
     return sum(c['length'] > 0 and not c['parity']
                for c in stage.stat(source.name, '--chunks')['chunks'])
+
+
+def utc(us):
+    """A time as people write it."""
+    begin = datetime.datetime(1970, 1, 1)
+    return (begin + datetime.timedelta(microseconds=us)).isoformat()
 
 
 def carrier(stage, source):
@@ -220,6 +227,20 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
                len(back) > 20 * PIECE, f'{len(back)} bytes, or others')
         last = Watcher(stage, cam, 't1', begin='-1h', more=['--for', '2s'])
         expect(last.end().startswith(cam.bytes[:PIECE]), 'not its beginning')
+    with stage.case('invariant 12: who asks for a time gets the last chunk '
+                    'made until then first, at any depth'):
+        chunks(stage, cam)
+        made = [c for c in stage.stat('cam', '--chunks')['chunks']
+                if c['length'] and not c['parity']]
+        third = len(made) // 3
+        times = [made[third]['created_us'] + 1, made[-third]['created_us']]
+        first, last = (max((c for c in made if c['created_us'] <= t),
+                           key=lambda c: c['offset']) for t in times)
+        right = cam.bytes[first['offset']:last['offset'] + last['length']]
+        begin, to = (utc(t) for t in times)
+        for node in ('origin', 'r1', 't1'):
+            seen = Watcher(stage, cam, node, begin=begin, more=['--to', to])
+            expect(seen.end() == right, f'other bytes at {node}')
     with stage.case('invariants 12 and 14: when the sibling that carries the '
                     'stream is killed nobody loses a byte, and the other '
                     'carries it'):

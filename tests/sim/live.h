@@ -66,7 +66,8 @@ typedef struct {
     unsigned at_life, life;
     uint64_t request;
     session_start_t start;
-    bool asks;  //  It is a plain asker
+    micros_t time_us;  //  Where it begins then
+    bool asks;         //  It is a plain asker
     bool begun, stopped, done;
     uint64_t first, next;  //  Bytes it has: [first, next)
     uint64_t got, credit;
@@ -141,6 +142,7 @@ void check_end(live_t *live);
 //  live_play.c: play one seed.
 void live_run(uint64_t seed);
 void live_root_fetch(live_node_t *node, uint64_t stream, uint64_t offset);
+void live_root_locate(live_node_t *node, micros_t time_us, uint64_t request);
 status_t live_root_look(live_t *live, const char *name, uint64_t stream,
                         relay_facts_t *facts_r);
 bool live_root_front(live_node_t *node, const peer_t *peer,

@@ -331,6 +331,14 @@ fetch(void *with, uint64_t stream, uint64_t offset, millis_t now)
     live_root_fetch(with, stream, offset);
 }
 
+static void
+locate(void *with, uint64_t stream, micros_t time_us, uint64_t request,
+       millis_t now)
+{
+    (void)stream, (void)now;
+    live_root_locate(with, time_us, request);
+}
+
 static status_t
 look(void *with, const char *name, uint64_t stream, relay_facts_t *facts_r)
 {
@@ -402,6 +410,7 @@ live_start(live_node_t *node)
         .cast = cast,
         .random = chance,
         .fetch = fetch,
+        .locate = locate,
         .look = look,
         .note = note,
     };

@@ -68,6 +68,12 @@ clock_us(const live_t *live)
     return BEGAN_US + agenda_now(live->agenda);
 }
 
+static micros_t
+newest_us(const live_t *live)
+{
+    return live->chunks ? BEGAN_US + live->chunk_us[live->chunks - 1] : 0;
+}
+
 status_t
 live_root_look(live_t *live, const char *name, uint64_t stream,
                relay_facts_t *facts_r)
@@ -79,6 +85,7 @@ live_root_look(live_t *live, const char *name, uint64_t stream,
                                 .head = live_head(live),
                                 .sealed = live->sealed,
                                 .chunk_bytes = 200,
+                                .newest_us = newest_us(live),
                                 .now_us = clock_us(live) };
     return STATUS_OK;
 }
@@ -139,6 +146,52 @@ live_root_fetch(live_node_t *node, uint64_t stream, uint64_t offset)
                on_fetched, fetch);
 }
 
+//  The last chunk created at or before a time; SIZE_MAX: none.
+static size_t
+chunk_at(const live_t *live, micros_t time_us)
+{
+    size_t chunk = live->chunks;
+    while (chunk > 0 && BEGAN_US + live->chunk_us[chunk - 1] > time_us)
+        chunk--;
+    return chunk ? chunk - 1 : SIZE_MAX;
+}
+
+typedef struct {
+    live_node_t *node;
+    unsigned life;
+    micros_t time_us;
+    uint64_t request;
+} search_t;
+
+static void
+on_located(void *arg, bool happens)
+{
+    search_t *search = arg;
+    live_node_t *node = search->node;
+    live_t *live = node->live;
+    if (happens && node->relay && node->life == search->life) {
+        story_time(agenda_now(live->agenda));
+        size_t chunk = chunk_at(live, search->time_us);
+        bool found = chunk != SIZE_MAX;
+        relay_located(
+            node->relay, search->request, found ? STATUS_OK : STATUS_GONE,
+            found ? live->chunk_at[chunk] : 0,
+            found ? BEGAN_US + live->chunk_us[chunk] : 0, live_now(live));
+        live_after(node);
+    }
+    free(search);
+}
+
+void
+live_root_locate(live_node_t *node, micros_t time_us, uint64_t request)
+{
+    search_t *search = malloc(sizeof *search);
+    INVARIANT(search);
+    *search = (search_t){ node, node->life, time_us, request };
+    agenda_add(node->live->agenda, dice_between(&node->live->dice, 500, 5000),
+               on_located, search);
+}
+
 static void
 root_say(live_node_t *node, const peer_t *peer, const message_t *question,
          message_t *answer)
@@ -160,8 +213,7 @@ live_root_front(live_node_t *node, const peer_t *peer, const message_t *message)
         body.stored = body.size = live_head(live);
         body.created_us = BEGAN_US;
         body.now_us = clock_us(live);
-        if (live->chunks)
-            body.newest_us = BEGAN_US + live->chunk_us[live->chunks - 1];
+        body.newest_us = newest_us(live);
         message_t answer = MESSAGE(DESCRIBED, described, &body, 0, 0);
         root_say(node, peer, message, &answer);
         return true;
@@ -174,7 +226,10 @@ live_root_front(live_node_t *node, const peer_t *peer, const message_t *message)
     const char *taken = NULL;
     if (ask->stream != LIVE_STREAM)
         body = message_refusal(STATUS_UNKNOWN, NULL, 0);
-    else if (ask->offset >= head)
+    else if (ask->at_case != RILL__V1__ASK__AT_OFFSET) {
+        relay_ask_at(node->relay, peer, message, live_now(live));
+        return true;
+    } else if (ask->offset >= head)
         body = message_refusal(live->sealed ? STATUS_RANGE : STATUS_FUTURE,
                                NULL, head);
     else if ((taken = relay_taken(node->relay, ask, live_now(live)))) {
@@ -278,6 +333,11 @@ open_at(viewer_t *viewer, int node)
     } else if (viewer->start == START_BACK) {
         watch.from_case = RILL__V1__WATCH__FROM_BACK_MS;
         watch.back_ms = dice_below(&live->dice, 10000);
+    } else if (viewer->start == START_TIME) {
+        viewer->time_us = BEGAN_US +
+                          (int64_t)dice_below(&live->dice, (uint64_t)now + 1);
+        watch.from_case = RILL__V1__WATCH__FROM_TIME_US;
+        watch.time_us = viewer->time_us;
     } else {
         watch.from_case = RILL__V1__WATCH__FROM_LIVE;
         watch.live = true;
@@ -314,6 +374,20 @@ refused(viewer_t *viewer, const Rill__V1__Refused *refused)
         viewer->done = viewer->next >= refused->offset;
 }
 
+//  A session of a time begins with the last chunk at or before it, exactly.
+static void
+check_time(const viewer_t *viewer, uint64_t from)
+{
+    const live_t *live = viewer->live;
+    size_t chunk = chunk_at(live, viewer->time_us);
+    uint64_t right = chunk == SIZE_MAX ? 0 : live->chunk_at[chunk];
+    if (from != right)
+        story_breach(12,
+                     "viewer %d begins at %" PRIu64 ", its time at %" PRIu64,
+                     viewer->number, from, right);
+    story_count("began at a time", 1);
+}
+
 void
 live_heard(live_t *live, viewer_t *viewer, const message_t *message,
            buffer_t *payload)
@@ -343,6 +417,8 @@ live_heard(live_t *live, viewer_t *viewer, const message_t *message,
         if (viewer->begun && viewer->next != message->watched->from)
             story_breach(12, "viewer %d goes on at %" PRIu64 ", not %" PRIu64,
                          viewer->number, message->watched->from, viewer->next);
+        if (!viewer->begun && viewer->start == START_TIME)
+            check_time(viewer, message->watched->from);
         if (!viewer->begun)
             viewer->first = viewer->next = message->watched->from;
         viewer->begun = true;
@@ -683,12 +759,12 @@ add_viewers(live_t *live)
     live->viewers = (int)dice_between(dice, 4, 40);
     for (int i = 0; i < live->viewers; i++) {
         static const session_start_t STARTS[] = {
-            START_LIVE,  START_LIVE,   START_LIVE,
-            START_FIRST, START_OFFSET, START_BACK,
+            START_LIVE,   START_LIVE, START_LIVE, START_FIRST,
+            START_OFFSET, START_BACK, START_TIME,
         };
         viewer_t *viewer = &live->viewer[i];
         *viewer = (viewer_t){ .live = live, .number = i, .at = -1 };
-        viewer->start = STARTS[dice_below(dice, 6)];
+        viewer->start = STARTS[dice_below(dice, 7)];
         viewer->asks = dice_chance(dice, 100);
         viewer->moved_us = -1000000;
         int64_t joins = dice_chance(dice, 300)

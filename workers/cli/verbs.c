@@ -90,10 +90,12 @@ const verb_t VERBS[] = {
               "dies it goes on at the next, at its\nown byte.",
       .options = { { .name = "--from",
                      .value = "FROM",
-                     .help = "where to begin; live is the default" },
+                     .help = "where to begin; live is the default; of a time, "
+                             "with the last chunk made until then" },
                    { .name = "--to",
                      .value = "TO",
-                     .help = "end before this time or offset" },
+                     .help = "end before this offset, or with the last chunk "
+                             "made until this time" },
                    { .name = "--for",
                      .value = "DURATION",
                      .help = "end after so long, as in 30s" },

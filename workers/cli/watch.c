@@ -61,8 +61,11 @@ read_offset(const char *text, uint64_t *offset_r)
 {
     char *end;
     errno = 0;
-    *offset_r = strtoull(text, &end, 10);
-    return isdigit((unsigned char)*text) && *end == '\0' && errno == 0;
+    uint64_t offset = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)*text) || *end != '\0' || errno != 0)
+        return false;
+    *offset_r = offset;
+    return true;
 }
 
 static int

@@ -573,7 +573,10 @@ answer_locate(fake_t *fake, uint64_t session, const message_t *question)
         const chunk_header_t *header = &fake->parts[i].header;
         if (header->key.stream != locate->stream ||
             header->key.epoch != locate->epoch || chunk_is_parity(header) ||
-            header->offset > locate->offset)
+            (header->flags & CHUNK_EMPTY) ||
+            (locate->at_case == RILL__V1__LOCATE__AT_TIME_US
+                 ? header->created_us > locate->time_us
+                 : header->offset > locate->offset))
             continue;
         if (located.found && (header->key.block < located.block ||
                               (header->key.block == located.block &&
@@ -584,6 +587,7 @@ answer_locate(fake_t *fake, uint64_t session, const message_t *question)
         located.slot = header->key.slot;
         located.offset = header->offset;
         located.length = header->length;
+        located.created_us = header->created_us;
     }
     message_t answer = MESSAGE(LOCATED, located, &located, question->request,
                                0);
@@ -1890,6 +1894,122 @@ what_a_worker_located_is_checked(void)
         CHECK(answer_to(request));
         end();
     }
+}
+
+//  Where a session that asks for a time is told to begin.
+static uint64_t
+begin_at_time(micros_t time_us)
+{
+    Rill__V1__Watch body = RILL__V1__WATCH__INIT;
+    body.which_case = RILL__V1__WATCH__WHICH_NAME;
+    body.name = message_lend("cam");
+    body.from_case = RILL__V1__WATCH__FROM_TIME_US;
+    body.time_us = time_us;
+    SAY(READER, WATCH, watch, &body);
+    uint64_t request = world.request;
+    for (int turn = 0; turn < 40 && !answer_to(request); turn++)
+        if (!answer_one())
+            live(50);
+    const message_t *answer = answer_to(request)->message;
+    CHECK(answer->body_case == RILL__V1__MESSAGE__BODY_WATCHED);
+    uint64_t from = answer->watched->from;
+    Rill__V1__Stop stop = RILL__V1__STOP__INIT;
+    message_t message = MESSAGE(STOP, stop, &stop, request, 0);
+    peer_t peer = peer_of(READER);
+    forwarder_core_on_front(world.core, &peer, &message, NULL, world.now);
+    return from;
+}
+
+//  Chunks cut at known times, in several extents, some of them in memory: each
+//  time between two of them begins at the first, also without one of the
+//  workers, also after a restart, when nothing is in memory.
+static void
+a_session_begins_at_its_time(void)
+{
+    enum { CHUNKS = 30, BYTES = 100 };
+    micros_t cut[CHUNKS];
+    begin_with(6);
+    source_t source;
+    for (int i = 0; i < CHUNKS; i++) {
+        CHECK(open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+        give(&source, BYTES);
+        leave(&source);  //  Its chunk is cut short
+        cut[i] = wall_us(NULL);
+        pump();
+        live(100);
+        if (i == 9)
+            kill_worker(5);  //  Another extent from here on
+        if (i == 20) {
+            restart();
+            join_all(5);
+            live(3000);
+        }
+        forget_said();
+    }
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < CHUNKS; i++) {
+            CHECK(begin_at_time(cut[i]) == (uint64_t)i * BYTES);
+            CHECK(begin_at_time(cut[i] + 99000) == (uint64_t)i * BYTES);
+            forget_said();
+        }
+        CHECK(begin_at_time(cut[0] - 1000) == 0);
+        CHECK(begin_at_time(wall_us(NULL) + 1000000) == (CHUNKS - 1) * BYTES);
+        if (round == 1) {
+            restart();
+            join_all(5);
+            live(3000);
+        }
+        kill_worker(round);
+    }
+    end();
+}
+
+//  The chunk of a time, and the newest one.
+static void
+a_chunk_of_a_time_is_answered(void)
+{
+    begin_with(6);
+    source_t source = opened(LIVE_PLAN);
+    give(&source, 200);
+    leave(&source);
+    micros_t first = wall_us(NULL);
+    pump();
+    live(1000);
+    CHECK(open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+    give(&source, 200);
+    leave(&source);
+    pump();
+    Rill__V1__Ask body = RILL__V1__ASK__INIT;
+    body.stream = source.stream;
+    body.at_case = RILL__V1__ASK__AT_TIME_US;
+    body.time_us = first + 500000;
+    SAY(READER, ASK, ask, &body);
+    uint64_t request = world.request;
+    pump();
+    CHECK(right_answer(request, 150)->chunk->created_us <= first);
+    body.time_us = first - 1000000;
+    SAY(READER, ASK, ask, &body);
+    request = world.request;
+    pump();
+    CHECK((status_t)answer_to(request)->message->refused->status ==
+          STATUS_GONE);
+    Rill__V1__Locate where = RILL__V1__LOCATE__INIT;
+    where.stream = source.stream;
+    where.at_case = RILL__V1__LOCATE__AT_TIME_US;
+    where.time_us = first + 999000;
+    SAY(READER, LOCATE, locate, &where);
+    request = world.request;
+    pump();
+    const Rill__V1__Located *located = answer_to(request)->message->located;
+    CHECK(located->found && located->offset < 200 &&
+          located->created_us <= first);
+    body.at_case = RILL__V1__ASK__AT_LIVE;
+    body.live = true;
+    SAY(READER, ASK, ask, &body);
+    request = world.request;
+    pump();
+    right_answer(request, 399);
+    end();
 }
 
 /*----------------------------------------------------------------- recovery */
@@ -4748,6 +4868,11 @@ main(void)
          "late, or hears that the stream is gone");
     CASE(a_budget_has_a_bound,
          "invariant 18: no ask is held for longer than a minute");
+    CASE(a_session_begins_at_its_time,
+         "invariant 12: a session begins with the last chunk at or before its "
+         "time, wherever that lies");
+    CASE(a_chunk_of_a_time_is_answered,
+         "invariant 19: the chunk of a time is answered, and the newest");
     CASE(what_a_worker_located_is_checked,
          "invariant 18: a place that a worker tells is within its extent");
     CASE(a_source_goes_on_in_the_next_term,

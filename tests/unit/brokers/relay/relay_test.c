@@ -26,6 +26,7 @@ static relay_t *relay;
 static uint64_t chance_now, heard_topic;
 static int heard_link, hung_up[3];
 static millis_t now;
+static micros_t created = 1000000000;  //  Chunks that are published
 
 static peer_t
 peer_of(int number)
@@ -261,7 +262,7 @@ chunk_at(uint64_t offset, chunk_header_t *header_r)
         .width = 1,
         .offset = offset,
         .length = BYTES,
-        .created_us = 1000000000,
+        .created_us = created,
         .kind = KIND_LIVE,
         .name = "cam",
         .payload_crc = checksum_crc32c(buffer_bytes(payload), BYTES),
@@ -282,6 +283,35 @@ published(uint64_t offset)
     relay_on_published(relay, heard_link, STREAM, heard_topic, &message,
                        payload, now);
     buffer_unref(&payload);
+}
+
+static void
+watch_time(int peer, uint64_t request, micros_t time_us)
+{
+    Rill__V1__Watch body = RILL__V1__WATCH__INIT;
+    body.which_case = RILL__V1__WATCH__WHICH_NAME;
+    body.name = message_lend("cam");
+    body.from_case = RILL__V1__WATCH__FROM_TIME_US;
+    body.time_us = time_us;
+    body.credit = 1;
+    message_t message = MESSAGE(WATCH, watch, &body, request, 0);
+    peer_t who = peer_of(peer);
+    CHECK(relay_on_front(relay, &who, &message, now));
+}
+
+//  Answer the last Locate that was passed to p1.
+static void
+located(bool found, uint64_t offset)
+{
+    message_t *asked = NULL;
+    CHECK(count(P1, BODY(LOCATE), &asked) > 0);
+    Rill__V1__Located body = RILL__V1__LOCATED__INIT;
+    body.found = found;
+    body.offset = offset;
+    body.created_us = asked->locate->time_us;
+    message_t message = MESSAGE(LOCATED, located, &body, asked->request, 0);
+    message_free(&asked);
+    relay_on_link(relay, P1, &message, NULL, now);
 }
 
 //  A viewer at the live edge; p1 granted the stream.
@@ -612,6 +642,53 @@ who_does_not_answer_is_asked_last(void)
 }
 
 static void
+a_time_is_located_once(void)
+{
+    begin();
+    for (int i = 0; i < 10; i++)
+        watch_time(i, 5, 900000000);
+    describe(1000);
+    message_t *watched = NULL;
+    CHECK(count(P1, BODY(LOCATE), NULL) == 1);
+    CHECK(count(-1, BODY(WATCHED), NULL) == 0);
+    located(true, 700);
+    CHECK(count(-1, BODY(WATCHED), &watched) == 10);
+    CHECK(watched->watched->from == 700 && !watched->watched->moved);
+    //  Before all there is: the oldest byte.
+    watch_time(1, 6, 100000000);
+    describe(1000);
+    located(false, 0);
+    CHECK(count(-1, BODY(WATCHED), &watched) == 11);
+    CHECK(watched->watched->from == 0 && !watched->watched->moved);
+    message_free(&watched);
+    //  Nobody answers: so is every session.
+    watch_time(2, 7, 200000000);
+    describe(1000);
+    pass(5000);
+    CHECK(count(-1, BODY(REFUSED), NULL) == 1);
+}
+
+static void
+a_time_that_is_held_is_not_asked_for(void)
+{
+    carry();
+    published(1000);
+    published(1100);
+    //  Both were made at that time: it is the last one, if none follows.
+    watch_time(2, 6, 1000000000);
+    CHECK(count(P1, BODY(LOCATE), NULL) == 1);
+    created = 1000100000;
+    published(1200);
+    watch_time(3, 6, 1000000000);
+    created = 1000000000;
+    CHECK(count(P1, BODY(LOCATE), NULL) == 1);
+    message_t *watched = NULL;
+    CHECK(count(-1, BODY(WATCHED), &watched) == 2);
+    CHECK(watched->watched->from == 1100);
+    message_free(&watched);
+}
+
+static void
 the_end(void)
 {
     forget();
@@ -646,6 +723,11 @@ main(void)
          "it reports what it carries, from whom, for how many, and how much");
     CASE(a_long_report_goes_on_where_it_ended,
          "invariant 18: a long report is cut, and goes on where it ended");
+    CASE(a_time_is_located_once,
+         "invariants 12, 15: where a time lies is asked upstream once, and all "
+         "begin there");
+    CASE(a_time_that_is_held_is_not_asked_for,
+         "invariant 16: a time that is held is not asked for upstream");
     CASE(the_end, "nothing is left behind");
     return proof_end();
 }
