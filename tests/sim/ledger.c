@@ -53,7 +53,8 @@ typedef struct {
     uint64_t key;  //  Of its content
     bool opened, finished;
     uint64_t begin, given, stored, settled, end;
-    uint64_t cut_begin, cut_end;  //  Its bytes that were cut
+    uint64_t cut_stream;          //  Its bytes that were cut, in the stream of
+    uint64_t cut_begin, cut_end;  //  this id
 } writer_t;
 
 typedef struct {
@@ -356,7 +357,8 @@ cut_at(const ledger_t *self, uint64_t stream, uint64_t offset, unsigned life)
 }
 
 //  What is cut is published, and may be seen by caches before it is stored:
-//  two sources' chunks never lie at one offset (R11).
+//  two sources' chunks never lie at one offset (R11) of a stream. One of which
+//  nothing was stored when the catalogue was lost has another id after that.
 static void
 check_apart(ledger_t *self, const chunk_header_t *header)
 {
@@ -369,12 +371,16 @@ check_apart(ledger_t *self, const chunk_header_t *header)
         writer_t *writer = &stream->writer[i];
         if (writer->token == header->writer)
             own = writer;
-        else if (header->offset < writer->cut_end && end > writer->cut_begin)
+        else if (writer->cut_stream == header->key.stream &&
+                 header->offset < writer->cut_end && end > writer->cut_begin)
             story_breach(2, "%s: chunks of two sources at %llu", stream->name,
                          (unsigned long long)header->offset);
     }
-    if (own->cut_end == 0)
+    if (own->cut_end == 0 || own->cut_stream != header->key.stream) {
+        own->cut_stream = header->key.stream;
         own->cut_begin = header->offset;
+        own->cut_end = end;
+    }
     if (header->offset < own->cut_begin)
         own->cut_begin = header->offset;
     if (end > own->cut_end)
