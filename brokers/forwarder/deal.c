@@ -11,8 +11,6 @@
 #include "invariant.h"
 #include "origin.h"
 
-enum { UNREACHED_MS = 3000 };
-
 piece_t *
 piece_new(uint64_t offset, buffer_t *payload, micros_t created_us)
 {
@@ -121,7 +119,7 @@ block_bytes(const block_t *block)
 
 //  Unreceipted pushes of the block are awaited no longer.
 static void
-forget_parcels(core_t *self, const block_t *block)
+cancel_pushes(core_t *self, const block_t *block)
 {
     for (unsigned slot = 0; slot < block_slots(block); slot++)
         if (block->slots[slot] == SLOT_PUSHED) {
@@ -132,14 +130,6 @@ forget_parcels(core_t *self, const block_t *block)
                 membership_cancelled(self->members, worker,
                                      block->tickets[slot]);
         }
-    parcel_t *parcel = zlistx_first(self->outbox);
-    while (parcel) {
-        void *at = zlistx_cursor(self->outbox);
-        bool ours = parcel->block == block;
-        parcel = zlistx_next(self->outbox);
-        if (ours)
-            zlistx_delete(self->outbox, at);
-    }
 }
 
 //  Free a block; pieces that were taken out of it are left alone.
@@ -149,7 +139,8 @@ block_free(block_t *block)
     core_t *self = block->stream->core;
     self->parity -= block->parity_bytes;
     if (!block_settled(block))
-        forget_parcels(self, block);
+        cancel_pushes(self, block);
+    outbox_forget(block);
     for (unsigned i = 0; i < block->extent->code.k; i++)
         piece_free(&block->pieces[i]);
     for (unsigned i = 0; i < block->extent->code.m; i++)
@@ -319,9 +310,8 @@ slot_payload(const block_t *block, unsigned slot)
     return slot < k ? block->pieces[slot]->payload : block->parities[slot - k];
 }
 
-//  Push one slot to its worker. False: its socket is full.
-static bool
-push_slot(block_t *block, unsigned slot, millis_t now)
+bool
+deal_push(block_t *block, unsigned slot, millis_t now)
 {
     core_t *self = block->stream->core;
     worker_t *worker = membership_find(
@@ -350,57 +340,8 @@ push_slot(block_t *block, unsigned slot, millis_t now)
 static void
 send_slot(block_t *block, unsigned slot, millis_t now)
 {
-    core_t *self = block->stream->core;
     block->slots[slot] = SLOT_READY;
-    if (push_slot(block, slot, now))
-        return;
-    parcel_t *parcel = malloc(sizeof *parcel);
-    INVARIANT(parcel);
-    *parcel = (parcel_t){ .block = block, .slot = slot, .since = now };
-    zlistx_add_end(self->outbox, parcel);
-}
-
-//  Its socket takes nothing, and nothing is on its way to it: it is not
-//  connected, though it says that it lives. No receipt would ever be overdue.
-static bool
-unreached(core_t *self, const parcel_t *parcel, uint64_t store, millis_t now)
-{
-    const worker_t *worker = membership_find(self->members, store);
-    return worker && worker->outstanding == 0 &&
-           now - parcel->since > core_patience(self, UNREACHED_MS);
-}
-
-void
-deal_outbox(core_t *self, millis_t now)
-{
-    uint64_t full[LIMIT_WORKERS];  //  Stores that took nothing in this pass
-    size_t full_count = 0;
-    uint64_t gone = 0;
-    worker_t *queue[1];
-    size_t workers = membership_queue(self->members, queue, 1);
-    parcel_t *parcel = zlistx_first(self->outbox);
-    while (parcel && full_count < workers) {
-        void *at = zlistx_cursor(self->outbox);
-        parcel_t this = *parcel;
-        parcel = zlistx_next(self->outbox);
-        uint64_t store = placement_store(this.block->extent, this.block->number,
-                                         this.slot);
-        bool skip = false;
-        for (size_t i = 0; i < full_count && !skip; i++)
-            skip = full[i] == store;
-        if (skip)
-            continue;
-        if (push_slot(this.block, this.slot, now))
-            zlistx_delete(self->outbox, at);
-        else if (full_count < LIMIT_WORKERS) {
-            full[full_count++] = store;
-            if (unreached(self, &this, store, now))
-                gone = store;
-        }
-    }
-    worker_t *worker = gone ? membership_find(self->members, gone) : NULL;
-    if (worker)
-        members_leave(self, worker, true, "its socket takes nothing", now);
+    outbox_put(block, slot, now);
 }
 
 //  ---- filling blocks
@@ -721,6 +662,8 @@ deal_again(stream_t *stream, size_t from, millis_t now)
     stream->ring_count = from;
     if (stream->ring_stored > from)
         stream->ring_stored = from;
+    if (stream->ring_safe > from)
+        stream->ring_safe = from;
     block_t *before = from ? deal_ring(stream, from - 1) : NULL;
     stream->dealt_end = before ? block_end(before) : stream->settled;
     stream->next_index = before ? before->pieces[before->dealt - 1]->index + 1
@@ -897,6 +840,7 @@ settle(stream_t *stream)
     stream->ring_first = (stream->ring_first + 1) % stream->ring_size;
     stream->ring_count--;
     stream->ring_stored--;
+    stream->ring_safe--;
     block_free(block);
     ingest_reckon(stream);
     return end;
@@ -911,9 +855,10 @@ advance(stream_t *stream, millis_t now)
     bool (*safe)(const block_t *block) = stream->state == STREAM_RECOVERING
                                              ? block_settled
                                              : block_stored;
-    size_t upto = stream->ring_stored;
-    while (upto < stream->ring_count && safe(deal_ring(stream, upto)))
-        upto++;
+    while (stream->ring_safe < stream->ring_count &&
+           safe(deal_ring(stream, stream->ring_safe)))
+        stream->ring_safe++;
+    size_t upto = stream->ring_safe;
     //  R9: the chain switches when all that was acknowledged is safe anew.
     if (upto > stream->ring_stored &&
         block_end(deal_ring(stream, upto - 1)) >= stream->stored &&
@@ -1003,7 +948,7 @@ deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
             members_leave(self, worker, true, "its store failed", now);
     }
     deal_waiting(self, now);
-    deal_outbox(self, now);
+    outbox_send(self, now);
 }
 
 //  ---- reading from memory
@@ -1082,7 +1027,7 @@ deal_stop(stream_t *stream)
     free(stream->ring);
     stream->ring = NULL;
     stream->ring_first = stream->ring_count = stream->ring_size = 0;
-    stream->ring_stored = 0;
+    stream->ring_stored = stream->ring_safe = 0;
     stream->extent = NULL;
     for (size_t i = 0; i < stream->pending_count; i++)
         extent_free(stream->pending[i]);

@@ -309,13 +309,6 @@ relay_note(void *with, const char *text)
     core_note(with, 2, "%s", text);
 }
 
-static void
-free_parcel(void **parcel_p)
-{
-    free(*parcel_p);
-    *parcel_p = NULL;
-}
-
 static core_t *
 make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
      void *with, millis_t now)
@@ -356,8 +349,7 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
     self->untold = zlistx_new();
     self->removed = table_of_ids();
     self->forgetting = zlistx_new();
-    self->outbox = zlistx_new();
-    zlistx_set_destructor(self->outbox, free_parcel);
+    self->outbox = outbox_new();
     relay_settings_t served = {
         .node = self->name,
         .group = "",
@@ -453,7 +445,7 @@ forwarder_core_destroy(forwarder_core_t **self_p)
         free(removed);
     zhashx_destroy(&self->removed);
     zlistx_destroy(&self->forgetting);
-    zlistx_destroy(&self->outbox);
+    outbox_destroy(&self->outbox);
     membership_destroy(&self->members);
     catalogue_close(&self->catalogue);
     free(self->name);
@@ -762,7 +754,7 @@ forwarder_core_due(const forwarder_core_t *lent)
         return millis_least(millis_least(due, fetch_due(self)),
                             rebuilding_due(self));
     due = millis_least(due, self->streams_due);
-    if (zlistx_size(self->outbox))
+    if (!outbox_is_empty(self->outbox))
         due = millis_least(due, self->retry_at);
     due = millis_least(due, fetch_due(self));
     due = millis_least(due, locate_due(self));
@@ -793,8 +785,8 @@ forwarder_core_sweep(forwarder_core_t *self, millis_t now)
         deal_sweep(self, now);
         self->streams_due = millis_least(ingest_due(self), deal_due(self));
     }
-    if (zlistx_size(self->outbox) && self->retry_at <= now) {
-        deal_outbox(self, now);
+    if (!outbox_is_empty(self->outbox) && self->retry_at <= now) {
+        outbox_send(self, now);
         self->retry_at = now + OUTBOX_MS;
     }
     fetch_sweep(self, now);

@@ -3,6 +3,7 @@
  *  ingest.c   sources: open, pieces, credit, leases (R11, R19)
  *  deal.c     blocks: extents, pushes, receipts, acknowledgement, departure
  *             (R2 to R6, R9, R10)
+ *  outbox.c   chunks that wait for room in a socket (R5)
  *  members.c  workers: hello, inventory, lease (R7)
  *  stock.c    what stores hold, against what they should (R12, R13)
  *  recovery.c what a new term finds of an unsealed stream (R8)
@@ -62,6 +63,7 @@ typedef struct block {
     buffer_t *parities[LIMIT_SLOTS];  //  By nth parity slot
     slot_t slots[LIMIT_SLOTS];
     uint64_t tickets[LIMIT_SLOTS];
+    struct parcel *parcels[LIMIT_SLOTS];  //  In the outbox; NULL: not there
     size_t parity_bytes;    //  Of all of it; while the block is open, at most
     uint64_t settled_mark;  //  What its headers say, the same in all, whoever
     uint64_t watermark;     //  the stream's source is later
@@ -112,6 +114,7 @@ typedef struct stream {
     block_t **ring;           //  Unsettled blocks, oldest first
     size_t ring_first, ring_count, ring_size;
     size_t ring_stored;   //  Of them, acknowledged
+    size_t ring_safe;     //  Those that receipts allow to be
     zlistx_t *waiting;    //  piece_t with no worker to go to (R6), or no room
                           //  for the parity of their block (R19)
     size_t longest;       //  Of the chunks that are to be dealt
@@ -190,14 +193,14 @@ struct forwarder_core {
     void *with;
     catalogue_t *catalogue;
     membership_t *members;
-    zhashx_t *by_id;       //  stream_t, owned
-    zhashx_t *by_name;     //  stream_t, lent
-    zhashx_t *by_session;  //  stream_t with a source, lent
-    zlistx_t *open;        //  stream_t that are not sealed, lent
-    zlistx_t *untold;      //  stream_t whose source is owed a Progress, lent
-    zhashx_t *removed;     //  removed_t, owned; for ever
-    zlistx_t *forgetting;  //  removed_t that some store has to forget, lent
-    zlistx_t *outbox;      //  Slots that a full socket did not take
+    zhashx_t *by_id;        //  stream_t, owned
+    zhashx_t *by_name;      //  stream_t, lent
+    zhashx_t *by_session;   //  stream_t with a source, lent
+    zlistx_t *open;         //  stream_t that are not sealed, lent
+    zlistx_t *untold;       //  stream_t whose source is owed a Progress, lent
+    zhashx_t *removed;      //  removed_t, owned; for ever
+    zlistx_t *forgetting;   //  removed_t that some store has to forget, lent
+    struct outbox *outbox;  //  Slots that a full socket did not take
     relay_t *relay;
     struct fetches *fetches;
     struct seeks *seeks;
@@ -238,13 +241,6 @@ struct forwarder_core {
 
 typedef struct forwarder_core core_t;
 
-//  A slot that waits for room in its worker's socket.
-typedef struct {
-    block_t *block;
-    unsigned slot;
-    millis_t since;
-} parcel_t;
-
 //  forwarder_core.c
 void core_note(core_t *self, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -282,7 +278,8 @@ void deal_fill(stream_t *stream, millis_t now);
 void deal_waiting(core_t *self, millis_t now);
 void deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now);
 void deal_departure(core_t *self, uint64_t store, bool gone, millis_t now);
-void deal_outbox(core_t *self, millis_t now);
+//  Push one slot to its worker. False: its socket is full.
+bool deal_push(block_t *block, unsigned slot, millis_t now);
 void deal_sweep(core_t *self, millis_t now);
 millis_t deal_due(core_t *self);
 void deal_final(stream_t *stream, millis_t now);
@@ -297,6 +294,17 @@ void deal_seal(stream_t *stream, millis_t now);
 void deal_stop(stream_t *stream);
 piece_t *piece_new(uint64_t offset, buffer_t *payload, micros_t created_us);
 void piece_free(piece_t **piece_p);
+
+//  outbox.c: slots that full sockets did not take
+//  Push the slot, or have it wait for its turn.
+void outbox_put(block_t *block, unsigned slot, millis_t now);
+//  None of the block's waits any more.
+void outbox_forget(block_t *block);
+//  Push what sockets take now. A worker that cannot be reached leaves.
+void outbox_send(core_t *self, millis_t now);
+bool outbox_is_empty(const struct outbox *self);
+struct outbox *outbox_new(void);
+void outbox_destroy(struct outbox **self_p);
 
 //  ingest.c
 void ingest_message(core_t *self, const peer_t *peer, const message_t *message,
