@@ -111,6 +111,23 @@ static const char *const FAULTS[] = {
     "record outlived",
     "stream removed",
     "stream removed while it was read",
+    NULL,
+};
+
+static const char *const LIVE_FAULTS[] = {
+    "WAN cut",
+    "LAN cut",
+    "cache killed",
+    "cache hung",
+    "a parent killed",
+    "publishing lossy",
+    "published chunk lost",
+    "multicast lossy",
+    "multicast packet lost",
+    "viewer stopped",
+    "viewer vanished",
+    "hole made by a source",
+    NULL,
 };
 
 //  Tell what was counted. False: a fault never hit, and there were plays
@@ -165,6 +182,7 @@ play_one(void *arg, uint64_t seed)
 {
     const turn_t *turn = arg;
     story_begin(seed, STORY_NOTHING);
+    story_count("seed", 1);
     if (turn->live)
         live_run(seed);
     else
@@ -281,8 +299,9 @@ main(int argc, char **argv)
     story_replay(replay);
     story_catch_signals();
     story_tally(&tally);
-    for (size_t i = 0; i < sizeof(FAULTS) / sizeof(*FAULTS); i++)
-        story_count(FAULTS[i], 0);
+    for (const char *const *fault = turn.live ? LIVE_FAULTS : FAULTS; *fault;
+         fault++)
+        story_count(*fault, 0);
     if (turn.from != turn.to)
         return play_many(&turn, &tally);
     play_told(&turn, turn.from);

@@ -391,6 +391,5 @@ play_run(uint64_t seed, unsigned seconds, lie_t lie)
     story_count("virtual second",
                 (uint64_t)(agenda_now(self->stage->agenda) / SECOND_US));
     story_count("block acknowledged", ledger_blocks(self->stage->ledger));
-    story_count("seed", 1);
     play_destroy(&self);
 }
