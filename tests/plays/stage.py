@@ -240,7 +240,7 @@ class Stage:
         group, by its name; `director`: its keys, if there is one."""
         self.workers = [f'w{n + 1}' for n in range(workers)]
         self.groups, self.caches = dict(groups), dict(caches)
-        self.director = director
+        self.director_keys = director
         self.names = ['origin', *self.workers, *self.caches,
                       *['director'] * bool(director)]
         self.home = pathlib.Path(tempfile.mkdtemp(prefix='rill-play-'))
@@ -287,9 +287,9 @@ class Stage:
         lines += ['caches:'] * bool(self.caches) + [
             f'  - {self.entry(n, f"group: {group}")}'
             for n, group in self.caches.items()]
-        if self.director:
+        if self.director_keys:
             lines += [f'director: {{at: {self.at["director"]}, '
-                      f'{self.director}}}']
+                      f'{self.director_keys}}}']
         lines += [self.more]
         self.cluster.write_text('\n'.join(lines) + '\n')
 
