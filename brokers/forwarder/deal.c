@@ -128,7 +128,7 @@ cancel_pushes(core_t *self, const block_t *block)
                 placement_store(block->extent, block->number, slot));
             if (worker)
                 membership_cancelled(self->members, worker,
-                                     block->tickets[slot]);
+                                     block->tickets[slot], self->now);
         }
 }
 

@@ -386,6 +386,7 @@ on_keep(core_t *self, const peer_t *peer, const message_t *message,
         return;
     }
     membership_renew(self->members, worker, now);
+    worker->waiting = keep->waiting;
     take_space(worker, keep->space);
     if (keep->space && keep->space->full != worker->full) {
         core_note(self, 1, "worker-%s worker=%s",
@@ -463,7 +464,9 @@ members_sweep(core_t *self, millis_t now)
 {
     worker_t *worker;
     while ((worker = membership_overdue(self->members, now)) != NULL)
-        members_leave(self, worker, true, "its receipts or lease are overdue",
+        members_leave(self, worker, true,
+                      now < worker->lease ? "its receipts are overdue"
+                                          : "it is silent",
                       now);
     while ((worker = membership_lost(self->members, now)) != NULL)
         members_leave(self, worker, false, "a receipt is lost", now);

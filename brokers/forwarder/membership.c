@@ -8,8 +8,10 @@
 enum {
     LEASE_MS = 3000,
     OVERDUE_MS = 1000,
-    LOST_MS = 3000,  //  A receipt so late may be lost
-    LATE_MS = 500,   //  By so much the owner may itself be late
+    STUCK_MS = 10 * 1000,  //  While most are slow
+    LOST_MS = 3000,        //  A receipt so late may be lost
+    TOGETHER_MS = 1000,    //  Who falls silent in this time does so together
+    LATE_MS = 500,         //  By so much the owner may itself be late
     PAUSE_LEAST_MS = 10 * 1000,
     PAUSE_MOST_MS = 5 * 60 * 1000,
     LIVE_LEFT = 2,  //  Receipts never leave fewer in the queue
@@ -35,6 +37,9 @@ typedef struct {
     pushes_t pushes;
     uint64_t highest;     //  Ticket receipted, in all its sessions
     millis_t receipted;   //  When it last receipted anything
+    millis_t overtaken;   //  When a peer first receipted something pushed later
+                          //  than the oldest of its pushes; or NEVER
+    millis_t eased;       //  Until when its last slowness counts: as long again
     bool counted_full;    //  `full` as the version knows it
     millis_t live_since;  //  While LIVE
     millis_t pause;       //  Of the last departure against its will; 0: none
@@ -48,6 +53,10 @@ struct membership {
     size_t count;
     uint64_t ticket;  //  The last one given
     uint64_t version;
+    millis_t busy;     //  Until then one that left against its will, whose
+                       //  load was dealt again, makes the others late
+    millis_t asked;    //  When the owner last asked who leaves
+    millis_t before;   //  And the time before that
     millis_t excused;  //  The owner was late: nobody is, before this
 };
 
@@ -55,6 +64,12 @@ static millis_t
 patient(const membership_t *self, millis_t span)
 {
     return (millis_t)((double)span * self->patience);
+}
+
+static millis_t
+most(millis_t a, millis_t b)
+{
+    return a > b ? a : b;
 }
 
 static seat_t *
@@ -107,9 +122,11 @@ append(pushes_t *self, uint64_t ticket, millis_t now)
 }
 
 //  What was pushed as `ticket` is done with; false when it is not outstanding.
+//  However it ended, so long it took.
 static bool
-close_push(pushes_t *self, uint64_t ticket)
+close_push(seat_t *seat, uint64_t ticket, millis_t now)
 {
+    pushes_t *self = &seat->pushes;
     size_t low = 0, high = self->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -121,7 +138,9 @@ close_push(pushes_t *self, uint64_t ticket)
     if (low == self->count || nth_push(self, low)->ticket != ticket ||
         nth_push(self, low)->closed)
         return false;
-    nth_push(self, low)->closed = true;
+    push_t *push = nth_push(self, low);
+    push->closed = true;
+    seat->eased = most(seat->eased, now + (now - push->pushed));
     while (self->count && nth_push(self, 0)->closed) {
         self->first = (self->first + 1) & (self->room - 1);
         self->count--;
@@ -143,7 +162,6 @@ membership_new(double patience)
     membership_t *self = calloc(1, sizeof(*self));
     INVARIANT(self);
     self->patience = patience;
-    self->excused = 0;
     return self;
 }
 
@@ -193,6 +211,7 @@ add(membership_t *self, uint64_t store)
     self->by_store[place] = seat;
     self->by_name[self->count++] = &seat->worker;
     seat->worker.store = store;
+    seat->overtaken = MILLIS_NEVER;
     return seat;
 }
 
@@ -217,7 +236,9 @@ end_session(membership_t *self, seat_t *seat, millis_t now)
             seat->pause = 0;
     }
     forget(&seat->pushes);
+    seat->overtaken = MILLIS_NEVER;
     worker->outstanding = 0;
+    worker->waiting = 0;
     worker->session = 0;
     worker->state = WORKER_AWAY;
 }
@@ -273,11 +294,32 @@ membership_renew(membership_t *self, worker_t *worker, millis_t now)
         worker->lease = now + patient(self, LEASE_MS);
 }
 
+//  Whether more of its peers fell silent when it did than were heard since.
+static bool
+silent_together(const membership_t *self, const seat_t *seat)
+{
+    millis_t together = patient(self, TOGETHER_MS);
+    size_t silent = 0, heard = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        const seat_t *peer = self->by_store[i];
+        millis_t later = peer->worker.lease - seat->worker.lease;
+        if (peer == seat || !peer->worker.served)
+            continue;
+        silent += later > -together && later < together;
+        heard += later >= together && peer->worker.state != WORKER_AWAY;
+    }
+    return silent > heard;
+}
+
 void
 membership_leave(membership_t *self, worker_t *worker, bool blamed,
                  millis_t now)
 {
     seat_t *seat = seat_of(worker);
+    if (now >= worker->lease && silent_together(self, seat))
+        blamed = false;
+    if (blamed && worker->state == WORKER_LIVE)
+        self->busy = now + patient(self, OVERDUE_MS);
     end_session(self, seat, now);
     if (!blamed)
         return;
@@ -294,28 +336,6 @@ membership_pushed(membership_t *self, worker_t *worker, millis_t now)
     append(&seat_of(worker)->pushes, ++self->ticket, now);
     worker->outstanding++;
     return self->ticket;
-}
-
-void
-membership_receipted(membership_t *self, worker_t *worker, uint64_t ticket,
-                     millis_t now)
-{
-    seat_t *seat = seat_of(worker);
-    if (!close_push(&seat->pushes, ticket))
-        return;
-    worker->outstanding--;
-    if (ticket > seat->highest)
-        seat->highest = ticket;
-    seat->receipted = now;
-    membership_renew(self, worker, now);
-}
-
-void
-membership_cancelled(membership_t *self, worker_t *worker, uint64_t ticket)
-{
-    (void)self;
-    if (close_push(&seat_of(worker)->pushes, ticket))
-        worker->outstanding--;
 }
 
 //  What the peers of each worker have done, for all workers in one pass.
@@ -350,6 +370,84 @@ look_at_peers(const membership_t *self)
     return peers;
 }
 
+//  Something that a worker had outstanding is done with.
+static void
+look_who_is_overtaken(membership_t *self, millis_t now)
+{
+    peers_t peers = look_at_peers(self);
+    for (size_t i = 0; i < self->count; i++) {
+        seat_t *seat = self->by_store[i];
+        uint64_t highest = peers.ahead == seat ? peers.second : peers.highest;
+        if (!seat->pushes.count || nth_push(&seat->pushes, 0)->ticket > highest)
+            seat->overtaken = MILLIS_NEVER;
+        else
+            seat->overtaken = millis_least(seat->overtaken, now);
+    }
+}
+
+void
+membership_receipted(membership_t *self, worker_t *worker, uint64_t ticket,
+                     millis_t now)
+{
+    seat_t *seat = seat_of(worker);
+    if (!close_push(seat, ticket, now))
+        return;
+    worker->outstanding--;
+    if (ticket > seat->highest)
+        seat->highest = ticket;
+    seat->receipted = now;
+    look_who_is_overtaken(self, now);
+    membership_renew(self, worker, now);
+}
+
+void
+membership_cancelled(membership_t *self, worker_t *worker, uint64_t ticket,
+                     millis_t now)
+{
+    if (!close_push(seat_of(worker), ticket, now))
+        return;
+    worker->outstanding--;
+    look_who_is_overtaken(self, now);
+}
+
+//  When a receipt owed since `since` is late beside those of a peer: a second,
+//  and twice as long as that one takes now or took last, which counts for as
+//  long again.
+static millis_t
+late_beside(const membership_t *self, const seat_t *peer, millis_t since)
+{
+    millis_t least = since + patient(self, OVERDUE_MS);
+    millis_t late = most(least, (least + 2 * peer->eased) / 3);
+    if (peer->pushes.count == 0)
+        return late;
+    millis_t owed = self->asked - nth_push(&peer->pushes, 0)->pushed;
+    return most(late, least + 2 * owed);
+}
+
+static int
+compare_times(const void *a, const void *b)
+{
+    millis_t left = *(const millis_t *)a, right = *(const millis_t *)b;
+    return (left > right) - (left < right);
+}
+
+//  When it is late beside half of its peers; or beside any, if for long.
+static millis_t
+late_beside_peers(const membership_t *self, const seat_t *seat, millis_t since)
+{
+    millis_t *late = calloc(self->count, sizeof *late);
+    INVARIANT(late);
+    size_t count = 0;
+    for (size_t i = 0; i < self->count; i++)
+        if (self->by_store[i] != seat && queued(self->by_store[i]))
+            late[count++] = late_beside(self, self->by_store[i], since);
+    qsort(late, count, sizeof *late, compare_times);
+    millis_t stuck = late[0] + patient(self, STUCK_MS - OVERDUE_MS);
+    millis_t when = millis_least(late[(count - 1) / 2], stuck);
+    free(late);
+    return when;
+}
+
 //  When the session ends by silence or by receipts, as things are (R6).
 static millis_t
 ends(const membership_t *self, const seat_t *seat, const peers_t *peers)
@@ -359,15 +457,17 @@ ends(const membership_t *self, const seat_t *seat, const peers_t *peers)
     millis_t lease = seat->worker.lease;
     if (!seat->pushes.count || peers->queued - queued(seat) < LIVE_LEFT)
         return lease;
-    const push_t *oldest = nth_push(&seat->pushes, 0);
-    bool overtaken = oldest->ticket <
-                     (peers->ahead == seat ? peers->second : peers->highest);
-    millis_t overdue = oldest->pushed + patient(self, OVERDUE_MS);
-    return overtaken ? millis_least(lease, overdue) : lease;
+    if (seat->overtaken == MILLIS_NEVER)
+        return lease;
+    millis_t since = most(nth_push(&seat->pushes, 0)->pushed, self->busy);
+    millis_t overdue = most(since, seat->overtaken) + patient(self, OVERDUE_MS);
+    if (self->asked >= overdue)
+        overdue = most(overdue, late_beside_peers(self, seat, since));
+    return millis_least(lease, overdue);
 }
 
 //  When the oldest thing that it was given is taken to be lost. One that is
-//  only slow receipts what came first, first, and is given its time.
+//  only slow receipts what came first, first, or says what waits for its disk.
 static millis_t
 loses(const membership_t *self, const seat_t *seat, const peers_t *peers)
 {
@@ -375,10 +475,11 @@ loses(const membership_t *self, const seat_t *seat, const peers_t *peers)
     if (seat->worker.state != WORKER_LIVE || !seat->pushes.count)
         return MILLIS_NEVER;
     const push_t *oldest = nth_push(&seat->pushes, 0);
-    millis_t since = oldest->pushed;
-    if (seat->highest < oldest->ticket && seat->receipted > since)
-        since = seat->receipted;
-    return since + patient(self, LOST_MS);
+    if (seat->highest > oldest->ticket)
+        return oldest->pushed + patient(self, LOST_MS);
+    if (seat->worker.waiting)
+        return MILLIS_NEVER;
+    return most(oldest->pushed, seat->receipted) + patient(self, LOST_MS);
 }
 
 typedef millis_t when_fn(const membership_t *self, const seat_t *seat,
@@ -406,10 +507,15 @@ static worker_t *
 come(membership_t *self, when_fn *of, millis_t now)
 {
     millis_t when;
+    if (now > self->asked) {
+        self->before = self->asked;
+        self->asked = now;
+    }
     seat_t *first = soonest(self, of, &when);
     if (!first || now < when || now < self->excused)
         return NULL;
-    millis_t expected = when > self->excused ? when : self->excused;
+    //  What happened since it asked last can make anybody late at once.
+    millis_t expected = most(when, most(self->excused, self->before));
     if (now - expected > patient(self, LATE_MS)) {
         self->excused = now + patient(self, LATE_MS);
         return NULL;

@@ -5,12 +5,17 @@
  *       newer session of the same store replaces the older.
  *    2. It leaves when its session ends (lease, disconnection, its own word),
  *       or when its oldest receipt is overdue and a peer has receipted
- *       something pushed later; never because everybody is slow. One that owes
- *       a receipt for 3 s while it receipts others, or nothing at all, begins a
- *       new session without blame.
+ *       something pushed later; never because everybody is slow. Overdue is
+ *       what took 1 s and twice what half of its peers take, or lately took; or
+ *       10 s and twice what the best of them takes; and 1 s since that receipt.
+ *       Time counts from 1 s after the last departure against a will, whose
+ *       load the others have to take. One that owes a receipt for 3 s while it
+ *       receipts others, or says that nothing waits for its disk, begins a new
+ *       session without blame.
  *    3. A store that left against its will comes back only after a pause that
  *       doubles from 10 s to 5 min and is forgiven after as long in service;
- *       at once while fewer than two are in the queue.
+ *       at once while fewer than two are in the queue. Who fell silent
+ *       together with most of its peers did not leave against its will.
  *    4. The owner's own pause is nobody's fault: when it asks half a second
  *       late or more, everybody gets half a second more to be heard.
  *
@@ -57,6 +62,8 @@ typedef struct {
     uint64_t free_bytes;
     uint64_t space_bytes;
     uint64_t outstanding;  //  Pushed and not receipted
+    uint64_t waiting;      //  Of them, those it says wait for its disk; the
+                           //  owner's
     uint32_t parts;        //  Of its inventory that are in; the owner's
     millis_t shunned;      //  Not asked for reads before: it let one wait
     unsigned reads;        //  Asked of it and not answered; the owner's
@@ -94,9 +101,9 @@ void membership_receipted(membership_t *self, worker_t *worker, uint64_t ticket,
                           millis_t now);
 
 //  What was pushed as `ticket` is dealt again elsewhere: no receipt is awaited
-//  any more. Says nothing of the worker's health.
-void membership_cancelled(membership_t *self, worker_t *worker,
-                          uint64_t ticket);
+//  any more. It took at least until now, and says no more of its health.
+void membership_cancelled(membership_t *self, worker_t *worker, uint64_t ticket,
+                          millis_t now);
 
 //  The next worker whose session has ended by invariant 2 at `now`, or NULL;
 //  the owner calls membership_leave for it and asks again. By reason of
@@ -104,8 +111,8 @@ void membership_cancelled(membership_t *self, worker_t *worker,
 worker_t *membership_overdue(membership_t *self, millis_t now);
 
 //  The next LIVE worker that owes a receipt for 3 s, whatever the others do,
-//  and has receipted something later or nothing since (invariant 2): what it
-//  was given, or its receipt, was lost on the way, or its disk stands still.
+//  and has receipted something later, or nothing since though it waits for no
+//  disk (invariant 2): what it was given, or its receipt, was lost on the way.
 //  The owner ends its session without blame; the worker joins anew when all
 //  that it has is on disk.
 worker_t *membership_lost(membership_t *self, millis_t now);

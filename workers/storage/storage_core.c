@@ -187,6 +187,7 @@ say_keep(storage_core_t *self, millis_t now)
     keep.session = self->session;
     keep.space = &space;
     keep.told = self->state == SERVING;
+    keep.waiting = commits_waiting(self->commits) + self->choked;
     message_t message = MESSAGE(WORKER_KEEP, worker_keep, &keep, 0, 0);
     status_t status = tell_forwarder(self, &message);
     count(self, status == STATUS_OK ? TALLY_keep_said : TALLY_keep_unsaid);

@@ -773,6 +773,8 @@ keep_worker(int number)
     Rill__V1__WorkerKeep body = RILL__V1__WORKER_KEEP__INIT;
     body.session = fake->session;
     body.space = &space;
+    for (size_t p = 0; fake->mute && p < fake->count; p++)
+        body.waiting += !fake->parts[p].receipted;
     SAY(number, WORKER_KEEP, worker_keep, &body);
 }
 
@@ -1445,6 +1447,51 @@ a_hanging_worker_is_left_behind(void)
     live(3000);
     CHECK(!world.fakes[2].session);
     CHECK(progress(&source)->settled == 16 * CHUNK);
+    end();
+}
+
+static void
+nobody_leaves_while_all_disks_stand_still(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    receipt_some(7);
+    for (int i = 0; i < 6; i++)
+        world.fakes[i].mute = true;
+    live(9000);
+    CHECK(counter("workers_departed") == 0);
+    for (int i = 0; i < 6; i++)
+        world.fakes[i].mute = false;
+    give(&source, 8 * CHUNK);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    CHECK(counter("workers_departed") + counter("blocks_dealt_again") == 0);
+    CHECK(progress(&source)->protection->k == 4);
+    end();
+}
+
+static void
+the_code_grows_with_the_next_block(void)
+{
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    for (int i = 2; i < 6; i++)
+        kill_worker(i);
+    give(&source, CHUNK);
+    CHECK(progress(&source)->protection->k == 1);
+    for (int i = 2; i < 6; i++) {
+        join(i);
+        give(&source, 4 * CHUNK);
+        pump();
+        CHECK(progress(&source)->protection->k ==
+              (unsigned)(i < 4 ? 2 : i - 1));
+        CHECK(progress(&source)->protection->m == (i < 3 ? 1 : 2));
+    }
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    read_all(source.stream, 0, source.next);
     end();
 }
 
@@ -5011,6 +5058,10 @@ main(void)
          "invariant 1: what a lost part of an inventory named is not absent");
     CASE(a_hanging_worker_is_left_behind,
          "invariant 19: a worker that gives no receipt leaves the queue");
+    CASE(nobody_leaves_while_all_disks_stand_still,
+         "invariant 19: all disks stand still for 9 s; nothing is dealt again");
+    CASE(the_code_grows_with_the_next_block,
+         "invariant 5: the next block has the code of who came back");
     CASE(a_full_socket_waits_in_the_outbox,
          "forwarder_core 2: what a full socket does not take is pushed later");
     CASE(what_waits_of_one_stream_keeps_no_other_out,

@@ -135,11 +135,11 @@ it_leaves_when_overdue_and_overtaken(void)
     uint64_t later = membership_pushed(self, w[1], 200);
     CHECK(membership_due(self) == 3000);
     membership_receipted(self, w[1], later, 300);
-    CHECK(membership_due(self) == 1100);
-    CHECK(!membership_overdue(self, 1099));
-    CHECK(membership_overdue(self, 1100) == w[0]);
-    membership_leave(self, w[0], true, 1100);
-    CHECK(!membership_overdue(self, 1100));
+    CHECK(membership_due(self) == 1300);
+    CHECK(!membership_overdue(self, 1299));
+    CHECK(membership_overdue(self, 1300) == w[0]);
+    membership_leave(self, w[0], true, 1300);
+    CHECK(!membership_overdue(self, 1300));
     membership_destroy(&self);
 }
 
@@ -175,16 +175,16 @@ what_is_cancelled_is_neither_awaited_nor_a_receipt(void)
     membership_t *self = house(3, w);
     uint64_t first = membership_pushed(self, w[0], 100);
     uint64_t other = membership_pushed(self, w[1], 100);
-    membership_cancelled(self, w[1], other);
-    membership_cancelled(self, w[1], other);
+    membership_cancelled(self, w[1], other, 100);
+    membership_cancelled(self, w[1], other, 100);
     CHECK(w[1]->outstanding == 0 && w[1]->lease == 3000);
     CHECK(!membership_overdue(self, 1200));
     other = membership_pushed(self, w[1], 1200);
     membership_receipted(self, w[1], other, 1200);
-    CHECK(membership_overdue(self, 1200) == w[0]);
-    membership_cancelled(self, w[0], first);
+    CHECK(membership_overdue(self, 2200) == w[0]);
+    membership_cancelled(self, w[0], first, 2200);
     CHECK(w[0]->outstanding == 0);
-    CHECK(!membership_overdue(self, 1200));
+    CHECK(!membership_overdue(self, 2200));
     membership_destroy(&self);
 }
 
@@ -230,7 +230,7 @@ left_by_receipts(unsigned count)
     for (unsigned i = 0; i < count; i++)
         membership_pushed(self, w[i], 0);
     membership_receipted(self, w[count - 1], count, 10);
-    for (millis_t now = 0; now < 20000; now += 250) {
+    for (millis_t now = 0; now < 60000; now += 250) {
         renew_all(self, now);
         for (worker_t *out; (out = membership_overdue(self, now));)
             membership_leave(self, out, true, now);
@@ -247,6 +247,254 @@ receipts_never_leave_fewer_than_two(void)
     CHECK(left_by_receipts(6) == 2);
     CHECK(left_by_receipts(3) == 2);
     CHECK(left_by_receipts(2) == 2);
+}
+
+//  Six workers under one source: chunks go to them in turn, `window` of them
+//  at most are not receipted, and each worker receipts in order what it was
+//  given `takes` ms ago, but nothing from `stands` to `goes`. When one leaves,
+//  what was not receipted is dealt again over the others.
+enum { DISKS = 6, WINDOW_MOST = 600, HUNG = 1000 * 1000 };
+
+typedef struct {
+    millis_t takes, stands, goes;
+    unsigned spread;  //  Takes up to so much longer, anew for each commit
+    bool left;
+    millis_t when;  //  It left
+
+    uint64_t tickets[WINDOW_MOST];
+    millis_t pushed[WINDOW_MOST];
+    size_t count;
+    millis_t ready;  //  When its running commit ends
+    size_t commit;   //  Of so many
+} disk_t;
+
+typedef struct {
+    disk_t disk[DISKS];
+    unsigned window;
+    millis_t every;  //  ms between two chunks of the source; 0: as it can
+    unsigned turn, out, left;
+    uint64_t dice;
+} load_t;
+
+static load_t
+load_of(unsigned window, millis_t every)
+{
+    load_t load = { .window = window, .every = every, .dice = 7 };
+    for (unsigned i = 0; i < DISKS; i++)
+        load.disk[i].takes = 10;
+    return load;
+}
+
+static void
+stall(load_t *load, unsigned first, unsigned last, millis_t from, millis_t to)
+{
+    for (unsigned i = first; i <= last; i++) {
+        load->disk[i].stands = from;
+        load->disk[i].goes = to;
+    }
+}
+
+static void
+deal(load_t *load, membership_t *self, worker_t **w, millis_t now)
+{
+    while (load->disk[load->turn].left)
+        load->turn = (load->turn + 1) % DISKS;
+    disk_t *disk = &load->disk[load->turn];
+    CHECK(disk->count < WINDOW_MOST);
+    disk->pushed[disk->count] = now;
+    disk->tickets[disk->count++] = membership_pushed(self, w[load->turn], now);
+    load->turn = (load->turn + 1) % DISKS;
+    load->out++;
+}
+
+//  Group commit: what came meanwhile is the next one.
+static void
+commit(load_t *load, disk_t *disk, membership_t *self, worker_t *worker,
+       millis_t now)
+{
+    if (now >= disk->stands && now < disk->goes)
+        return;
+    if (disk->commit && now >= disk->ready) {
+        for (size_t i = 0; i < disk->commit; i++)
+            membership_receipted(self, worker, disk->tickets[i], now);
+        disk->count -= disk->commit;
+        memmove(disk->tickets, disk->tickets + disk->commit,
+                disk->count * sizeof *disk->tickets);
+        load->out -= (unsigned)disk->commit;
+        disk->commit = 0;
+    }
+    if (!disk->commit && disk->count) {
+        load->dice = load->dice * 6364136223846793005u + 1442695040888963407u;
+        disk->commit = disk->count;
+        disk->ready = now + disk->takes;
+        if (disk->spread)
+            disk->ready += (millis_t)(load->dice >> 33) % disk->spread;
+    }
+}
+
+static void
+deal_again(load_t *load, membership_t *self, worker_t **w, millis_t now)
+{
+    unsigned again = load->out;
+    for (unsigned i = 0; i < DISKS; i++) {
+        disk_t *disk = &load->disk[i];
+        for (size_t c = 0; c < disk->count && !disk->left; c++)
+            membership_cancelled(self, w[i], disk->tickets[c], now);
+        disk->count = disk->commit = 0;
+    }
+    for (load->out = 0; again; again--)
+        deal(load, self, w, now);
+}
+
+//  Who left, in so many milliseconds.
+static unsigned
+play(load_t *load, millis_t until)
+{
+    worker_t *w[DISKS];
+    membership_t *self = house(DISKS, w);
+    for (millis_t now = 1; now <= until; now++) {
+        if (load->every ? now % load->every == 0 : load->out < load->window)
+            while (load->out < load->window) {
+                deal(load, self, w, now);
+                if (load->every)
+                    break;
+            }
+        for (unsigned i = 0; i < DISKS; i++) {
+            w[i]->waiting = load->disk[i].count;
+            if (w[i]->state == WORKER_LIVE)
+                commit(load, &load->disk[i], self, w[i], now);
+        }
+        if (now % 500 == 0)
+            renew_all(self, now);
+        if (membership_due(self) > now)
+            continue;
+        worker_t *out;
+        while ((out = membership_overdue(self, now)) ||
+               (out = membership_lost(self, now))) {
+            disk_t *disk = &load->disk[out->store / 10 - 1];
+            membership_leave(self, out, true, now);
+            disk->left = true;
+            disk->when = now;
+            load->left++;
+            deal_again(load, self, w, now);
+        }
+    }
+    membership_destroy(&self);
+    return load->left;
+}
+
+static void
+nobody_leaves_when_all_disks_stand_still(void)
+{
+    static const millis_t span[] = { 900, 2500, 5000, 10000 };
+    static const unsigned window[] = { 6, 24, 150, 600 };
+    static const millis_t every[] = { 0, 3, 40, 200 };
+    for (unsigned i = 0; i < 64; i++) {
+        load_t load = load_of(window[i / 4 % 4], every[i / 16]);
+        stall(&load, 0, 5, 1000, 1000 + span[i % 4]);
+        CHECK(play(&load, 2 * span[i % 4] + 10000) == 0);
+    }
+}
+
+static void
+nobody_leaves_when_they_stand_and_go_one_by_one(void)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        load_t load = load_of(300, i < 3 ? 0 : 20);
+        millis_t apart = i < 3 ? 4 : 180;
+        for (unsigned d = 0; d < DISKS; d++)
+            stall(&load, d, d, 1000 + apart * ((d + i) % DISKS),
+                  6000 + 180 * (i % 3 ? d : DISKS - d));
+        CHECK(play(&load, 20000) == 0);
+    }
+}
+
+//  The others have done all there is to do when they stop, and nobody knows.
+static void
+one_that_stands_long_before_the_others_leaves_alone(void)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        load_t load = load_of(60, 0);
+        stall(&load, 0, 5, 1200, 7000);
+        stall(&load, i, i, 1000, 7000);
+        CHECK(play(&load, 20000) == 1 && load.disk[i].left);
+    }
+}
+
+static void
+nobody_leaves_when_all_disks_are_overloaded(void)
+{
+    for (unsigned i = 0; i < 5; i++) {
+        load_t load = load_of(300, 0);
+        load.dice = i;
+        for (unsigned d = 0; d < DISKS; d++) {
+            load.disk[d].takes = 600;
+            load.disk[d].spread = 1200;
+        }
+        CHECK(play(&load, 60000) == 0);
+    }
+}
+
+static void
+one_that_hangs_leaves_in_time(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        load_t load = load_of(i % 2 ? 24 : 300, i < 2 ? 0 : 5);
+        stall(&load, 2, 2, 3000, HUNG);
+        CHECK(play(&load, 30000) == 1 && load.disk[2].left);
+        CHECK(load.disk[2].when < 4100);
+    }
+}
+
+static void
+one_that_is_far_slower_leaves_in_time(void)
+{
+    load_t load = load_of(120, 0);
+    load.disk[4].takes = 1000;
+    CHECK(play(&load, 30000) == 1 && load.disk[4].left);
+    CHECK(load.disk[4].when < 3000);
+}
+
+static void
+one_that_hangs_among_slow_ones_leaves_after_them(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        load_t load = load_of(i % 2 ? 24 : 300, i < 2 ? 0 : 5);
+        stall(&load, 0, 5, 2000, 7000);
+        stall(&load, 3, 3, 2000, HUNG);
+        CHECK(play(&load, 30000) == 1 && load.disk[3].left);
+        CHECK(load.disk[3].when > 8000 && load.disk[3].when < 10000);
+    }
+}
+
+static void
+two_that_hang_leave_one_after_the_other(void)
+{
+    load_t load = load_of(60, 0);
+    stall(&load, 1, 2, 3000, HUNG);
+    CHECK(play(&load, 30000) == 2 && load.disk[1].left && load.disk[2].left);
+    CHECK(load.disk[1].when < 6100 && load.disk[2].when < 6100);
+}
+
+static void
+most_hang_and_the_rest_goes_on(void)
+{
+    load_t load = load_of(60, 0);
+    stall(&load, 0, 3, 3000, HUNG);
+    CHECK(play(&load, 60000) == 4 && !load.disk[4].left && !load.disk[5].left);
+}
+
+static void
+one_departure_does_not_make_the_next(void)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        load_t load = load_of(300, 0);
+        stall(&load, 0, 0, 3000, HUNG);
+        //  What is dealt again keeps the others busy, each for longer.
+        for (unsigned d = 1; d < DISKS; d++)
+            stall(&load, d, d, 4010, 4400 + 250 * ((d + i) % DISKS));
+        CHECK(play(&load, 30000) == 1);
+    }
 }
 
 static void
@@ -299,9 +547,9 @@ patience_stretches_every_deadline(void)
     CHECK(membership_due(self) == 30000);
     membership_pushed(self, w[0], 0);
     membership_receipted(self, w[1], membership_pushed(self, w[1], 0), 1);
-    CHECK(membership_due(self) == 10000);
-    CHECK(!membership_overdue(self, 9999));
-    CHECK(membership_overdue(self, 10000) == w[0]);
+    CHECK(membership_due(self) == 10001);
+    CHECK(!membership_overdue(self, 10000));
+    CHECK(membership_overdue(self, 10001) == w[0]);
     membership_destroy(&self);
 }
 
@@ -418,6 +666,56 @@ nobody_waits_while_too_few_are_in_the_queue(void)
     membership_join(self, 30, "c", 1, 51, 8);
     membership_admit(self, w[2], 8);
     CHECK(w[2]->state == WORKER_LIVE);
+    membership_destroy(&self);
+}
+
+static void
+who_fall_silent_together_are_not_blamed(void)
+{
+    worker_t *w[6];
+    membership_t *self = house(6, w);
+    membership_leave(self, w[5], false, 0);
+    for (unsigned i = 0; i < 5; i++)
+        membership_renew(self, w[i], 60000 + 100 * (millis_t)i);
+    for (millis_t now = 60000; now < 63500; now += 10)
+        for (worker_t *out; (out = membership_overdue(self, now));)
+            membership_leave(self, out, true, now);
+    for (unsigned i = 0; i < 5; i++) {
+        CHECK(w[i]->state == WORKER_AWAY);
+        membership_join(self, w[i]->store, w[i]->name, 1, 50 + i, 64000);
+        membership_admit(self, w[i], 64000);
+        CHECK(w[i]->state == WORKER_LIVE);
+    }
+
+    //  Two of five: the others were heard.
+    for (unsigned i = 2; i < 5; i++)
+        membership_renew(self, w[i], 66000);
+    CHECK(membership_overdue(self, 67000) == w[0]);
+    membership_leave(self, w[0], true, 67000);
+    membership_join(self, 10, "a", 1, 60, 67000);
+    membership_admit(self, w[0], 67000);
+    CHECK(w[0]->state == WORKER_WAITING);
+    membership_destroy(&self);
+}
+
+static void
+what_waits_for_a_disk_is_not_lost(void)
+{
+    worker_t *w[2];
+    membership_t *self = house(2, w);
+    membership_pushed(self, w[0], 1000);
+    w[0]->waiting = 1;
+    renew_all(self, 9000);
+    CHECK(!membership_overdue(self, 9000) && !membership_lost(self, 9000));
+    CHECK(membership_due(self) > 9000);
+    w[0]->waiting = 0;
+    CHECK(membership_lost(self, 9001) == w[0]);
+
+    //  What came behind it was receipted: it never will be.
+    w[0]->waiting = 1;
+    uint64_t later = membership_pushed(self, w[0], 9001);
+    membership_receipted(self, w[0], later, 9002);
+    CHECK(membership_lost(self, 9002) == w[0]);
     membership_destroy(&self);
 }
 
@@ -539,6 +837,26 @@ main(void)
          "membership 2: what is cancelled is neither awaited nor a receipt");
     CASE(nobody_leaves_because_everybody_is_slow,
          "membership 2: nobody leaves because everybody is slow");
+    CASE(nobody_leaves_when_all_disks_stand_still,
+         "membership 2: all disks stand still up to 10 s, and nobody leaves");
+    CASE(nobody_leaves_when_they_stand_and_go_one_by_one,
+         "membership 2: nor when they stand still and go on one by one");
+    CASE(one_that_stands_long_before_the_others_leaves_alone,
+         "membership 2: one that stands still before all others leaves, alone");
+    CASE(nobody_leaves_when_all_disks_are_overloaded,
+         "membership 2: nor when commits of all take 0.6 to 1.8 s");
+    CASE(one_that_hangs_leaves_in_time,
+         "membership 2: one that hangs among others leaves after 1 s");
+    CASE(one_that_is_far_slower_leaves_in_time,
+         "membership 2: one that is 100 times slower than others leaves");
+    CASE(one_that_hangs_among_slow_ones_leaves_after_them,
+         "membership 2: one that hangs when all stand still leaves, alone");
+    CASE(two_that_hang_leave_one_after_the_other,
+         "membership 2: two that hang leave 2 s apart");
+    CASE(most_hang_and_the_rest_goes_on,
+         "membership 2: most hang: they leave late, the rest goes on");
+    CASE(one_departure_does_not_make_the_next,
+         "membership 2: what one departure deals again makes no other");
     CASE(one_that_is_slow_is_given_its_time,
          "membership 2: one that receipts late, but in order, stays");
     CASE(receipts_never_leave_fewer_than_two,
@@ -557,6 +875,10 @@ main(void)
          "membership 4: an owner that slept hears everybody first");
     CASE(nobody_waits_while_too_few_are_in_the_queue,
          "membership 3: nobody waits while fewer than two are in the queue");
+    CASE(who_fall_silent_together_are_not_blamed,
+         "membership 3: who fall silent together come back at once");
+    CASE(what_waits_for_a_disk_is_not_lost,
+         "membership 2: what waits for a disk is slow, not lost");
     CASE(one_that_owes_a_receipt_for_long_begins_anew,
          "membership 2: one that owes a receipt for 3 s begins anew, unblamed");
     CASE(workers_are_found_and_listed_by_name,

@@ -993,6 +993,21 @@ the_session_is_kept(void)
 }
 
 static void
+a_keep_says_what_waits_for_the_disk(void)
+{
+    begin();
+    serve();
+    store(0);
+    store(1);
+    pass(400);
+    CHECK(KEEPS == 1 && to_forwarder()->worker_keep->waiting == 2);
+    tell(2, STATUS_OK);
+    pass(400);
+    CHECK(KEEPS == 2 && to_forwarder()->worker_keep->waiting == 0);
+    end();
+}
+
+static void
 a_horizon_is_taken_from_the_session_only(void)
 {
     begin();
@@ -1771,6 +1786,8 @@ main(void)
          "storage_core 3: an inventory that cannot be read is not sent");
     CASE(the_session_is_kept,
          "a session is kept, and ends after 3 s of silence");
+    CASE(a_keep_says_what_waits_for_the_disk,
+         "membership 2: a worker says what waits for its disk");
     CASE(a_horizon_is_taken_from_the_session_only,
          "invariants 8 and 11: only its forwarder moves a worker's horizon");
     CASE(a_refusal_is_of_what_was_said_in_the_session,
