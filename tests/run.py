@@ -169,10 +169,10 @@ def broken(tally, program):
                                '--seeds', SEEDS],
                               stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
-        number = breaks.split()[-1].rstrip('.')
+        rule = breaks.removeprefix('Breaks ').rstrip('.')
         with tally.alone:
             tally.case(done.returncode == 1 and 'breach: ' in done.stdout,
-                       f'invariant {number}: found to be broken when: {says}')
+                       f'{rule}: found to be broken when: {says}')
     beside(found, sorted((ROOT / 'tests/sim/broken').glob('*.patch')))
 
 

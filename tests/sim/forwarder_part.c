@@ -182,6 +182,7 @@ static void
 on_note(void *with, int level, const char *text)
 {
     forwarder_part_t *self = with;
+    self->play->departures += strncmp(text, "worker-left", 11) == 0;
     if (!self->node.doomed)
         story_tell("%s notes (%d) %s", self->node.name, level, text);
 }

@@ -92,6 +92,8 @@ static const char *const FAULTS[] = {
     "record rotten",
     "disk replaced by its older copy",
     "replaced disk returned",
+    "all disks stood still",
+    "all disks stood still under open streams",
     "wall clock stepped",
     "store lost at the end",
     "store wiped at the end",

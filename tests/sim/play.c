@@ -374,14 +374,42 @@ wait_for_catalogue(play_t *self)
         story_breach(19, "the catalogue is not made again in 60 s of calm");
 }
 
+//  All disks stand still for seconds while sources go on, and nothing else is
+//  wrong: that makes nobody leave (R6), but maybe the only one that had to do
+//  something just then, which looks as if it hung.
+static void
+stand_still(play_t *self)
+{
+    if (dice_chance(&self->stage->dice, 700))
+        return;
+    bool messages = self->stage->weather.messages;
+    self->stage->weather.messages = false;
+    forwarder_now(self)->node.crash_permille = 0;
+    for (unsigned i = 0; i < self->workers; i++)
+        self->worker[i].node.crash_permille = 0;
+    run_until(self, SECOND_US + SECOND_US / 2);
+    unsigned departures = self->departures;
+    if (all_opened(self)) {
+        run_until(self, weather_stall(self) + 5 * SECOND_US);
+        departures = self->departures - departures;
+        story_count("worker left as all disks stood still", departures);
+        if (departures > 1)
+            story_breach(0, "%u workers left as all disks stood still",
+                         departures);
+    }
+    self->stage->weather.messages = messages;
+}
+
 void
 play_run(uint64_t seed, unsigned seconds, lie_t lie)
 {
     play_t *self = play_new(seed, lie);
-    self->calm_us = (int64_t)seconds * SECOND_US;
     begin(self);
+    stand_still(self);
+    self->calm_us = agenda_now(self->stage->agenda) +
+                    (int64_t)seconds * SECOND_US;
     weather_begin(self);
-    run_until(self, (int64_t)seconds * SECOND_US);
+    run_until(self, self->calm_us);
     weather_heal(self);
     wait_for_catalogue(self);
     suffer(self);

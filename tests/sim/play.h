@@ -115,15 +115,17 @@ struct play {
     source_part_t source[SOURCES_MOST];
     reader_part_t reader;
     lie_t lie;
-    bool removes;           //  Readers remove streams
-    bool disaster;          //  At the end of the faults most stores are lost
-    bool settles;           //  Somebody accepts what that costs
-    int64_t fault_us;       //  Longest time between two faults
-    int64_t lost_until_us;  //  No store is lost before
-    int64_t calm_us;        //  When faults end
-    bool rebuild;           //  The catalogue is lost
-    bool older;             //  It is an older copy, and nobody knows
-    image_t *copy;          //  Of the catalogue, with this last term in it
+    bool removes;            //  Readers remove streams
+    bool disaster;           //  At the end of the faults most stores are lost
+    bool settles;            //  Somebody accepts what that costs
+    int64_t fault_us;        //  Longest time between two faults
+    int64_t stall_until_us;  //  No disk ends what it begins before
+    unsigned departures;     //  Of workers, as forwarders noted
+    int64_t lost_until_us;   //  No store is lost before
+    int64_t calm_us;         //  When faults end
+    bool rebuild;            //  The catalogue is lost
+    bool older;              //  It is an older copy, and nobody knows
+    image_t *copy;           //  Of the catalogue, with this last term in it
     uint64_t copy_term;
 };
 
@@ -163,6 +165,8 @@ void weather_heal(play_t *play);
 void weather_disaster(play_t *play);
 //  Several disks are wiped while sources go on, in the calm.
 void weather_wipe_some(play_t *play);
+//  All disks stand still, before anything else; until when.
+int64_t weather_stall(play_t *play);
 //  The last loss: a store that every block can do without goes for good.
 void weather_lose_store(play_t *play);
 weather_t weather_of(dice_t *dice);

@@ -119,6 +119,29 @@ slow_worker(play_t *play)
                             dice_between(&stage->dice, 0, 5 * SECOND_US);
 }
 
+//  One disk is all disks, and stands still.
+static void
+stall_disks(play_t *play)
+{
+    stage_t *stage = play->stage;
+    int64_t until = agenda_now(stage->agenda) +
+                    dice_between(&stage->dice, 0, 10 * SECOND_US);
+    story_count("all disks stood still", 1);
+    story_tell("all disks stand still");
+    play->stall_until_us = until < play->calm_us ? until : play->calm_us;
+}
+
+int64_t
+weather_stall(play_t *play)
+{
+    stage_t *stage = play->stage;
+    story_count("all disks stood still under open streams", 1);
+    story_tell("all disks stand still");
+    play->stall_until_us = agenda_now(stage->agenda) +
+                           dice_between(&stage->dice, 500000, 10 * SECOND_US);
+    return play->stall_until_us;
+}
+
 static void
 fail_worker(play_t *play)
 {
@@ -561,7 +584,7 @@ static const fault_t FAULTS[] = {
     { make_zombie, 8 },    { fail_catalogue, 3 },    { break_wire, 20 },
     { kill_source, 10 },   { stop_worker, 4 },       { stop_forwarder, 4 },
     { copy_worker, 6 },    { return_disk, 12 },      { step_clock, 4 },
-    { lose_catalogue, 3 }, { restore_catalogue, 4 },
+    { lose_catalogue, 3 }, { restore_catalogue, 4 }, { stall_disks, 7 },
 };
 
 static void

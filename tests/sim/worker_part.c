@@ -73,13 +73,15 @@ on_committed(void *arg, bool happens)
 }
 
 //  How long a commit or a read takes: of a slow disk up to 100 times as long,
-//  and not much longer than it is slow.
+//  and not much longer than it is slow; while all stand still, none ends.
 static int64_t
 time_taken(worker_part_t *self, int64_t least_us)
 {
     stage_t *stage = self->play->stage;
     int64_t took = dice_between(&stage->dice, least_us, self->sync_us);
     int64_t now = agenda_now(stage->agenda), until = self->slow_until_us;
+    if (now < self->play->stall_until_us)
+        return self->play->stall_until_us - now + took;
     if (until > self->play->calm_us)
         until = self->play->calm_us;
     if (now >= until)
