@@ -176,6 +176,37 @@ stream_row(table_t *table, const tree_node_t *node, const tree_stream_t *stream,
         table_cell(table, "%s", "");
 }
 
+//  Nobody takes it there: what is held of it waits for its age.
+static bool
+is_idle(const tree_stream_t *stream)
+{
+    return !*stream->told->source && !stream->told->watchers &&
+           !stream->told->followers && !stream->told->children;
+}
+
+//  All of those in one row.
+static void
+idle_row(table_t *table, const tree_node_t *node, const char *indent)
+{
+    size_t count = 0;
+    uint64_t bytes = 0, ms = 0;
+    for (size_t i = 0; i < node->streams_count; i++) {
+        const Rill__V1__StreamReport *told = node->streams[i].told;
+        if (!is_idle(&node->streams[i]))
+            continue;
+        count++;
+        bytes += told->window_bytes;
+        ms = told->window_ms > ms ? told->window_ms : ms;
+    }
+    if (count == 0)
+        return;
+    cell(table, NODE_COLUMNS, "%s  +%zu", indent, count);
+    cell(table, WHERE_COLUMNS, "that nobody takes");
+    blank(table, 3);
+    window_cells(table, bytes, ms);
+    blank(table, 1);
+}
+
 static void
 node_rows(table_t *table, const tree_node_t *node)
 {
@@ -192,7 +223,9 @@ node_rows(table_t *table, const tree_node_t *node)
     window_cells(table, node->window_bytes, node->window_ms);
     table_cell(table, "%s", "");
     for (size_t i = 0; i < node->streams_count; i++)
-        stream_row(table, node, &node->streams[i], indent);
+        if (!is_idle(&node->streams[i]))
+            stream_row(table, node, &node->streams[i], indent);
+    idle_row(table, node, indent);
 }
 
 static void

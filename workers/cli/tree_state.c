@@ -255,7 +255,14 @@ find_lag(tree_stream_t *stream, const tree_stream_t *origin)
         stream->lag_ms = (uint64_t)(there->newest_us - here->newest_us) / 1000;
 }
 
-//  What a node tells is completed by what others do.
+static int
+by_name(const void *a, const void *b)
+{
+    const tree_stream_t *one = a, *other = b;
+    return strcmp(one->name, other->name);
+}
+
+//  What a node tells is completed by what others do, and put in order.
 static void
 complete(tree_state_t *state)
 {
@@ -271,6 +278,10 @@ complete(tree_state_t *state)
             if (*stream->told->source)
                 find_lag(stream, tree_state_find(&state->nodes[0], id));
         }
+    for (size_t i = 0; i < state->count; i++)
+        if (state->nodes[i].streams_count)
+            qsort(state->nodes[i].streams, state->nodes[i].streams_count,
+                  sizeof *state->nodes[i].streams, by_name);
 }
 
 int

@@ -29,7 +29,7 @@ typedef struct {
     bool rated;
     uint64_t in_bps, out_bps;
     uint64_t window_bytes, window_ms;  //  Held; from the oldest to the newest
-    tree_stream_t *streams;
+    tree_stream_t *streams;            //  By name
     size_t streams_count;
 } tree_node_t;
 
