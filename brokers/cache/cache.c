@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "frames.h"
 #include "invariant.h"
+#include "keeper.h"
 #include "links.h"
 #include "loans.h"
 #include "log.h"
@@ -35,6 +36,7 @@ typedef struct {
     claim_t *claim;
     relay_t *relay;
     links_t *links;
+    keeper_t *keeper;  //  NULL: the window is in memory alone
     const char *parents[LINKS_MOST];
     size_t parents_count;
     const char *siblings[LINKS_MOST];
@@ -116,6 +118,29 @@ note(void *with, const char *text)
     log_told(LOG_AT_NOTICE, text);
 }
 
+static status_t
+keep(void *with, uint64_t number, const chunk_header_t *header,
+     buffer_t *payload)
+{
+    cache_t *self = with;
+    return keeper_keep(self->keeper, number, payload, header->payload_crc,
+                       zclock_mono());
+}
+
+static status_t
+recall(void *with, uint64_t number)
+{
+    cache_t *self = with;
+    return keeper_recall(self->keeper, number, zclock_mono());
+}
+
+static void
+release(void *with, uint64_t first)
+{
+    cache_t *self = with;
+    keeper_release(self->keeper, first);
+}
+
 static const relay_effects_t EFFECTS = {
     .send = send_front,
     .tell = tell,
@@ -124,6 +149,9 @@ static const relay_effects_t EFFECTS = {
     .publish = publish,
     .cast = cast,
     .random = chance,
+    .keep = keep,
+    .recall = recall,
+    .release = release,
     .note = note,
 };
 
@@ -257,6 +285,36 @@ static const links_events_t LINKS = { .said = on_said,
                                       .lost = on_lost,
                                       .after = after_link };
 
+/*------------------------------------------------------------------ disk */
+
+static void
+on_unkept(void *with, uint64_t number, millis_t now)
+{
+    cache_t *self = with;
+    relay_unkept(self->relay, number, now);
+}
+
+static void
+on_recalled(void *with, uint64_t number, status_t status, buffer_t *payload,
+            millis_t now)
+{
+    cache_t *self = with;
+    relay_recalled(self->relay, number, status, payload, now);
+}
+
+static void
+on_disk_lost(void *with, const char *why, millis_t now)
+{
+    cache_t *self = with;
+    log_event(LOG_AT_ERROR, "window_disk_lost", "why=\"%s\"", why);
+    relay_on_disk_lost(self->relay, now);
+}
+
+static const keeper_events_t KEEPS = { .unkept = on_unkept,
+                                       .recalled = on_recalled,
+                                       .lost = on_disk_lost,
+                                       .after = after_link };
+
 static int
 on_packets(zloop_t *loop, zmq_pollitem_t *item, void *arg)
 {
@@ -343,6 +401,7 @@ cache_destroy(cache_t **self_p)
 {
     cache_t *self = *self_p;
     reporter_destroy(&self->reporter);
+    keeper_destroy(&self->keeper);
     relay_destroy(&self->relay);
     links_destroy(&self->links);
     breaker_destroy(&self->breaker);
@@ -456,6 +515,16 @@ find_links(cache_t *self, const settings_t *settings,
     }
 }
 
+static void
+open_disk(cache_t *self, const cache_place_t *place,
+          const settings_group_t *group)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/window", place->cache->node.data);
+    self->keeper = keeper_new(self->loop, path, group->disk_bytes,
+                              place->settings->patience, NULL, &KEEPS, self);
+}
+
 static status_t
 cache_open(cache_t *self, const cache_place_t *place, char *why)
 {
@@ -475,6 +544,7 @@ cache_open(cache_t *self, const cache_place_t *place, char *why)
         .parents = self->parents,
         .siblings = self->siblings,
         .window_bytes = group->window_bytes,
+        .disk_bytes = keeper_room(group->disk_bytes),
         .window_ms = (millis_t)group->window_ms,
         .patience = place->settings->patience,
         .publish_at = self->publish_at,
@@ -486,6 +556,8 @@ cache_open(cache_t *self, const cache_place_t *place, char *why)
     settings.siblings_count = self->siblings_count;
     self->relay = relay_new(&settings, &EFFECTS, self, zclock_mono());
     self->window_ms = settings.window_ms;
+    if (settings.disk_bytes)
+        open_disk(self, place, group);
     self->was_at = zclock_mono();
     self->reporter = reporter_new(self->loop, place->settings, cache,
                                   settings.incarnation, &REPORTS, self);

@@ -539,7 +539,9 @@ follow_packet(relay_t *self, int sibling, const packet_t *packet, millis_t now)
     case PACKET_WHO: {
         bool have = live ? stream && follow_carries(stream)
                          : window_next(self->window, packet->stream,
-                                       packet->from) < packet->to;
+                                       packet->from) < packet->to ||
+                               depot_has_of(self, packet->stream, packet->from,
+                                            packet->to);
         follow_cast(self, have ? PACKET_YES : PACKET_NO, link, packet->stream,
                     packet->from, packet->to);
         return;

@@ -5,6 +5,7 @@
  *  lend.c    who takes a stream from this node (2, 10)
  *  pursue.c  chunks that are fetched from siblings and parents (4, 6 to 8)
  *  watch.c   sessions (19, 20)
+ *  depot.c    what of the window lies on a disk
  *  pass.c    questions passed to the parent
  *  report.c  what is told of all that
  */
@@ -144,6 +145,12 @@ typedef struct {
 typedef struct pursuit pursuit_t;
 typedef struct passed passed_t;
 
+//  What a flight begins for.
+typedef struct {
+    bool up, wait, side;
+    millis_t due;
+} asking_t;
+
 struct relay {
     relay_settings_t settings;
     relay_effects_t effects;
@@ -156,7 +163,8 @@ struct relay {
     zhashx_t *streams;  //  stream_t, owned
     zhashx_t *names;    //  stream_t by name, lent
     window_t *window;
-    window_t *passing;  //  Chunks older than the window, for sessions
+    struct depot *depot;  //  NULL: it has none
+    window_t *passing;    //  Chunks older than the window, for sessions
     flights_t *flights;
     grants_t *grants;
     sessions_t *sessions;
@@ -165,10 +173,7 @@ struct relay {
     zlistx_t *passed;     //  passed_t
     struct given *given;  //  Runs given to children lately
     size_t given_count;
-    struct {
-        bool up, wait;
-        millis_t due;
-    } asking;  //  The ask at hand, which may begin a flight
+    asking_t asking;  //  The ask at hand, which may begin a flight
     uint64_t request;
     uint64_t packets;  //  Said
     millis_t now, began;
@@ -259,6 +264,9 @@ void pursue_at(relay_t *self, const peer_t *peer, uint64_t request,
                uint64_t trace, uint64_t stream, uint64_t offset, millis_t now);
 void pursue_fetch(relay_t *self, uint64_t stream, uint64_t offset,
                   millis_t now);
+//  The same, not from the disk.
+void pursue_fetch_far(relay_t *self, uint64_t stream, uint64_t offset,
+                      millis_t now);
 bool pursue_answer(relay_t *self, int link, const message_t *message,
                    buffer_t *payload, millis_t now);
 void pursue_fill(stream_t *stream, millis_t now);
@@ -271,6 +279,28 @@ void pursue_destroy(relay_t *self);
 bool pursue_uses(const relay_t *self, int link);
 //  What this node wants of a stream for itself it does not any more.
 void pursue_unwant(stream_t *stream);
+
+//  depot.c
+void depot_new(relay_t *self);
+void depot_destroy(relay_t *self);
+//  Memory has no room for a chunk any more.
+void depot_spill(void *with, const window_chunk_t *chunk);
+//  The chunk that covers an offset, or the last one at a time, without its
+//  payload; NULL: the disk has none.
+const window_chunk_t *depot_find(const relay_t *self, uint64_t stream,
+                                 uint64_t offset);
+const window_chunk_t *depot_at(const relay_t *self, uint64_t stream,
+                               micros_t time_us);
+bool depot_has_of(const relay_t *self, uint64_t stream, uint64_t from,
+                  uint64_t to);
+window_span_t depot_span(const relay_t *self, uint64_t stream);
+void depot_count(const relay_t *self, relay_counts_t *counts);
+//  Begin to read what a flight is for. False: it is not there.
+bool depot_fetch(relay_t *self, uint64_t stream, uint64_t offset, millis_t now);
+void depot_forget(relay_t *self, uint64_t stream);
+void depot_age(relay_t *self);
+void depot_sweep(relay_t *self, millis_t now);
+millis_t depot_due(const relay_t *self);
 
 //  watch.c
 void watch_open(relay_t *self, const peer_t *peer, const message_t *message,

@@ -282,11 +282,17 @@ pursue_fetch(relay_t *self, uint64_t id, uint64_t offset, millis_t now)
         return;
     }
     //  Of an earlier flight there may still be a request in the air.
-    pursuit_t *pursuit = find(self, id, offset);
-    if (pursuit)
+    if (!find(self, id, offset) && !depot_fetch(self, id, offset, now))
+        pursue_fetch_far(self, id, offset, now);
+}
+
+void
+pursue_fetch_far(relay_t *self, uint64_t id, uint64_t offset, millis_t now)
+{
+    if (find(self, id, offset))
         return;
     stream_t *stream = node_open_stream(self, id);
-    pursuit = zmalloc(sizeof *pursuit);
+    pursuit_t *pursuit = zmalloc(sizeof *pursuit);
     pursuit->stream = id;
     pursuit->offset = offset;
     pursuit->link = pursuit->side = -1;
@@ -463,6 +469,8 @@ judge(relay_t *self, const Rill__V1__Ask *question, stream_t *stream, bool side,
     *nearest_r = 0;
     if (!side)
         return STATUS_OK;
+    if (depot_find(self, question->stream, offset))
+        return STATUS_OK;
     //  A sibling's ask begins nothing (6).
     pursuit_t *pursuit = find(self, question->stream, offset);
     return pursuit && pursuit->link >= 0 && !is_side(self, pursuit->link)
@@ -492,11 +500,12 @@ ask_at(relay_t *self, const peer_t *peer, const message_t *message,
     uint64_t offset;
     if (stream && question->at_case == RILL__V1__ASK__AT_LIVE)
         held = window_newest(self->window, question->stream);
-    else if (stream && question->at_case == RILL__V1__ASK__AT_TIME_US &&
-             watch_place_at(stream, question->time_us, &offset))
-        held = window_find(self->window, question->stream, offset);
     if (held)
         answer_held(self, peer, message, held);
+    else if (stream && question->at_case == RILL__V1__ASK__AT_TIME_US &&
+             watch_place_at(stream, question->time_us, &offset))
+        pursue_at(self, peer, message->request, message->trace,
+                  question->stream, offset, now);
     else if (question->at_case == RILL__V1__ASK__AT__NOT_SET)
         node_refuse(self, peer, message->request, message->trace,
                     STATUS_ARGUMENT, NULL, 0);
@@ -573,12 +582,10 @@ pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
         stream->asked_until = now + span(self, LINGER_MS);
         follow_hurry(stream, now);
     }
-    self->asking.up = at.up;
-    self->asking.wait = question->wait;
-    self->asking.due = now + budget;
+    self->asking = (asking_t){ at.up, question->wait, side, now + budget };
     flights_ask(self->flights, peer, message, question->stream,
                 question->offset, now + budget, now);
-    memset(&self->asking, 0, sizeof self->asking);
+    self->asking = (asking_t){ .up = false };
 }
 
 /*-------------------------------------------------------------------- filling */

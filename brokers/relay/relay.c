@@ -309,8 +309,9 @@ relay_new(const relay_settings_t *settings, const relay_effects_t *effects,
     self->names = zhashx_new();
     zhashx_set_key_duplicator(self->names, NULL);
     zhashx_set_key_destructor(self->names, NULL);
-    self->window = window_new(settings->window_bytes);
-    self->passing = window_new(PASSING_BYTES);
+    self->window = window_new(settings->window_bytes, depot_spill, self);
+    self->passing = window_new(PASSING_BYTES, NULL, NULL);
+    depot_new(self);
     self->flights = flights_new(&FETCHES, self);
     self->grants = grants_new(span(self, GRANTS_LEASE_MS));
     self->sessions = sessions_new(span(self, SESSIONS_LEASE_MS));
@@ -337,6 +338,7 @@ relay_destroy(relay_t **self_p)
     zhashx_destroy(&self->names);
     window_destroy(&self->window);
     window_destroy(&self->passing);
+    depot_destroy(self);
     grants_destroy(&self->grants);
     sessions_destroy(&self->sessions);
     siblings_destroy(&self->siblings);
@@ -543,6 +545,7 @@ relay_on_gone(relay_t *self, uint64_t id, millis_t now)
     watch_failed(stream, 0, STATUS_UNKNOWN, 0, now);
     window_forget(self->window, id);
     window_forget(self->passing, id);
+    depot_forget(self, id);
     close_stream(self, stream);
 }
 
@@ -651,12 +654,14 @@ relay_sweep(relay_t *self, millis_t now)
     flights_sweep(self->flights, now);
     watch_sweep(self, now);
     pursue_question(self, now);
+    depot_sweep(self, now);
     pursue_sweep(self, now);
     pass_sweep(self, now);
     sweep_streams(self, coarse, now);
     if (coarse) {
         window_age(self->window,
                    self->now_us - self->settings.window_ms * 1000);
+        depot_age(self);
         sweep_links(self, now);
         self->coarse_at = is_active(self) ? now + COARSE_MS : MILLIS_NEVER;
     }
@@ -671,6 +676,7 @@ relay_due(const relay_t *self)
     due = millis_least(due, flights_due(self->flights));
     due = millis_least(due, sessions_due(self->sessions));
     due = millis_least(due, siblings_due(self->siblings));
+    due = millis_least(due, depot_due(self));
     due = millis_least(due, pursue_due(self));
     due = millis_least(due, pass_due(self));
     for (stream_t *stream = zhashx_first(self->streams); stream;

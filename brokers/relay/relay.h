@@ -34,6 +34,7 @@ typedef struct {
     const char *const *siblings;  //  Without itself
     size_t siblings_count;
     size_t window_bytes;
+    size_t disk_bytes;   //  Of its window on a disk; 0: it has none
     millis_t window_ms;  //  How far back a cache holds, by the origin's clock
     double patience;
     const char *publish_at;  //  Endpoint where it publishes
@@ -76,6 +77,14 @@ typedef struct {
                    uint64_t request, millis_t now);
     status_t (*look)(void *with, const char *name, uint64_t stream,
                      relay_facts_t *facts_r);
+    //  Of a cache with a disk, else NULL. Keep a chunk under a number, higher
+    //  than those before; not STATUS_OK: it is not. What is not kept after all
+    //  is told by relay_unkept. Read one back, ended by relay_recalled; not
+    //  STATUS_OK: it is not to be had. Forget all below a number.
+    status_t (*keep)(void *with, uint64_t number, const chunk_header_t *header,
+                     buffer_t *payload);
+    status_t (*recall)(void *with, uint64_t number);
+    void (*release)(void *with, uint64_t first);
     //  One event for the log: key=value.
     void (*note)(void *with, const char *text);
 } relay_effects_t;
@@ -99,6 +108,13 @@ void relay_on_published(relay_t *self, int link, uint64_t stream,
 void relay_on_disconnect(relay_t *self, int link, millis_t now);
 //  A packet with a right tag came.
 void relay_on_packet(relay_t *self, const packet_t *packet, millis_t now);
+
+//  Of a cache with a disk: a chunk is not kept; one was read, or not
+//  (STATUS_OK: with its payload); the disk takes and gives nothing any more.
+void relay_unkept(relay_t *self, uint64_t number, millis_t now);
+void relay_recalled(relay_t *self, uint64_t number, status_t status,
+                    buffer_t *payload, millis_t now);
+void relay_on_disk_lost(relay_t *self, millis_t now);
 
 //  Of the root. A chunk was cut; something changed in what is known of a
 //  stream; a stream is gone.
@@ -157,6 +173,9 @@ typedef struct {
     uint64_t delivered_bytes, taken_bytes;
     uint64_t given_bytes;  //  In sessions, answers and what is published
     uint64_t packets_in, packets_dropped, corrupt, misplaced, late;
+    //  Of the disk: what it holds; chunks read, not taken, not given back right
+    size_t disk_bytes, disk_chunks;
+    uint64_t from_disk, disk_refused, disk_lost;
 } relay_counts_t;
 relay_counts_t relay_counts(const relay_t *self);
 

@@ -13,6 +13,7 @@ relay_counts(const relay_t *self)
     counts.window_bytes = window_bytes(self->window);
     counts.window_chunks = window_count(self->window);
     counts.streams = zhashx_size(self->streams);
+    depot_count(self, &counts);
     return counts;
 }
 
@@ -73,7 +74,7 @@ static void
 tell_one(const relay_t *self, const stream_t *stream,
          Rill__V1__StreamReport *body)
 {
-    window_span_t span = window_span(self->window, stream->id);
+    window_span_t span = depot_span(self, stream->id);
     rill__v1__stream_report__init(body);
     body->stream = stream->id;
     body->name = message_lend(name_of(self, stream));
@@ -136,6 +137,11 @@ report_answer(relay_t *self, const peer_t *peer, const message_t *message,
         { "corrupt_chunks", counts.corrupt },
         { "misplaced", counts.misplaced },
         { "late_fetches", counts.late },
+        { "disk_bytes", counts.disk_bytes },
+        { "disk_chunks", counts.disk_chunks },
+        { "chunks_from_disk", counts.from_disk },
+        { "chunks_disk_refused", counts.disk_refused },
+        { "chunks_disk_lost", counts.disk_lost },
     };
     enum { COUNTED = sizeof counted / sizeof *counted };
     Rill__V1__Counter counters[COUNTED], *list[COUNTED];

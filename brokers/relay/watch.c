@@ -140,10 +140,14 @@ want(stream_t *stream, const session_t *session, millis_t now)
             at = reach;
             continue;
         }
+        const window_chunk_t *kept = depot_find(self, stream->id, at);
+        uint64_t next = kept       ? kept->header.offset + kept->header.length
+                        : foresees ? at + stream->chunk_bytes
+                                   : 0;
         if (at >= asked_to(stream) || (i > 0 && at >= far) ||
-            !flights_want(self->flights, stream->id, at, now) || !foresees)
+            !flights_want(self->flights, stream->id, at, now) || !next)
             return;
-        at += stream->chunk_bytes;
+        at = next;
     }
 }
 
@@ -203,18 +207,33 @@ live_place(const stream_t *stream)
     return newest->header.offset;
 }
 
+//  Whether the chunk behind one is known to be younger than a time.
+static bool
+is_last_at(const stream_t *stream, const window_chunk_t *at, micros_t time_us)
+{
+    const relay_t *self = stream->node;
+    uint64_t end = go_on_at(stream, at->header.offset + at->header.length);
+    const window_chunk_t *next = window_find(self->window, stream->id, end);
+    if (!next)
+        next = depot_find(self, stream->id, end);
+    return next ? next->header.created_us > time_us
+                : stream->sealed && end >= stream->head;
+}
+
 bool
 watch_place_at(const stream_t *stream, micros_t time_us, uint64_t *offset_r)
 {
     const relay_t *self = stream->node;
-    const window_chunk_t *at = window_at(self->window, stream->id, time_us);
-    if (!at)
-        return false;
-    uint64_t end = go_on_at(stream, at->header.offset + at->header.length);
-    const window_chunk_t *next = window_find(self->window, stream->id, end);
-    *offset_r = at->header.offset;
-    return next ? next->header.created_us > time_us
-                : stream->sealed && end >= stream->head;
+    const window_chunk_t *held[] = {
+        window_at(self->window, stream->id, time_us),
+        depot_at(self, stream->id, time_us),
+    };
+    for (int i = 0; i < 2; i++)
+        if (held[i] && is_last_at(stream, held[i], time_us)) {
+            *offset_r = held[i]->header.offset;
+            return true;
+        }
+    return false;
 }
 
 //  The time that a session begins at.

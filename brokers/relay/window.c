@@ -27,12 +27,17 @@ struct window {
     zhashx_t *shelves;
     held_t *oldest, *newest;
     size_t most, bytes, count;
+    window_fn *leaves;
+    void *with;
 };
 
 static size_t
 cost(const held_t *held)
 {
-    return sizeof *held + buffer_size(held->chunk.payload);
+    size_t length = held->chunk.header.length;
+    if (!held->chunk.payload && length < WINDOW_PLACE_BYTES)
+        length = WINDOW_PLACE_BYTES;
+    return sizeof *held + length;
 }
 
 static uint64_t
@@ -42,11 +47,13 @@ end_of(const held_t *held)
 }
 
 window_t *
-window_new(size_t most_bytes)
+window_new(size_t most_bytes, window_fn *leaves, void *with)
 {
     window_t *self = zmalloc(sizeof *self);
     self->shelves = table_new();
     self->most = most_bytes;
+    self->leaves = leaves;
+    self->with = with;
     return self;
 }
 
@@ -84,7 +91,7 @@ drop(window_t *self, held_t *held)
     else
         memmove(all + at - 1, all + at, (shelf->count - at) * sizeof *all);
     shelf->count--;
-    shelf->bytes -= buffer_size(held->chunk.payload);
+    shelf->bytes -= held->chunk.header.length;
     *(held->older ? &held->older->newer : &self->oldest) = held->newer;
     *(held->newer ? &held->newer->older : &self->newest) = held->older;
     self->bytes -= cost(held);
@@ -137,19 +144,36 @@ make_shelf(window_t *self, uint64_t stream)
     return shelf;
 }
 
-bool
-window_add(window_t *self, const chunk_header_t *header, buffer_t *payload)
+//  The oldest ones go.
+static void
+make_room(window_t *self, size_t bytes)
+{
+    while (self->oldest && self->bytes + bytes > self->most) {
+        if (self->leaves)
+            self->leaves(self->with, &self->oldest->chunk);
+        drop(self, self->oldest);
+    }
+}
+
+static bool
+add(window_t *self, const chunk_header_t *header, buffer_t *payload,
+    uint64_t number)
 {
     uint64_t stream = header->key.stream;
     uint64_t end = header->offset + header->length;
-    if (header->length == 0 || sizeof(held_t) + header->length > self->most ||
+    if (header->length == 0 ||
         window_reach(self, stream, header->offset) >= end)
         return false;
     held_t *held = zmalloc(sizeof *held);
     held->chunk.header = *header;
     held->chunk.payload = buffer_ref(payload);
-    while (self->oldest && self->bytes + cost(held) > self->most)
-        drop(self, self->oldest);
+    held->chunk.number = number;
+    if (cost(held) > self->most) {
+        buffer_unref(&held->chunk.payload);
+        free(held);
+        return false;
+    }
+    make_room(self, cost(held));
     shelf_t *shelf = shelf_of(self, stream);
     if (!shelf)
         shelf = make_shelf(self, stream);
@@ -159,7 +183,7 @@ window_add(window_t *self, const chunk_header_t *header, buffer_t *payload)
     memmove(all + at + 1, all + at, (shelf->count - at) * sizeof *all);
     all[at] = held;
     shelf->count++;
-    shelf->bytes += buffer_size(payload);
+    shelf->bytes += header->length;
     held->shelf = shelf;
     held->older = self->newest;
     *(self->newest ? &self->newest->newer : &self->oldest) = held;
@@ -167,6 +191,34 @@ window_add(window_t *self, const chunk_header_t *header, buffer_t *payload)
     self->bytes += cost(held);
     self->count++;
     return true;
+}
+
+bool
+window_add(window_t *self, const chunk_header_t *header, buffer_t *payload)
+{
+    return add(self, header, payload, 0);
+}
+
+bool
+window_add_place(window_t *self, const chunk_header_t *header, uint64_t number)
+{
+    return add(self, header, NULL, number);
+}
+
+void
+window_drop_place(window_t *self, uint64_t number)
+{
+    held_t *held = self->oldest;
+    while (held && held->chunk.number < number)
+        held = held->newer;
+    if (held && held->chunk.number == number)
+        drop(self, held);
+}
+
+uint64_t
+window_first_place(const window_t *self)
+{
+    return self->oldest ? self->oldest->chunk.number : UINT64_MAX;
 }
 
 //  Overlaps are few: a chunk cut before a restart of the origin and those cut

@@ -8,8 +8,8 @@
  *    3. Of chunks that a restarted origin cut otherwise both are held: they
  *       have the same bytes.
  *
- *  In memory. Nothing held is ever invalidated: an offset has one byte for
- *  ever.
+ *  Nothing held is ever invalidated: an offset has one byte for ever. The
+ *  payload is in memory, or, in a window of places, elsewhere.
  */
 #ifndef WINDOW_H
 #define WINDOW_H
@@ -23,17 +23,33 @@ typedef struct window window_t;
 
 typedef struct {
     chunk_header_t header;
-    buffer_t *payload;
+    buffer_t *payload;  //  NULL: it lies elsewhere,
+    uint64_t number;    //  under this number
 } window_chunk_t;
 
-//  A window of at most so many bytes. The caller owns it.
-window_t *window_new(size_t most_bytes);
+//  Called with a chunk that makes room for others, before it goes.
+typedef void window_fn(void *with, const window_chunk_t *chunk);
+
+//  A window of at most so many bytes. `leaves` may be NULL. The caller owns it.
+window_t *window_new(size_t most_bytes, window_fn *leaves, void *with);
 void window_destroy(window_t **self_p);
 
 //  Hold a data chunk with bytes; the payload gets one more holder. False: all
 //  of its bytes are held already, or it alone is over the bound.
 bool window_add(window_t *self, const chunk_header_t *header,
                 buffer_t *payload);
+
+//  Hold the place of a chunk whose payload lies elsewhere. It counts as long as
+//  it is, but as WINDOW_PLACE_BYTES at least: what is known of a window takes
+//  a hundredth of it in memory at most.
+#define WINDOW_PLACE_BYTES ((size_t)64 * 1024)
+bool window_add_place(window_t *self, const chunk_header_t *header,
+                      uint64_t number);
+
+//  Drop the chunk of a number, and tell the lowest that is held; UINT64_MAX:
+//  none.
+void window_drop_place(window_t *self, uint64_t number);
+uint64_t window_first_place(const window_t *self);
 
 //  The chunk that covers an offset, or NULL. Lent until something is added or
 //  dropped.

@@ -77,7 +77,8 @@ typedef struct {
     char *interface;          //  An address; "": each cache's own
     char *key;                //  A file with its key; "": made of names
     uint64_t window_ms;       //  What each cache holds: how old,
-    uint64_t window_bytes;    //  and how much
+    uint64_t window_bytes;    //  how much in memory,
+    uint64_t disk_bytes;      //  and on how much disk; 0: none
     settings_list_t site;     //  Networks it is near to
     unsigned tier;            //  One more than its parents' greatest
     size_t caches_count;      //  How many are of it, at least one

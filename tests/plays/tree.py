@@ -3,6 +3,7 @@ whoever is killed. Two siblings hang on the origin, a cache on both of them.
 """
 import contextlib
 import datetime
+import os
 import random
 import signal
 import threading
@@ -14,7 +15,8 @@ from stage import PATIENCE, Stage, end, expect, messages, stored, wait_for
 LAN = f'239.192.{random.randrange(256)}.{random.randrange(1, 255)}'
 GROUPS = {'region': f'parents: [origin], window: 1h, '
                     f'multicast: {LAN}:{random.randrange(10000, 32000)}',
-          'town': 'parents: [r1, r2], siblings: unicast'}
+          'town': 'parents: [r1, r2], siblings: unicast, '
+                  'window_bytes: 16MiB, window_disk: 128MiB'}
 CACHES = {'r1': 'region', 'r2': 'region', 't1': 'town'}
 PIECE = 16 * 1024
 SURE = max(4, PATIENCE)      # A busy machine makes nobody look dead.
@@ -327,6 +329,37 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
             1, 'nobody')
         stage.rill('watch', 'cam', '--from', 10 ** 9, at=stage.at['t1']) \
             .expect_error(65, str(len(cam.bytes)))
+    with stage.case('invariants 9 and 13: what memory has no room for a cache '
+                    'gives back from its disk, or, where that is damaged or '
+                    'gone, from above'):
+        big = stage.file('big', 40_000_000)
+        stage.put(big)
+
+        def seen():
+            before = counters(stage, 't1')
+            out = stage.rill('watch', 'big', '--from', 'start', at=stage.at[
+                't1']).expect(0).out
+            expect(out == big.read_bytes(), f'{len(out)} bytes, or others')
+            now = counters(stage, 't1')
+            return {name: now[name] - before[name] for name in now}
+        first, second = seen(), seen()
+        chunk_bytes = len(big.read_bytes()) / first['chunks_from_parents']
+        expect(second['chunks_from_disk'] * chunk_bytes > 20_000_000,
+               f'{second["chunks_from_disk"]} chunks came from the disk')
+        expect(second['bytes_taken'] < 5_000_000 + second[
+            'chunks_disk_refused'] * chunk_bytes, 'it was taken from above')
+        for segment in stage.place('t1').glob('window/**/*'):
+            if segment.is_file() and segment.stat().st_size > 1_000_000:
+                with open(segment, 'r+b') as file:
+                    for at in range(0, segment.stat().st_size, 100_000):
+                        file.seek(at)
+                        file.write(b'rot')
+                    os.fsync(file.fileno())
+        expect(seen()['chunks_disk_lost'] > 20, 'no damage was found')
+        stage.kill('t1')
+        stage.start('t1')
+        expect(not counters(stage, 't1')['disk_chunks'], 'it begins with some')
+        seen()
     with stage.case('invariant 16: what nobody watches goes nowhere'):
         idle = Source(stage, 'idle', 2)
         viewer = Watcher(stage, idle, 't1')

@@ -25,6 +25,7 @@
 #define LIVE_STREAM 77
 #define LIVE_NAME "cam"
 #define LIVE_WINDOW (1024 * 1024)
+#define LIVE_KEPT 1024  //  Chunks on a cache's disk
 
 typedef struct live live_t;
 typedef struct live_node live_node_t;
@@ -47,6 +48,8 @@ struct live_node {
     int link_node[LIVE_NODES];
     relay_t *relay;  //  NULL: it does not run
     bool hung;
+    bool lost;  //  Its disk takes nothing any more
+    buffer_t *kept[LIVE_KEPT];
     unsigned life;
     int64_t wake_us, died_us;
     live_letter_t *first, *last;  //  What came while it hung

@@ -551,6 +551,7 @@ typedef enum {
     FAULT_MULTICAST,
     FAULT_PUBLISHED,
     FAULT_PARENT,
+    FAULT_DISK,
     FAULTS,
 } fault_kind_t;
 
@@ -585,6 +586,8 @@ heal(fault_t *fault)
     case FAULT_MULTICAST:
         live->multicast_lost = 0;
         break;
+    case FAULT_DISK:
+        break;  //  It stays so in this life
     default:
         live->published_lost = 0;
         break;
@@ -617,8 +620,9 @@ static void
 begin_fault(fault_t *fault)
 {
     static const char *const NAMES[] = {
-        "cache killed",    "cache hung",       "WAN cut",         "LAN cut",
-        "multicast lossy", "publishing lossy", "a parent killed",
+        "cache killed",    "cache hung",      "WAN cut",
+        "LAN cut",         "multicast lossy", "publishing lossy",
+        "a parent killed", "a disk broken",
     };
     live_t *live = fault->live;
     live_node_t *node = &live->node[fault->node];
@@ -641,6 +645,13 @@ begin_fault(fault_t *fault)
         live->multicast_lost = LOST[dice_below(&live->dice, 3)];
         break;
     }
+    case FAULT_DISK:
+        node->lost = true;
+        if (node->relay && !node->hung) {
+            relay_on_disk_lost(node->relay, live_now(live));
+            live_after(node);
+        }
+        break;
     default:
         live->published_lost = dice_chance(&live->dice, 500) ? 50 : 300;
         break;
@@ -705,6 +716,8 @@ join(live_t *live, int group, const int *parents, size_t parents_count)
 {
     static const millis_t WINDOWS[] = { 3000, 10000, 7200000 };
     millis_t window = WINDOWS[dice_below(&live->dice, 3)];
+    static const size_t DISKS[] = { 0, 4 * 1024 * 1024, 64 * 1024 * 1024 };
+    size_t disk = DISKS[dice_below(&live->dice, 3)];
     for (int i = 0; i < live->nodes; i++) {
         live_node_t *node = &live->node[i];
         if (node->group != group)
@@ -722,6 +735,10 @@ join(live_t *live, int group, const int *parents, size_t parents_count)
         node->settings.siblings = node->links + parents_count;
         node->settings.siblings_count = links - parents_count;
         node->settings.window_ms = window;
+        if (disk) {
+            node->settings.window_bytes = LIVE_WINDOW / 8;
+            node->settings.disk_bytes = disk;
+        }
     }
 }
 

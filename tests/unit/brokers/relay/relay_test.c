@@ -97,6 +97,39 @@ chance(void *with)
     return ++chance_now;
 }
 
+//  A disk: what it was told to keep, and what is asked of it.
+static buffer_t *kept_there[SAID];
+static uint64_t kept_count, recalled_last, released;
+static size_t recalls;
+
+static status_t
+keep(void *with, uint64_t number, const chunk_header_t *header,
+     buffer_t *payload)
+{
+    (void)with, (void)header;
+    CHECK(number == kept_count + 1 && number < SAID);
+    kept_there[++kept_count] = buffer_ref(payload);
+    return STATUS_OK;
+}
+
+static status_t
+recall(void *with, uint64_t number)
+{
+    (void)with;
+    CHECK(number <= kept_count);
+    recalled_last = number;
+    recalls++;
+    return STATUS_OK;
+}
+
+static void
+release(void *with, uint64_t first)
+{
+    (void)with;
+    CHECK(first >= released);
+    released = first;
+}
+
 static void
 note(void *with, const char *text)
 {
@@ -112,11 +145,20 @@ forget(void)
 }
 
 static void
-begin(void)
+wipe(void)
+{
+    while (kept_count)
+        buffer_unref(&kept_there[kept_count--]);
+    recalls = 0;
+    released = 0;
+}
+
+static void
+begin_with(size_t window_bytes, size_t disk_bytes)
 {
     static const char *const PARENTS[] = { "p1", "p2" };
     static const char *const SIBLINGS[] = { "b" };
-    static const relay_settings_t SETTINGS = {
+    relay_settings_t settings = {
         .node = "a",
         .group = "town",
         .tier = 1,
@@ -124,7 +166,8 @@ begin(void)
         .parents_count = 2,
         .siblings = SIBLINGS,
         .siblings_count = 1,
-        .window_bytes = 1 << 20,
+        .window_bytes = window_bytes,
+        .disk_bytes = disk_bytes,
         .window_ms = 60000,
         .patience = 1,
         .publish_at = "tcp://127.0.0.1:1",
@@ -138,14 +181,24 @@ begin(void)
         .publish = publish,
         .cast = cast,
         .random = chance,
+        .keep = keep,
+        .recall = recall,
+        .release = release,
         .note = note,
     };
     forget();
     relay_destroy(&relay);
+    wipe();
     now = 1000;
     heard_link = -1;
     memset(hung_up, 0, sizeof hung_up);
-    relay = relay_new(&SETTINGS, &EFFECTS, NULL, now);
+    relay = relay_new(&settings, &EFFECTS, NULL, now);
+}
+
+static void
+begin(void)
+{
+    begin_with(1 << 20, 0);
 }
 
 //  Let time pass, as an owner does.
@@ -279,6 +332,7 @@ published(uint64_t offset)
     message_from_chunk(&header, &wire);
     Rill__V1__Flow body = RILL__V1__FLOW__INIT;
     body.chunk = &wire.header;
+    body.now_us = created;
     message_t message = MESSAGE(FLOW, flow, &body, 0, 0);
     relay_on_published(relay, heard_link, STREAM, heard_topic, &message,
                        payload, now);
@@ -316,14 +370,20 @@ located(bool found, uint64_t offset)
 
 //  A viewer at the live edge; p1 granted the stream.
 static void
-carry(void)
+carry_with(size_t window_bytes, size_t disk_bytes)
 {
-    begin();
+    begin_with(window_bytes, disk_bytes);
     watch(1, 5, 1000, 1 << 20);
     describe(1000);
     pass(20);
     kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
     CHECK(heard_link == P1 && heard_topic == 77);
+}
+
+static void
+carry(void)
+{
+    carry_with(1 << 20, 0);
 }
 
 //  Answer the last Ask that a link was sent, which must be for `offset`.
@@ -688,10 +748,131 @@ a_time_that_is_held_is_not_asked_for(void)
     message_free(&watched);
 }
 
+//  A hundred chunks, of which memory has room for a few.
+enum { PUBLISHED = 100, FIRST = 1000 };
+
+static void
+carry_on_disk(void)
+{
+    carry_with(20000, (size_t)64 << 20);
+    for (int i = 0; i < PUBLISHED; i++)
+        published(FIRST + (uint64_t)i * BYTES);
+    CHECK(kept_count > PUBLISHED / 2 && kept_count < PUBLISHED);
+    relay_counts_t counts = relay_counts(relay);
+    CHECK(counts.disk_chunks == kept_count &&
+          counts.window_chunks + kept_count == PUBLISHED);
+    stop(1, 5);
+    forget();
+}
+
+//  The disk gives back what was asked last.
+static void
+give_back(void)
+{
+    relay_recalled(relay, recalled_last, STATUS_OK, kept_there[recalled_last],
+                   now);
+}
+
+static void
+the_disk_is_part_of_the_window(void)
+{
+    carry_on_disk();
+    //  Two who rewind to the first byte: each chunk is read once.
+    watch(2, 6, FIRST, 1 << 20);
+    watch(3, 6, FIRST, 1 << 20);
+    for (int i = 0; i < PUBLISHED && recalls; i++)
+        for (uint64_t n = 1; n <= kept_count; n++)
+            relay_recalled(relay, n, STATUS_OK, kept_there[n], now);
+    CHECK(recalls == kept_count && relay_counts(relay).from_disk == recalls);
+    CHECK(count(-1, BODY(FLOW), NULL) == 2 * PUBLISHED);
+    message_t *flow = NULL;
+    CHECK(count(-1, BODY(FLOW), &flow) &&
+          flow->flow->from == FIRST + (PUBLISHED - 1) * BYTES);
+    message_free(&flow);
+    CHECK(count(P1, BODY(ASK), NULL) == 0 && count(B, BODY(ASK), NULL) == 0);
+    //  An ask is answered from there too.
+    ask(4, FIRST + 50, 5000);
+    give_back();
+    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
+    //  What is too old is forgotten, and the disk is told.
+    stop(2, 6);
+    stop(3, 6);
+    created = 1000000000 + 61 * 1000000;
+    published(FIRST + PUBLISHED * BYTES);
+    created = 1000000000;
+    pass(200);
+    CHECK(relay_counts(relay).disk_chunks == 0 && released == kept_count + 1);
+}
+
+static void
+what_a_disk_does_not_give_comes_from_upstream(void)
+{
+    carry_on_disk();
+    //  Other bytes.
+    ask(4, FIRST, 5000);
+    CHECK(recalls == 1 && count(P1, BODY(ASK), NULL) == 0);
+    buffer_t *wrong = buffer_new(BYTES);
+    memset(buffer_fill(wrong), 1, BYTES);
+    relay_recalled(relay, recalled_last, STATUS_OK, wrong, now);
+    buffer_unref(&wrong);
+    pass(20);
+    CHECK(count(P1, BODY(ASK), NULL) == 1 &&
+          count(-1, BODY(ANSWER), NULL) == 0);
+    CHECK(relay_counts(relay).disk_lost == 1);
+    answered(P1, FIRST);
+    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
+    //  Nothing in time; what comes later is not waited for.
+    ask(4, FIRST + BYTES, 5000);
+    CHECK(recalls == 2);
+    pass(300);
+    CHECK(count(P1, BODY(ASK), NULL) == 2);
+    answered(P1, FIRST + BYTES);
+    give_back();
+    CHECK(count(-1, BODY(ANSWER), NULL) == 2);
+    //  The disk is gone, with one question open.
+    ask(4, FIRST + 2 * BYTES, 5000);
+    CHECK(recalls == 3);
+    relay_on_disk_lost(relay, now);
+    pass(20);
+    CHECK(count(P1, BODY(ASK), NULL) == 3);
+    ask(4, FIRST + 3 * BYTES, 5000);
+    pass(20);
+    CHECK(recalls == 3 && count(P1, BODY(ASK), NULL) == 4);
+    CHECK(relay_counts(relay).disk_chunks == 0);
+}
+
+static void
+a_sibling_is_given_what_the_disk_has(void)
+{
+    Rill__V1__Ask body = RILL__V1__ASK__INIT;
+    body.stream = STREAM;
+    body.at_case = RILL__V1__ASK__AT_OFFSET;
+    body.offset = FIRST;
+    body.node = message_lend("b");
+    body.group = message_lend("town");
+    body.side = true;
+    message_t message = MESSAGE(ASK, ask, &body, 8, 0), *refused = NULL;
+    peer_t sibling = peer_of(2);
+    carry_on_disk();
+    CHECK(relay_on_front(relay, &sibling, &message, now) && recalls == 1);
+    give_back();
+    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
+    //  And its ask begins nothing when the disk has not.
+    body.offset = FIRST + BYTES;
+    CHECK(relay_on_front(relay, &sibling, &message, now) && recalls == 2);
+    relay_recalled(relay, recalled_last, STATUS_MISS, NULL, now);
+    pass(20);
+    CHECK(count(-1, BODY(REFUSED), &refused) == 1 &&
+          (status_t)refused->refused->status == STATUS_MISS);
+    message_free(&refused);
+    CHECK(count(P1, BODY(ASK), NULL) == 0);
+}
+
 static void
 the_end(void)
 {
     forget();
+    wipe();
     relay_destroy(&relay);
     CHECK(buffer_total() == 0);
 }
@@ -728,6 +909,14 @@ main(void)
          "begin there");
     CASE(a_time_that_is_held_is_not_asked_for,
          "invariant 16: a time that is held is not asked for upstream");
+    CASE(the_disk_is_part_of_the_window,
+         "invariants 12, 15 and 16: what memory has no room for is read from "
+         "the disk, once for all, until it is too old");
+    CASE(what_a_disk_does_not_give_comes_from_upstream,
+         "invariants 9 and 13: what a disk gives wrongly, late or not at all "
+         "comes from upstream");
+    CASE(a_sibling_is_given_what_the_disk_has,
+         "route 2: a sibling is given what the disk has, else MISS");
     CASE(the_end, "nothing is left behind");
     return proof_end();
 }

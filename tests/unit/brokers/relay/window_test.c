@@ -44,7 +44,7 @@ has(const window_t *window, uint64_t stream, uint64_t offset)
 static void
 what_is_found_covers_the_offset(void)
 {
-    window_t *window = window_new(MOST);
+    window_t *window = window_new(MOST, NULL, NULL);
     CHECK(add(window, 1, 1000, 500, 10));
     CHECK(add(window, 1, 0, 1000, 5));
     CHECK(add(window, 2, 0, 10, 5));
@@ -69,7 +69,7 @@ what_is_found_covers_the_offset(void)
 static void
 what_came_first_goes_first(void)
 {
-    window_t *window = window_new(MOST);
+    window_t *window = window_new(MOST, NULL, NULL);
     for (uint64_t n = 0; n < 1000; n++) {
         CHECK(add(window, n % 3, n * 1000, 1000, (micros_t)n));
         CHECK(window_bytes(window) <= MOST);
@@ -87,7 +87,7 @@ what_came_first_goes_first(void)
 static void
 chunks_cut_otherwise_lie_beside_each_other(void)
 {
-    window_t *window = window_new(MOST);
+    window_t *window = window_new(MOST, NULL, NULL);
     CHECK(add(window, 1, 0, 1000, 1));
     CHECK(!add(window, 1, 0, 1000, 1));
     CHECK(!add(window, 1, 200, 300, 1));
@@ -103,7 +103,7 @@ chunks_cut_otherwise_lie_beside_each_other(void)
 static void
 the_newest_mark_is_found(void)
 {
-    window_t *window = window_new(MOST);
+    window_t *window = window_new(MOST, NULL, NULL);
     uint64_t mark;
     CHECK(!window_newest_mark(window, 1, &mark));
     chunk_header_t header = { .key = { .stream = 1 },
@@ -121,7 +121,7 @@ the_newest_mark_is_found(void)
 static void
 what_is_held_of_a_stream_is_known(void)
 {
-    window_t *window = window_new(3000);
+    window_t *window = window_new(3000, NULL, NULL);
     window_span_t none = window_span(window, 1);
     CHECK(none.bytes == 0 && none.oldest_us == 0 && none.newest_us == 0);
     CHECK(add(window, 1, 0, 500, 10) && add(window, 2, 0, 300, 40));
@@ -132,6 +132,52 @@ what_is_held_of_a_stream_is_known(void)
     window_age(window, 20);
     one = window_span(window, 1);
     CHECK(one.bytes == 500 && one.oldest_us == 30 && one.newest_us == 30);
+    window_destroy(&window);
+}
+
+static size_t left;
+
+static void
+leaves(void *with, const window_chunk_t *chunk)
+{
+    CHECK(with == &left && chunk->payload);
+    CHECK(chunk->header.offset == left++ * 1000);
+}
+
+static void
+what_makes_room_is_told(void)
+{
+    window_t *window = window_new(MOST, leaves, &left);
+    for (uint64_t n = 0; n < 100; n++)
+        CHECK(add(window, 1, n * 1000, 1000, (micros_t)n));
+    CHECK(left > 10 && left + window_count(window) == 100);
+    size_t told = left;
+    window_age(window, 1000);
+    CHECK(left == told && window_count(window) == 0);
+    window_destroy(&window);
+}
+
+static void
+places_are_held_without_payload(void)
+{
+    window_t *window = window_new(100 * WINDOW_PLACE_BYTES, NULL, NULL);
+    chunk_header_t header = { .key = { .stream = 1 }, .length = 10 };
+    for (uint64_t n = 1; n <= 1000; n++, header.offset += 10)
+        CHECK(window_add_place(window, &header, n));
+    CHECK(window_count(window) < 100 && window_count(window) > 90);
+    uint64_t first = window_first_place(window);
+    const window_chunk_t *found = window_find(window, 1, first * 10 - 3);
+    CHECK(found && !found->payload && found->number == first);
+    CHECK(!window_find(window, 1, first * 10 - 13));
+    window_drop_place(window, first + 5);
+    window_drop_place(window, first + 5);
+    window_drop_place(window, 1);
+    CHECK(!window_find(window, 1, (first + 5) * 10 - 3));
+    CHECK(window_first_place(window) == first);
+    window_drop_place(window, first);
+    CHECK(window_first_place(window) == first + 1);
+    window_forget(window, 1);
+    CHECK(window_first_place(window) == UINT64_MAX);
     window_destroy(&window);
 }
 
@@ -150,5 +196,10 @@ main(void)
          "the newest mark is where a player can start");
     CASE(what_is_held_of_a_stream_is_known,
          "it is known how much is held of a stream, and from when to when");
+    CASE(what_makes_room_is_told,
+         "window 2: what makes room for others is told, in its order");
+    CASE(places_are_held_without_payload,
+         "window 1, 2: places of chunks that lie elsewhere are held, a bounded "
+         "number");
     return proof_end();
 }

@@ -23,7 +23,7 @@ static const char SMALL[] =
     "director: {at: \"h:9\", rules: light, preferred: [a2, r1]}\n"             \
     "groups:\n"                                                                \
     "  - {name: town, parents: [r2, r1], siblings: unicast, window: 30min,\n"  \
-    "     site: [10.1.0.0/16, \"fd00::/8\"]}\n"                                \
+    "     site: [10.1.0.0/16, \"fd00::/8\"], window_disk: 1GiB}\n"             \
     "  - {name: region, parents: [origin], multicast: \"239.1.1.1:5790\"}\n"   \
     "caches:\n"                                                                \
     "  - {name: r1, group: region, at: \"h:1\", data: r1}\n"                   \
@@ -119,12 +119,13 @@ the_example_is_taken_and_the_help_has_every_key(void)
     settings_help(to);
     fclose(to);
     static const char *const KEYS[] = {
-        "cluster",  "patience",  "forwarder", "workers",   "name",
-        "at",       "reach",     "data",      "memory",    "chunk",
-        "buffer",   "floor",     "ceiling",   "space",     "segment",
-        "groups",   "caches",    "director",  "parents",   "group",
-        "siblings", "site",      "key",       "multicast", "window",
-        "rules",    "preferred", "origin",    "interface", "window_bytes"
+        "cluster",    "patience",  "forwarder", "workers",   "name",
+        "at",         "reach",     "data",      "memory",    "chunk",
+        "buffer",     "floor",     "ceiling",   "space",     "segment",
+        "groups",     "caches",    "director",  "parents",   "group",
+        "siblings",   "site",      "key",       "multicast", "window",
+        "rules",      "preferred", "origin",    "interface", "window_bytes",
+        "window_disk"
     };
     for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++)
         CHECK(strstr(help, KEYS[i]) && strstr(example, KEYS[i]));
@@ -284,6 +285,7 @@ caches_and_a_director_are_read(void)
     CHECK(region && region->tier == 1 && region->caches_count == 2);
     CHECK(town->window_ms == 1800000 && region->window_ms == 7200000);
     CHECK(region->window_bytes == 256 << 20 && town->site.count == 2);
+    CHECK(region->disk_bytes == 0 && town->disk_bytes == UINT64_C(1) << 30);
     CHECK(strcmp(town->site.items[1], "fd00::/8") == 0);
     CHECK(strcmp(region->multicast, "239.1.1.1:5790") == 0);
     CHECK(*town->multicast == 0 && *region->interface == 0 && *town->key == 0);
