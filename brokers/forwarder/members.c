@@ -153,35 +153,43 @@ is_restarted(const worker_t *worker, const message_t *message)
             message->request <= worker->hello);
 }
 
+//  The newest epoch of a term from `granted` to `term`, without the first, that
+//  the store bears.
 static uint64_t
-newest_unknown(extent_t *const *extents, size_t count, const worker_t *worker,
-               uint64_t term)
+newest_unknown(extent_t *const *extents, size_t count, uint64_t store,
+               uint64_t granted, uint64_t term)
 {
     uint64_t newest = 0;
     for (size_t i = 0; i < count; i++)
         for (uint16_t p = 0; p < extents[i]->width; p++)
-            if (extents[i]->stores[p] == worker->store &&
-                extents[i]->epoch >> 32 > worker->granted &&
+            if (extents[i]->stores[p] == store &&
+                extents[i]->epoch >> 32 > granted &&
                 extents[i]->epoch >> 32 <= term && extents[i]->epoch > newest)
                 newest = extents[i]->epoch;
     return newest;
 }
 
-//  A store that bears extents of a term was granted that term: one that does
-//  not know it is an older copy. Of what came after, its silence says nothing
-//  (R8). Of this term that is sure only when another process of the store had
-//  been granted it: a Hello may have been on its way for long.
+//  A store that bears extents of a term was granted that term: one whose Hello
+//  does not know it is an older copy. Of what came after, its silence says
+//  nothing (R8). Of this term that is sure only when another process of the
+//  store had been granted it: a Hello may have been on its way for long.
+//  Recorded before it is welcomed, for that grants it the terms since.
 static status_t
-look_for_older(core_t *self, worker_t *worker)
+look_for_older(core_t *self, worker_t *worker, uint64_t granted, bool restarted)
 {
-    uint64_t term = catalogue_term(self->catalogue) - !worker->restarted;
+    uint64_t term = catalogue_term(self->catalogue) - !restarted;
     uint64_t newest = 0;
+    status_t status = catalogue_older(self->catalogue, worker->store,
+                                      &worker->older);
+    if (status != STATUS_OK || self->rebuilding)
+        return status;
     for (stream_t *stream = zlistx_first(self->open); stream;
          stream = zlistx_next(self->open)) {
         uint64_t chain = newest_unknown(stream->chain, stream->chain_count,
-                                        worker, term);
+                                        worker->store, granted, term);
         uint64_t pending = newest_unknown(stream->pending,
-                                          stream->pending_count, worker, term);
+                                          stream->pending_count, worker->store,
+                                          granted, term);
         newest = chain > newest ? chain : newest;
         newest = pending > newest ? pending : newest;
     }
@@ -190,7 +198,7 @@ look_for_older(core_t *self, worker_t *worker)
     core_note(self, 0,
               "older-copy worker=%s store=%016" PRIx64 " term=%" PRIu64
               " why=\"its disk is an older copy: what it lacks may be lost\"",
-              worker->name, worker->store, worker->granted);
+              worker->name, worker->store, granted);
     worker->older = newest;
     return catalogue_put_older(self->catalogue, worker->store, newest);
 }
@@ -284,8 +292,6 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     worker->reads = 0;
     worker->read_ms = 0;
     worker->hello = message->request;
-    worker->granted = hello->term;
-    worker->restarted = restarted;
     worker->parts = 0;
     recovery_unheld(self, worker->store);
     snprintf(worker->reach, sizeof worker->reach, "%s", hello->ask_at);
@@ -294,7 +300,12 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     core_note(self, 1,
               "worker-joining worker=%s store=%016" PRIx64 " boot=%" PRIu64,
               worker->name, worker->store, hello->boot);
-    welcome(self, peer, message, worker);
+    status_t status = look_for_older(self, worker, hello->term, restarted);
+    if (status == STATUS_OK)
+        welcome(self, peer, message, worker);
+    else
+        core_fail(self, status, "what %s lacks could not be recorded",
+                  worker->name);
 }
 
 static worker_t *
@@ -350,15 +361,6 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
     }
     membership_renew(self->members, worker, now);
     if (inventory->done && worker->state == WORKER_JOINING) {
-        status_t status = catalogue_older(self->catalogue, worker->store,
-                                          &worker->older);
-        if (status == STATUS_OK && !self->rebuilding)
-            status = look_for_older(self, worker);
-        if (status != STATUS_OK) {
-            core_fail(self, status, "what %s lacks could not be recorded",
-                      worker->name);
-            return;
-        }
         membership_admit(self->members, worker, now);
         core_note(self, 1, "worker-joined worker=%s state=%s", worker->name,
                   worker->state == WORKER_LIVE ? "live" : "waiting");

@@ -47,16 +47,14 @@ typedef struct {
     worker_state_t state;
     uint64_t session;  //  0 when away
     uint64_t boot;
-    uint64_t hello;    //  Request of the Hello that began the session, the
-                       //  owner's
-    bool served;       //  It was in the queue once
-    uint64_t granted;  //  The term its Hello said; the owner's, as are:
-    bool restarted;    //  That Hello is of another process than the one before
-    uint64_t older;    //  What it says it lacks of epochs up to this one was
-                       //  maybe lost, not never there (R8)
-    bool full;         //  Said so: in service for reads, not dealt to. The
-                       //  owner sets it; a new session begins without
-    millis_t lease;    //  When the session ends by silence
+    uint64_t hello;  //  Request of the Hello that began the session, the
+                     //  owner's
+    bool served;     //  It was in the queue once
+    uint64_t older;  //  What it says it lacks of epochs up to this one was
+                     //  maybe lost, not never there (R8); the owner's
+    bool full;       //  Said so: in service for reads, not dealt to. The
+                     //  owner sets it; a new session begins without
+    millis_t lease;  //  When the session ends by silence
     uint64_t chunks;
     uint64_t bytes;  //  As it says, plus what it receipted since
     uint64_t free_bytes;

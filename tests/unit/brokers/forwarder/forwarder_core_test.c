@@ -2297,6 +2297,39 @@ an_older_copy_of_this_term_denies_nothing(void)
 }
 
 static void
+an_older_copy_is_known_before_it_is_welcomed(void)
+{
+    //  The Welcome grants it the terms since, and what it answers is lost: it
+    //  says Hello again with those, to this forwarder or to the next.
+    for (int killed = 0; killed < 2; killed++) {
+        begin_with(3);
+        power_cut();
+        join_all(3);
+        source_t source = opened(FILE_PLAN);
+        give(&source, 8 * CHUNK);
+        pump();
+        CHECK(progress(&source)->stored == 8 * CHUNK);
+        copy_back(0, 1);
+        power_cut();
+        hello(0);
+        CHECK(SAID_TO(0, WELCOME));
+        world.fakes[0].term = SAID_TO(0, WELCOME)->welcome->term;
+        if (killed)
+            power_cut();
+        join(0);
+        join(1);
+        live(3000);
+        CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD);
+        join(2);
+        live(3000);
+        CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+        CHECK(source.next == 8 * CHUNK);
+        read_all(source.stream, 0, 8 * CHUNK);
+        end();
+    }
+}
+
+static void
 what_parts_are_left_decides(void)
 {
     //  p parts of the last block are on disks, all stores speak: below k the
@@ -4963,6 +4996,8 @@ main(void)
          "invariant 19: a rebuild has seen all there is of what it found");
     CASE(an_older_copy_denies_nothing,
          "invariant 3: what an older copy of a store lacks is not absent");
+    CASE(an_older_copy_is_known_before_it_is_welcomed,
+         "invariant 3: an older copy of a store stays one once it is welcomed");
     CASE(an_older_copy_of_this_term_denies_nothing,
          "invariant 3: nor what it lacks of the term in which it came");
     CASE(a_stream_says_for_whom_it_waits,
