@@ -6,7 +6,7 @@
 #include "invariant.h"
 #include "relay.h"
 
-enum { LINKS = 3, PEERS = 8 };
+enum { LINKS = 3, PEERS = 8, KEPT = 32 };
 
 #define BODY(KIND) RILL__V1__MESSAGE__BODY_##KIND
 static const int FROM_BELOW[] = { BODY(DESCRIBE), BODY(ASK),  BODY(WATCH),
@@ -22,6 +22,12 @@ static forge_t forge;
 static relay_t *relay;
 static millis_t now;
 static uint64_t chances;
+//  What the disk was given to keep, the last of it.
+static struct {
+    uint64_t number;
+    buffer_t *payload;
+} kept[KEPT];
+static size_t kept_count;
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -100,6 +106,35 @@ cast(void *with, int link, const packet_t *packet)
     forge_learn(&forge, packet->counter);
 }
 
+static status_t
+keep(void *with, uint64_t number, const chunk_header_t *header,
+     buffer_t *payload)
+{
+    (void)with;
+    INVARIANT(buffer_size(payload) == header->length);
+    if (chances % 8 == 7)
+        return STATUS_BUSY;
+    size_t at = kept_count++ % KEPT;
+    buffer_unref(&kept[at].payload);
+    kept[at].number = number;
+    kept[at].payload = buffer_ref(payload);
+    return STATUS_OK;
+}
+
+static status_t
+recall(void *with, uint64_t number)
+{
+    (void)with;
+    forge_learn(&forge, number);
+    return STATUS_OK;
+}
+
+static void
+release(void *with, uint64_t first)
+{
+    (void)with, (void)first;
+}
+
 static uint64_t
 chance(void *with)
 {
@@ -153,6 +188,27 @@ come_packet(void)
     relay_on_packet(relay, &packet, now);
 }
 
+//  What the disk says, of what it was asked or of anything; it may be wrong.
+static void
+come_from_disk(void)
+{
+    uint64_t number = forge_number(&forge);
+    uint8_t how = forge_byte(&forge);
+    buffer_t *payload = NULL;
+    for (size_t i = 0; i < KEPT; i++)
+        if (kept[i].payload && kept[i].number == number)
+            payload = kept[i].payload;
+    if (how == 255)
+        relay_on_disk_lost(relay, now);
+    else if (how < 64)
+        relay_unkept(relay, number, now);
+    else if (how < 72)
+        payload = kept[how % KEPT].payload;
+    if (how >= 64 && how < 255)
+        relay_recalled(relay, number, payload ? STATUS_OK : STATUS_MISS,
+                       payload, now);
+}
+
 static void
 turn(void)
 {
@@ -167,8 +223,10 @@ turn(void)
         come(LINK, what, NULL, 0);
     else if (what < 200)
         come(TOPIC, what, PUBLISHED, COUNT(PUBLISHED));
-    else if (what < 220)
+    else if (what < 212)
         come_packet();
+    else if (what < 220)
+        come_from_disk();
     else if (what < 252)
         now += 1 << what % 13;
     else if (what < 255)
@@ -192,7 +250,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         .parents_count = 2,
         .siblings = SIBLINGS,
         .siblings_count = 1,
-        .window_bytes = 1 << 16,
+        .window_bytes = 1 << 10,
+        .disk_bytes = 1 << 16,
         .window_ms = 60000,
         .patience = 1,
         .publish_at = "tcp://127.0.0.1:1",
@@ -205,6 +264,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         .subscribe = subscribe,
         .publish = publish,
         .cast = cast,
+        .keep = keep,
+        .recall = recall,
+        .release = release,
         .random = chance,
         .note = note,
     };
@@ -215,5 +277,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     while (forge_has_more(&forge))
         turn();
     relay_destroy(&relay);
+    for (size_t i = 0; i < KEPT; i++)
+        buffer_unref(&kept[i].payload);
+    kept_count = 0;
     return 0;
 }
