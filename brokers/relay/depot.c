@@ -106,10 +106,18 @@ depot_count(const relay_t *self, relay_counts_t *counts)
     counts->disk_chunks = window_count(self->depot->places);
 }
 
-bool
-depot_has_of(const relay_t *self, uint64_t stream, uint64_t from, uint64_t to)
+uint64_t
+depot_reach(const relay_t *self, uint64_t stream, uint64_t offset)
 {
-    return self->depot && window_next(self->depot->places, stream, from) < to;
+    return self->depot ? window_reach(self->depot->places, stream, offset)
+                       : offset;
+}
+
+uint64_t
+depot_next(const relay_t *self, uint64_t stream, uint64_t offset)
+{
+    return self->depot ? window_next(self->depot->places, stream, offset)
+                       : UINT64_MAX;
 }
 
 bool

@@ -338,6 +338,7 @@ gain(stream_t *stream, int link, const Rill__V1__Item *item, millis_t now)
     stream->topic = item->topic;
     stream->is_idle = false;
     stream->latest = stream->head;  //  What is below was published before
+    stream->latest_at = 0;
     hear(stream, link, item->topic);
     if (!carries)
         return;
@@ -459,6 +460,21 @@ on_source(stream_t *stream, int link, const Rill__V1__Item *item, bool asked,
         hear(stream, link, item->topic);
 }
 
+//  A Kept told the head. What is published comes in order: as long as it comes,
+//  however late, nothing behind it is lost.
+static void
+on_head(stream_t *stream, millis_t now)
+{
+    millis_t still = span(stream->node, STILL_MS);
+    if (now - stream->latest_at < still)
+        return;
+    stream->told = stream->latest;
+    if (now - stream->live_at >= still)
+        stream->tail = stream->told;
+    stream->latest = stream->head;
+    stream->latest_at = now;
+}
+
 static void
 on_item(relay_t *self, int link, uint64_t seq, const Rill__V1__Item *item,
         bool dead, millis_t now)
@@ -487,8 +503,7 @@ on_item(relay_t *self, int link, uint64_t seq, const Rill__V1__Item *item,
         on_pend(stream, link, item, now);
     else if (stream->source == link)
         on_source(stream, link, item, seq > 0, now);
-    stream->told = stream->latest;
-    stream->latest = stream->head;
+    on_head(stream, now);
     pursue_fill(stream, now);
     watch_pump(stream, now);
 }
@@ -540,8 +555,8 @@ follow_packet(relay_t *self, int sibling, const packet_t *packet, millis_t now)
         bool have = live ? stream && follow_carries(stream)
                          : window_next(self->window, packet->stream,
                                        packet->from) < packet->to ||
-                               depot_has_of(self, packet->stream, packet->from,
-                                            packet->to);
+                               depot_next(self, packet->stream, packet->from) <
+                                   packet->to;
         follow_cast(self, have ? PACKET_YES : PACKET_NO, link, packet->stream,
                     packet->from, packet->to);
         return;

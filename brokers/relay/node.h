@@ -24,6 +24,7 @@
 
 enum {
     KEEP_MS = 500,      //  Between keeps
+    STILL_MS = 250,     //  What was told comes by itself for so long
     SILENCE_MS = 1000,  //  Without a kept a link is dead
     TRY_MS = 300,       //  For one who is asked to be a source
     AVOID_MS = 2000,    //  An accused one, or who does not answer
@@ -119,10 +120,13 @@ typedef struct stream {
 
     //  Bytes
     bool flowing;
-    uint64_t flow;  //  All that came is held up to here
-    uint64_t told;  //  Head of the Kept before: what is missing below is asked
-    uint64_t latest;  //  Head of the last Kept
-    millis_t again;   //  Not before: an ask failed for the moment
+    uint64_t flow;    //  All that came is held up to here
+    uint64_t told;    //  Head of a Kept before: what is missing below is asked,
+    uint64_t tail;    //  behind what is held too: nothing was published lately
+    uint64_t latest;  //  Head of the last Kept that counts,
+    millis_t latest_at;  //  and when that was
+    millis_t live_at;    //  A chunk that was published came
+    millis_t again;      //  Not before: an ask failed for the moment
     bool pumping, pump_again;
     uint64_t from_parents, from_siblings, given;  //  All told
 } stream_t;
@@ -291,8 +295,8 @@ const window_chunk_t *depot_find(const relay_t *self, uint64_t stream,
                                  uint64_t offset);
 const window_chunk_t *depot_at(const relay_t *self, uint64_t stream,
                                micros_t time_us);
-bool depot_has_of(const relay_t *self, uint64_t stream, uint64_t from,
-                  uint64_t to);
+uint64_t depot_reach(const relay_t *self, uint64_t stream, uint64_t offset);
+uint64_t depot_next(const relay_t *self, uint64_t stream, uint64_t offset);
 window_span_t depot_span(const relay_t *self, uint64_t stream);
 void depot_count(const relay_t *self, relay_counts_t *counts);
 //  Begin to read what a flight is for. False: it is not there.

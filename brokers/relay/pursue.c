@@ -610,7 +610,7 @@ pursue_fill(stream_t *stream, millis_t now)
     uint64_t at = stream->flow;
     for (size_t fills = 0; fills < FILLS_MOST;) {
         uint64_t reach = window_reach(self->window, stream->id, at);
-        reach = past_hole(stream, reach);
+        reach = past_hole(stream, depot_reach(self, stream->id, reach));
         if (fills == 0)
             stream->flow = reach;
         if (reach != at) {
@@ -618,10 +618,13 @@ pursue_fill(stream_t *stream, millis_t now)
             continue;
         }
         uint64_t next = window_next(self->window, stream->id, at);
-        if (next == UINT64_MAX && at >= stream->told)
+        uint64_t kept = depot_next(self, stream->id, at);
+        if (kept < next)
+            next = kept;
+        if (next == UINT64_MAX && at >= stream->tail)
             return;
         if (node_is_old(stream, at)) {
-            at = next == UINT64_MAX ? stream->told : next;
+            at = next == UINT64_MAX ? stream->tail : next;
             continue;
         }
         if (!flights_want(self->flights, stream->id, at, now))
@@ -658,7 +661,8 @@ pursue_heads(stream_t *stream, millis_t now)
         zlistx_add_end(self->pursuits, pursuit);
         if (!pursuit->parked || pursuit->stream != stream->id)
             continue;
-        if (pursuit->offset < stream->told) {
+        bool comes = stream->flowing && pursuit->offset >= stream->flow;
+        if (pursuit->offset < (comes ? stream->tail : stream->told)) {
             if (now - pursuit->sent >= span(self, AGAIN_MS))
                 step(self, pursuit, now);
         } else if (stream->sealed)

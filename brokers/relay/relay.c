@@ -208,6 +208,8 @@ node_take(relay_t *self, const flights_chunk_t *chunk, came_t came,
     stream->alike = header->length == stream->chunk_bytes ? stream->alike + 1
                                                           : 0;
     stream->chunk_bytes = header->length;
+    if (came == CAME_LIVE)
+        stream->live_at = now;
     if (came != CAME_STRAIGHT)
         node_moment(stream, header->offset, header->created_us, false);
     flights_chunk_t whole = *chunk;

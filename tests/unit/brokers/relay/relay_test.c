@@ -560,6 +560,32 @@ every_ask_is_answered(void)
 }
 
 static void
+what_comes_late_is_not_asked_for(void)
+{
+    //  The parent tells heads that what it publishes is far behind.
+    enum { BEHIND = 50 };
+    carry();
+    for (uint64_t i = 0; i < 40; i++) {
+        published(1000 + i * BYTES);
+        pass(100);
+        if (i % 4 == 0)
+            kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "",
+                 1000 + (i + BEHIND) * BYTES);
+    }
+    CHECK(count(P1, BODY(ASK), NULL) == 0);
+    //  When nothing comes any more the tail is.
+    for (int i = 0; i < 3; i++) {
+        pass(400);
+        kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "",
+             1000 + (40 + BEHIND) * BYTES);
+    }
+    message_t *asked = NULL;
+    CHECK(count(P1, BODY(ASK), &asked) == 1);
+    CHECK(asked->ask->offset == 1000 + 40 * BYTES);
+    message_free(&asked);
+}
+
+static void
 same_questions_are_asked_once(void)
 {
     begin();
@@ -805,6 +831,26 @@ the_disk_is_part_of_the_window(void)
 }
 
 static void
+what_the_disk_has_is_not_missing(void)
+{
+    //  One chunk is missing until memory has no room for those around it.
+    enum { MISSING = 5 };
+    carry_with(20000, (size_t)64 << 20);
+    for (int i = 0; i < PUBLISHED; i++)
+        if (i != MISSING)
+            published(FIRST + (uint64_t)i * BYTES);
+    CHECK(kept_count > PUBLISHED / 2);
+    CHECK(count(P1, BODY(ASK), NULL) == 1);
+    stop(1, 5);
+    watch(1, 6, FIRST + (PUBLISHED - 1) * BYTES, 1 << 20);
+    answered(P1, FIRST + MISSING * BYTES);
+    CHECK(recalls == 0);
+    relay_state_t state;
+    CHECK(relay_states(relay, &state, 1) == 1);
+    CHECK(state.held == FIRST + PUBLISHED * BYTES);
+}
+
+static void
 what_a_disk_does_not_give_comes_from_upstream(void)
 {
     carry_on_disk();
@@ -893,6 +939,9 @@ main(void)
          "whom one named; a silent one is left, the first tried again");
     CASE(every_ask_is_answered,
          "relay 5, invariant 19: every ask is answered when its budget ends");
+    CASE(what_comes_late_is_not_asked_for,
+         "invariant 14: what is published and comes late is not asked for too; "
+         "a tail that does not come is");
     CASE(same_questions_are_asked_once,
          "invariant 15: what many ask is asked upstream once");
     CASE(who_is_slow_is_waited_for,
@@ -912,6 +961,9 @@ main(void)
     CASE(the_disk_is_part_of_the_window,
          "invariants 12, 15 and 16: what memory has no room for is read from "
          "the disk, once for all, until it is too old");
+    CASE(
+        what_the_disk_has_is_not_missing,
+        "invariant 16: what the disk has is not missing, and not read unasked");
     CASE(what_a_disk_does_not_give_comes_from_upstream,
          "invariants 9 and 13: what a disk gives wrongly, late or not at all "
          "comes from upstream");
