@@ -19,6 +19,7 @@
 #include "reporter.h"
 #include "siblings.h"
 #include "sockets.h"
+#include "tally.h"
 
 enum {
     WHY_BYTES = 1024,
@@ -30,7 +31,8 @@ enum {
 typedef struct {
     zsock_t *pipe;
     zsock_t *front;    //  ROUTER
-    zsock_t *publish;  //  PUB
+    zsock_t *publish;  //  XPUB
+    size_t topics;     //  That somebody subscribed to there
     bus_t *bus;
     zloop_t *loop;
     claim_t *claim;
@@ -46,6 +48,7 @@ typedef struct {
     alarm_t *alarm;
     breaker_t *breaker;
     loans_t *loans;
+    tally_t tally;
     reporter_t *reporter;      //  To the director
     uint64_t was_out, was_in;  //  Bytes at the last report,
     millis_t was_at;           //  and when that was
@@ -60,7 +63,9 @@ send_front(void *with, const peer_t *peer, const message_t *message,
 {
     cache_t *self = with;
     if (self->front)
-        (void)loans_send(self->loans, self->front, peer, message, payload);
+        tally_sent(&self->tally,
+                   loans_send(self->loans, self->front, peer, message, payload),
+                   payload != NULL);
 }
 
 static status_t
@@ -141,6 +146,14 @@ release(void *with, uint64_t first)
     keeper_release(self->keeper, first);
 }
 
+static size_t
+count(void *with, Rill__V1__Counter *counters_r, size_t most)
+{
+    cache_t *self = with;
+    bus_counts_t bus = bus_counts(self->bus);
+    return tally_tell(&self->tally, &bus, counters_r, most);
+}
+
 static const relay_effects_t EFFECTS = {
     .send = send_front,
     .tell = tell,
@@ -153,6 +166,7 @@ static const relay_effects_t EFFECTS = {
     .recall = recall,
     .release = release,
     .note = note,
+    .count = count,
 };
 
 /*--------------------------------------------------------------- the loop */
@@ -227,11 +241,11 @@ take_front(void *with, status_t status, received_t *received, millis_t now)
 {
     cache_t *self = with;
     bool whole = status == STATUS_OK;
-    if (whole &&
-        (reporter_on_front(self->reporter, received) ||
-         relay_on_front(self->relay, &received->peer, received->message, now)))
-        return true;
-    if (received->peer.size == 0)
+    bool ours = whole && (reporter_on_front(self->reporter, received) ||
+                          relay_on_front(self->relay, &received->peer,
+                                         received->message, now));
+    tally_came(&self->tally, status, ours);
+    if (ours || received->peer.size == 0)
         return true;
     Rill__V1__Refused refused = message_refusal(whole ? STATUS_KIND : status,
                                                 NULL, 0);
@@ -325,23 +339,38 @@ on_packets(zloop_t *loop, zmq_pollitem_t *item, void *arg)
     return after(self, now);
 }
 
+//  Who subscribes to more than is published fills the memory, and each peer
+//  that goes has all of it searched.
+static int
+on_topics(zloop_t *loop, zsock_t *publish, void *arg)
+{
+    (void)loop;
+    cache_t *self = arg;
+    frames_topics(publish, &self->topics);
+    if (self->topics > relay_topics(self->relay))
+        breaker_close(self->breaker, &self->publish);
+    return 0;
+}
+
 static void
 on_closing(void *with, zsock_t *socket)
 {
     cache_t *self = with;
     bool front = socket == self->front;
+    self->tally.flooded++;
     log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
               front ? "front" : "publish", breaker_stray());
-    if (front)
-        zloop_reader_end(self->loop, socket);
+    zloop_reader_end(self->loop, socket);
+    if (!front)
+        self->topics = 0;
 }
 
 static void
 on_bound(void *with, zsock_t *socket)
 {
     cache_t *self = with;
-    if (socket == self->front)
-        zloop_reader(self->loop, socket, on_front, self);
+    zloop_reader(self->loop, socket,
+                 socket == self->front ? on_front : on_topics, self);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,
@@ -567,7 +596,11 @@ cache_open(cache_t *self, const cache_place_t *place, char *why)
     }
     zloop_reader(self->loop, self->pipe, on_pipe, self);
     zloop_reader(self->loop, self->front, on_front, self);
-    self->loans = loans_new(LOANS_LEAST, LOANS_PER_PEER);
+    zloop_reader(self->loop, self->publish, on_topics, self);
+    self->loans = loans_new(settings.window_bytes > LOANS_LEAST
+                                ? settings.window_bytes
+                                : LOANS_LEAST,
+                            LOANS_PER_PEER);
     self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
     breaker_add(self->breaker, &self->front, SOCKET_FRONT);
     breaker_add(self->breaker, &self->publish, SOCKET_PUBLISH);

@@ -38,7 +38,8 @@ typedef struct forwarder {
     zsock_t *pipe;      //  Owner of our life; lent
     zsock_t *front;     //  ROUTER: sources, readers, workers
     zsock_t *receipts;  //  PULL
-    zsock_t *publish;   //  PUB: live chunks
+    zsock_t *publish;   //  XPUB: live chunks
+    size_t topics;      //  That somebody subscribed to there
     zloop_t *loop;      //  Runs in this thread only
     claim_t *claim;
     kv_t *catalogue;
@@ -352,6 +353,19 @@ on_watch(zloop_t *loop, zsock_t *watch, void *arg)
     return after(self, now);
 }
 
+//  Who subscribes to more than is published fills the memory, and each peer
+//  that goes has all of it searched.
+static int
+on_topics(zloop_t *loop, zsock_t *publish, void *arg)
+{
+    (void)loop;
+    forwarder_t *self = arg;
+    frames_topics(publish, &self->topics);
+    if (self->topics > forwarder_core_topics(self->core))
+        breaker_close(self->breaker, &self->publish);
+    return 0;
+}
+
 static void
 on_closing(void *with, zsock_t *socket)
 {
@@ -361,8 +375,9 @@ on_closing(void *with, zsock_t *socket)
               : socket == self->publish ? "publish"
                                         : "receipts",
               breaker_stray());
-    if (socket != self->publish)
-        zloop_reader_end(self->loop, socket);
+    zloop_reader_end(self->loop, socket);
+    if (socket == self->publish)
+        self->topics = 0;
     forwarder_core_on_flood(self->core);
 }
 
@@ -370,9 +385,11 @@ static void
 on_bound(void *with, zsock_t *socket)
 {
     forwarder_t *self = with;
-    if (socket != self->publish)
-        zloop_reader(self->loop, socket,
-                     socket == self->front ? on_front : on_receipts, self);
+    zloop_reader(self->loop, socket,
+                 socket == self->front     ? on_front
+                 : socket == self->publish ? on_topics
+                                           : on_receipts,
+                 self);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,
@@ -530,6 +547,7 @@ forwarder_open(forwarder_t *self)
     zloop_reader(self->loop, self->pipe, on_pipe, self);
     zloop_reader(self->loop, self->front, on_front, self);
     zloop_reader(self->loop, self->receipts, on_receipts, self);
+    zloop_reader(self->loop, self->publish, on_topics, self);
     size_t memory = forwarder_core_memory(self->core);
     self->loans = loans_new(memory > LOANS_LEAST ? memory : LOANS_LEAST,
                             LOANS_PER_PEER);

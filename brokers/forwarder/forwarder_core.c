@@ -694,6 +694,12 @@ forwarder_core_on_flood(forwarder_core_t *self)
 }
 
 size_t
+forwarder_core_topics(const forwarder_core_t *self)
+{
+    return relay_topics(self->relay);
+}
+
+size_t
 forwarder_core_memory(const forwarder_core_t *self)
 {
     return self->settings.memory_bytes;

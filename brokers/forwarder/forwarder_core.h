@@ -104,6 +104,9 @@ void forwarder_core_on_unsent(forwarder_core_t *self);
 //  A bound socket was closed, to be bound again: peers had filled the memory.
 void forwarder_core_on_flood(forwarder_core_t *self);
 
+//  Topics that anybody has a reason to subscribe to, at most.
+size_t forwarder_core_topics(const forwarder_core_t *self);
+
 //  With `rebuild`: the catalogue is whole again. Nobody was served so far: what
 //  serves is a new core without it.
 bool forwarder_core_rebuilt(const forwarder_core_t *self);

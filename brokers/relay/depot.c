@@ -129,7 +129,7 @@ depot_fetch(relay_t *self, uint64_t id, uint64_t offset, millis_t now)
         if (at->stream == id && at->offset == offset)
             return true;  //  For a flight before this one
     const window_chunk_t *kept = depot_find(self, id, offset);
-    stream_t *stream = kept ? node_open_stream(self, id) : NULL;
+    stream_t *stream = kept ? node_open_stream(self, id, true) : NULL;
     if (!stream || self->asking.up || node_is_old(stream, offset) ||
         self->effects.recall(self->with, kept->number) != STATUS_OK)
         return false;

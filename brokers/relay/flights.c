@@ -127,7 +127,7 @@ flights_ask(flights_t *self, const peer_t *peer, const message_t *question,
     place_t key = { stream, offset };
     flight_t *flight = zhashx_lookup(self->by_key, &key);
     if (self->askers >= FLIGHTS_ASKERS ||
-        (!flight && zhashx_size(self->by_key) >= FLIGHTS_MOST) ||
+        (!flight && zhashx_size(self->by_key) >= FLIGHTS_MOST - FLIGHTS_OWN) ||
         (self->askers >= LIMIT_ASKS_PER_PEER &&
          asks_of(self, peer) >= LIMIT_ASKS_PER_PEER)) {
         refuse(self, peer, question->request, question->trace, STATUS_BUSY,

@@ -5,7 +5,8 @@
  *    2. Every asker is answered once: with the chunk, with a refusal, or with
  *       LATE when its budget ends.
  *    3. (house 18) At most FLIGHTS_MOST fetches and FLIGHTS_ASKERS askers, and
- *       LIMIT_ASKS_PER_PEER of one peer; what is over is refused BUSY.
+ *       LIMIT_ASKS_PER_PEER of one peer; what is over is refused BUSY. Askers
+ *       leave FLIGHTS_OWN fetches to the owner.
  *
  *  The owner fetches (from memory, workers, siblings, parents) and tells the
  *  outcome by flights_land or flights_fail. It may want a chunk for itself too.
@@ -18,6 +19,7 @@
 #include "peer.h"
 
 #define FLIGHTS_MOST 1024
+#define FLIGHTS_OWN 128
 #define FLIGHTS_ASKERS 4096
 
 typedef struct flights flights_t;

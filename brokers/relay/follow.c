@@ -184,14 +184,16 @@ send_keep(relay_t *self, int at, millis_t now)
     want_said_t *said = zmalloc(WANTS_MOST * sizeof *said);
     Rill__V1__Want *list[WANTS_MOST];
     Rill__V1__Keep keep = RILL__V1__KEEP__INIT;
-    for (stream_t *stream = zhashx_first(self->streams);
-         stream && keep.n_wants < WANTS_MOST;
-         stream = zhashx_next(self->streams))
-        if (wants(stream, at)) {
-            fill_want(stream, at, &said[keep.n_wants], now);
-            list[keep.n_wants] = &said[keep.n_wants].want;
-            keep.n_wants++;
-        }
+    //  What may not even be comes behind what is.
+    for (int known = 1; known >= 0; known--)
+        for (stream_t *stream = zhashx_first(self->streams);
+             stream && keep.n_wants < WANTS_MOST;
+             stream = zhashx_next(self->streams))
+            if (stream->known == known && wants(stream, at)) {
+                fill_want(stream, at, &said[keep.n_wants], now);
+                list[keep.n_wants] = &said[keep.n_wants].want;
+                keep.n_wants++;
+            }
     keep.seq = ++link->seq;
     keep.node = message_lend(self->settings.node);
     keep.group = message_lend(self->settings.group);

@@ -201,7 +201,7 @@ child_stream(relay_t *self, uint64_t id, status_t *status_r)
         *status_r = self->effects.look(self->with, NULL, id, &facts);
     if (*status_r != STATUS_OK)
         return NULL;
-    stream_t *stream = node_open_stream(self, id);
+    stream_t *stream = node_open_stream(self, id, self->root);
     if (stream && self->root)
         node_told(stream, facts.first, facts.head, facts.sealed, facts.now_us);
     return stream;

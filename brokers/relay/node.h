@@ -77,6 +77,7 @@ typedef struct stream {
     //  As the origin said, at as_of
     uint64_t first, head;
     bool sealed;
+    bool known;        //  It did say something
     millis_t unknown;  //  Until then there is none, as far as is known
     micros_t as_of_us;
     struct {
@@ -165,6 +166,7 @@ struct relay {
     link_t *links;
     size_t links_count;
     zhashx_t *streams;  //  stream_t, owned
+    size_t unknown;     //  Of them, that the origin said nothing of yet
     zhashx_t *names;    //  stream_t by name, lent
     window_t *window;
     struct depot *depot;  //  NULL: it has none
@@ -200,7 +202,8 @@ is_side(const relay_t *self, int link)
 
 //  relay.c
 stream_t *node_stream(relay_t *self, uint64_t id);
-stream_t *node_open_stream(relay_t *self, uint64_t id);
+//  `known`: the origin said that there is such a stream. NULL: too many.
+stream_t *node_open_stream(relay_t *self, uint64_t id, bool known);
 int node_link(const relay_t *self, const char *name);
 //  The parent to ask first, by place: `best`, or one that is not shunned. Who
 //  does not answer is shunned for a while.

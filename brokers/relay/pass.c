@@ -154,6 +154,17 @@ same(const relay_t *self, const buffer_t *said)
     return NULL;
 }
 
+static size_t
+asks_of(const relay_t *self, const peer_t *peer)
+{
+    size_t count = 0;
+    for (passed_t *passed = zlistx_first(self->passed); passed;
+         passed = zlistx_next(self->passed))
+        for (size_t i = 0; i < passed->count; i++)
+            count += peer_equal(&passed->waiters[i].peer, peer);
+    return count;
+}
+
 static void
 join(passed_t *passed, const peer_t *peer, const message_t *message,
      wait_t wants)
@@ -173,7 +184,8 @@ pass_ask(relay_t *self, const peer_t *peer, const message_t *message,
     passed_t *passed = said ? same(self, said) : NULL;
     bool first = !passed;
     if (!said || (passed && passed->count >= WAITERS_MOST) ||
-        (first && zlistx_size(self->passed) >= PASSED_MOST)) {
+        (first && zlistx_size(self->passed) >= PASSED_MOST) ||
+        asks_of(self, peer) >= LIMIT_ASKS_PER_PEER) {
         buffer_unref(&said);
         node_refuse(self, peer, message->request, message->trace, STATUS_BUSY,
                     NULL, 0);
@@ -210,7 +222,7 @@ pass_locate(relay_t *self, const peer_t *peer, uint64_t request, uint64_t trace,
 static stream_t *
 learn(relay_t *self, const Rill__V1__Described *described)
 {
-    stream_t *stream = node_open_stream(self, described->stream);
+    stream_t *stream = node_open_stream(self, described->stream, true);
     if (!stream)
         return NULL;
     if (!*stream->name && strlen(described->name) <= LIMIT_NAME_BYTES) {
@@ -262,7 +274,7 @@ located(relay_t *self, passed_t *passed, const message_t *message, millis_t now)
 {
     const Rill__V1__Located *at = message->located;
     uint64_t id = passed->stream;
-    stream_t *stream = node_open_stream(self, id);
+    stream_t *stream = node_open_stream(self, id, true);
     if (stream && at->found)
         node_moment(stream, at->offset, at->created_us, true);
     size_t count;

@@ -238,17 +238,15 @@ ask_siblings(relay_t *self, pursuit_t *pursuit, millis_t now)
 static void
 step(relay_t *self, pursuit_t *pursuit, millis_t now)
 {
-    stream_t *stream = node_open_stream(self, pursuit->stream);
-    if (!stream) {
-        fail(self, pursuit, STATUS_BUSY, 0, now);
-        return;
-    }
-    bool carried = stream->source >= 0 && is_side(self, stream->source);
+    //  What is asked about an unknown one opens nothing.
+    stream_t *stream = node_stream(self, pursuit->stream);
+    bool carried = stream && stream->source >= 0 &&
+                   is_side(self, stream->source);
     //  Who carries a stream misses of what is live only what its parent has.
-    bool recent = follow_carries(stream) &&
+    bool recent = stream && follow_carries(stream) &&
                   pursuit->offset + SIBLINGS_RUN_BYTES > stream->head;
     route_case_t at = {
-        .old = node_is_old(stream, pursuit->offset),
+        .old = stream && node_is_old(stream, pursuit->offset),
         .up = pursuit->up,
         .tried = pursuit->side_tried,
         .carried = carried,
@@ -291,7 +289,7 @@ pursue_fetch_far(relay_t *self, uint64_t id, uint64_t offset, millis_t now)
 {
     if (find(self, id, offset))
         return;
-    stream_t *stream = node_open_stream(self, id);
+    stream_t *stream = node_stream(self, id);
     pursuit_t *pursuit = zmalloc(sizeof *pursuit);
     pursuit->stream = id;
     pursuit->offset = offset;
@@ -302,7 +300,8 @@ pursue_fetch_far(relay_t *self, uint64_t id, uint64_t offset, millis_t now)
                                      : now + span(self, BUDGET_MS);
     pursuit->parent = node_parent(self, stream ? stream->parent : 0, now);
     zlistx_add_end(self->pursuits, pursuit);
-    if (stream && pursuit->wait && !stream->sealed && offset >= stream->head) {
+    if (stream && stream->known && pursuit->wait && !stream->sealed &&
+        offset >= stream->head) {
         pursuit->parked = true;  //  It comes by itself
         pursuit->due = pursuit->ends;
         return;
@@ -404,6 +403,7 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
     *(straight              ? &self->counts.from_up
       : is_side(self, link) ? &self->counts.from_side
                             : &self->counts.from_parent) += 1;
+    (void)node_open_stream(self, header.key.stream, true);
     node_take(self, &chunk, straight ? CAME_STRAIGHT : CAME_FETCHED, now);
     return true;
 }
@@ -456,14 +456,14 @@ judge(relay_t *self, const Rill__V1__Ask *question, stream_t *stream, bool side,
       uint64_t *nearest_r, millis_t now)
 {
     uint64_t offset = question->offset;
-    if (!stream)
+    if (!stream && question->wait)
         return STATUS_BUSY;
-    if (stream->unknown > now)
+    if (stream && stream->unknown > now)
         return STATUS_UNKNOWN;
-    *nearest_r = stream->head;
-    if (stream->sealed && offset >= stream->head)
+    *nearest_r = stream ? stream->head : 0;
+    if (stream && stream->sealed && offset >= stream->head)
         return side ? STATUS_MISS : STATUS_RANGE;
-    if (!side && !question->wait && stream->source >= 0 &&
+    if (stream && !side && !question->wait && stream->source >= 0 &&
         offset >= stream->head)
         return STATUS_FUTURE;
     *nearest_r = 0;
@@ -551,7 +551,9 @@ pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
         ask_at(self, peer, message, now);
         return;
     }
-    stream_t *stream = node_open_stream(self, question->stream);
+    stream_t *stream = question->wait
+                           ? node_open_stream(self, question->stream, false)
+                           : node_stream(self, question->stream);
     const window_chunk_t *held = window_find(self->window, question->stream,
                                              question->offset);
     route_case_t at = {

@@ -7,7 +7,8 @@
 enum {
     STREAMS_MOST = 65536,
     PASSING_BYTES = 16 * 1024 * 1024,
-    FORGET_MS = 30000,  //  A stream that nobody wants
+    UNKNOWN_MOST = 1024,  //  Of them that the origin never spoke of
+    FORGET_MS = 30000,    //  A stream that nobody wants
 };
 
 /*--------------------------------------------------------- streams, links */
@@ -19,11 +20,13 @@ node_stream(relay_t *self, uint64_t id)
 }
 
 stream_t *
-node_open_stream(relay_t *self, uint64_t id)
+node_open_stream(relay_t *self, uint64_t id, bool known)
 {
     stream_t *stream = node_stream(self, id);
-    if (stream || id == 0 || zhashx_size(self->streams) >= STREAMS_MOST)
+    if (stream || id == 0 || zhashx_size(self->streams) >= STREAMS_MOST ||
+        (!known && self->unknown >= UNKNOWN_MOST))
         return stream;
+    self->unknown++;  //  Until the origin's word on it comes
     stream = zmalloc(sizeof *stream);
     stream->id = id;
     stream->node = self;
@@ -43,6 +46,7 @@ close_stream(relay_t *self, stream_t *stream)
     if (*stream->name)
         zhashx_delete(self->names, stream->name);
     zhashx_delete(self->streams, &stream->id);
+    self->unknown -= !stream->known;
     free(stream);
 }
 
@@ -68,7 +72,8 @@ node_parent(const relay_t *self, size_t best, millis_t now)
 void
 node_shun(relay_t *self, int link, millis_t now)
 {
-    self->links[link].shunned = now + span(self, AVOID_MS);
+    if (link >= 0)
+        self->links[link].shunned = now + span(self, AVOID_MS);
 }
 
 void
@@ -97,6 +102,10 @@ void
 node_told(stream_t *stream, uint64_t first, uint64_t head, bool sealed,
           micros_t as_of_us)
 {
+    if (!stream->known && (as_of_us || head)) {
+        stream->known = true;
+        stream->node->unknown--;
+    }
     if (head > stream->head)
         stream->head = head;
     if (first > stream->first)
@@ -593,8 +602,9 @@ static bool
 is_forgotten(stream_t *stream, millis_t now)
 {
     uint64_t any;
+    millis_t forget = stream->known ? FORGET_MS : SILENCE_MS;
     return stream->is_idle && stream->source < 0 && stream->seek == SEEK_NONE &&
-           now - stream->idle >= span(stream->node, FORGET_MS) &&
+           now - stream->idle >= span(stream->node, forget) &&
            flights_within(stream->node->flights, stream->id, 0, UINT64_MAX,
                           &any, 1) == 0;
 }
@@ -668,6 +678,14 @@ relay_sweep(relay_t *self, millis_t now)
         self->coarse_at = is_active(self) ? now + COARSE_MS : MILLIS_NEVER;
     }
     follow_flush(self, now);
+}
+
+size_t
+relay_topics(const relay_t *self)
+{
+    enum { LATELY = 256 };
+    return 2 * (grants_count(self->grants) + zhashx_size(self->streams)) +
+           LATELY;
 }
 
 millis_t

@@ -85,6 +85,9 @@ typedef struct {
                      buffer_t *payload);
     status_t (*recall)(void *with, uint64_t number);
     void (*release)(void *with, uint64_t first);
+    //  What its owner counts, for the status of a cache: how many counters of
+    //  at most so many. NULL: nothing.
+    size_t (*count)(void *with, Rill__V1__Counter *counters_r, size_t most);
     //  One event for the log: key=value.
     void (*note)(void *with, const char *text);
 } relay_effects_t;
@@ -148,6 +151,10 @@ const char *relay_taken(relay_t *self, const Rill__V1__Ask *ask, millis_t now);
 //  This node ends in good order: those that hang on it are told to go on
 //  elsewhere.
 void relay_stop(relay_t *self, millis_t now);
+
+//  Topics that it publishes under, and that may have ended just now: no more
+//  than that anybody has a reason to subscribe to.
+size_t relay_topics(const relay_t *self);
 
 millis_t relay_due(const relay_t *self);
 void relay_sweep(relay_t *self, millis_t now);

@@ -144,13 +144,18 @@ report_answer(relay_t *self, const peer_t *peer, const message_t *message,
         { "chunks_disk_lost", counts.disk_lost },
     };
     enum { COUNTED = sizeof counted / sizeof *counted };
-    Rill__V1__Counter counters[COUNTED], *list[COUNTED];
+    enum { OTHERS = 32, ALL = COUNTED + OTHERS };
+    Rill__V1__Counter counters[ALL], *list[ALL];
+    size_t count = COUNTED;
     for (size_t i = 0; i < COUNTED; i++) {
         rill__v1__counter__init(&counters[i]);
         counters[i].name = message_lend(counted[i].name);
         counters[i].value = counted[i].value;
-        list[i] = &counters[i];
     }
+    if (self->effects.count)
+        count += self->effects.count(self->with, &counters[COUNTED], OTHERS);
+    for (size_t i = 0; i < count; i++)
+        list[i] = &counters[i];
     relay_told_t told;
     relay_tell(self, message->status_ask->from, &told);
     Rill__V1__Report body = RILL__V1__REPORT__INIT;
@@ -161,7 +166,7 @@ report_answer(relay_t *self, const peer_t *peer, const message_t *message,
     body.streams = counts.streams;
     body.memory_bytes = counts.window_bytes;
     body.counters = list;
-    body.n_counters = COUNTED;
+    body.n_counters = count;
     body.carried = told.list;
     body.n_carried = told.count;
     body.next = told.next;

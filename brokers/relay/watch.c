@@ -354,7 +354,7 @@ begin_at_root(relay_t *self, const Rill__V1__Watch *watch, session_t *session,
     status_t status = self->effects.look(self->with, named ? watch->name : NULL,
                                          named ? 0 : watch->stream, &facts);
     stream_t *stream = status == STATUS_OK
-                           ? node_open_stream(self, facts.stream)
+                           ? node_open_stream(self, facts.stream, true)
                            : NULL;
     if (!stream) {
         node_refuse(self, &session->peer, session->request, session->trace,

@@ -86,12 +86,7 @@ obey(breaker_t *self, breaker_rule_t *rule, size_t used, millis_t now)
     int chosen = breaker_judge(rule, used, self->count, now);
     if (chosen == BREAKER_NONE)
         return;
-    zsock_t **socket_p = self->watched[chosen].socket_p;
-    self->trim = true;
-    if (*socket_p) {
-        self->events->closing(self->with, *socket_p);
-        sockets_drop(socket_p);
-    }
+    breaker_close(self, self->watched[chosen].socket_p);
 }
 
 static void
@@ -180,6 +175,16 @@ breaker_destroy(breaker_t **self_p)
     if (self->statm != -1)
         close(self->statm);
     free(self);
+}
+
+void
+breaker_close(breaker_t *self, zsock_t **socket_p)
+{
+    self->trim = true;
+    if (!*socket_p)
+        return;
+    self->events->closing(self->with, *socket_p);
+    sockets_drop(socket_p);
 }
 
 void

@@ -59,4 +59,7 @@ void breaker_destroy(breaker_t **self_p);
 //  are added first. `*socket_p`, the owner's, is NULL while it is closed.
 void breaker_add(breaker_t *self, zsock_t **socket_p, socket_kind_t kind);
 
+//  One of these is flooded, says its owner: it is closed now, as above.
+void breaker_close(breaker_t *self, zsock_t **socket_p);
+
 #endif

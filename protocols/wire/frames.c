@@ -12,6 +12,8 @@ typedef struct {
     bool more;  //  Another part is behind the last one read
 } reader_t;
 
+enum { TOPICS_BURST = 1024 };  //  Subscriptions taken before others' turn
+
 static int
 option(void *handle, int name)
 {
@@ -339,6 +341,22 @@ frames_publish(zsock_t *socket, frames_topic_t topic, const message_t *message,
     lend(&parts[2], payload);
     buffer_unref(&head);
     return send_parts(zsock_resolve(socket), parts, 3);
+}
+
+void
+frames_topics(zsock_t *socket, size_t *topics)
+{
+    void *handle = zsock_resolve(socket);
+    uint8_t bytes[1 + FRAMES_TOPIC_BYTES];
+    for (int i = 0; i < TOPICS_BURST; i++) {
+        int size = zmq_recv(handle, bytes, sizeof bytes, ZMQ_DONTWAIT);
+        if (size == -1)
+            return;
+        if (size > 0 && bytes[0] == 1)
+            ++*topics;
+        else if (size > 0 && bytes[0] == 0 && *topics > 0)
+            --*topics;
+    }
 }
 
 void

@@ -86,6 +86,10 @@ status_t frames_send(zsock_t *socket, const peer_t *peer,
 status_t frames_publish(zsock_t *socket, frames_topic_t topic,
                         const message_t *message, buffer_t *payload);
 
+//  What subscribers said to a socket that publishes, for one turn of it:
+//  `*topics`, which somebody subscribes to, are more or fewer.
+void frames_topics(zsock_t *socket, size_t *topics);
+
 //  Hear a topic, or not any more.
 void frames_subscribe(zsock_t *socket, frames_topic_t topic, bool on);
 

@@ -150,7 +150,11 @@ lend(loans_t *self, const peer_t *peer, buffer_t *payload)
 {
     account_t *account = account_of(self, peer);
     size_t size = buffer_size(payload);
-    if (!fits(&account->bytes, size, self->most_per_peer) ||
+    size_t lent = atomic_load(&self->bytes);
+    size_t free_bytes = lent < self->most ? self->most - lent : 0;
+    if (!fits(&account->bytes, size,
+              self->most_per_peer < free_bytes ? self->most_per_peer
+                                               : free_bytes) ||
         !fits(&self->bytes, size, self->most))
         return NULL;
     loan_t *loan = zmalloc(sizeof(*loan));

@@ -2,7 +2,8 @@
  *
  *  Invariants
  *    1. (house 18) What is lent to all peers, and to each of them, stays under
- *       its bound, or is one payload.
+ *       its bound, or is one payload. Nobody is lent more than is left for
+ *       others: however many take nothing, who takes is served.
  *    2. Who is refused a loan hears BUSY, and nothing else of its answer.
  *
  *  A queue that counts messages does not bound memory: a peer that asks for

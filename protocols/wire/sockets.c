@@ -29,8 +29,8 @@
 //  Live chunks are smaller, and come one by one.
 #define LIVE_QUEUED 64
 
-//  A subscription is a topic (Z5).
-#define SUBSCRIPTION_BYTES 1024
+//  A subscription is a topic (Z5); what a SUB says of itself is longer.
+#define SUBSCRIPTION_BYTES 128
 
 //  A front is bounded by credit and by asks; its queue only must not be what
 //  ends first, and mandatory makes a full one visible (Z13).
@@ -80,7 +80,7 @@ static const plan_t PLANS[] = {
                       .send_queue = CHUNKS_QUEUED,
                       .receive_queue = CHUNKS_QUEUED },
     //  What a subscriber does not take it loses, and asks for (Z3).
-    [SOCKET_PUBLISH] = { .type = ZMQ_PUB,
+    [SOCKET_PUBLISH] = { .type = ZMQ_XPUB,
                          .binds = true,
                          .send_queue = LIVE_QUEUED,
                          .receive_queue = CHUNKS_QUEUED },
@@ -101,8 +101,8 @@ set(zsock_t *socket, int option, int value)
 static void
 set_all(zsock_t *socket, const plan_t *plan, const char *endpoint)
 {
-    int64_t most = plan->type == ZMQ_PUB ? SUBSCRIPTION_BYTES
-                                         : LIMIT_PAYLOAD_BYTES;
+    int64_t most = plan->type == ZMQ_XPUB ? SUBSCRIPTION_BYTES
+                                          : LIMIT_PAYLOAD_BYTES;
     int rc = zmq_setsockopt(zsock_resolve(socket), ZMQ_MAXMSGSIZE, &most,
                             sizeof(most));
     INVARIANT(rc == 0);

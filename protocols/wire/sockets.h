@@ -23,7 +23,7 @@ typedef enum {
     SOCKET_LINK,     //  DEALER, connected: one node that a cache asks and keeps
     SOCKET_PUSH,     //  PUSH, connected: chunks to one worker
     SOCKET_PULL,     //  PULL, bound: chunks or receipts
-    SOCKET_PUBLISH,  //  PUB, bound: live chunks to the next tier and siblings
+    SOCKET_PUBLISH,  //  XPUB, bound: live chunks to the next tier and siblings
     SOCKET_HEAR,     //  SUB, connected: what one node publishes
 } socket_kind_t;
 

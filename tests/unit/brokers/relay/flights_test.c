@@ -234,19 +234,26 @@ static void
 all_have_their_bounds(void)
 {
     //  Peers by the thousand: flights first, then askers of one flight.
+    enum { BEGUN = FLIGHTS_MOST - FLIGHTS_OWN };
     begin();
-    for (int i = 0; i < FLIGHTS_MOST; i++)
+    for (int i = 0; i < BEGUN; i++)
         ask(i, 1, (uint64_t)i, 5000);
     CHECK(world.said_count == 0);
-    ask(FLIGHTS_MOST, 2, FLIGHTS_MOST, 5000);
+    ask(BEGUN, 2, BEGUN, 5000);
     CHECK(world.said_count == 1 && world.said[0].status == STATUS_BUSY);
-    for (int i = FLIGHTS_MOST; i < FLIGHTS_ASKERS; i++)
+    for (int i = BEGUN; i < FLIGHTS_ASKERS; i++)
         ask(i, 3, 0, 5000);
     CHECK(world.said_count == 1 &&
           flights_askers(world.flights) == FLIGHTS_ASKERS);
     ask(FLIGHTS_ASKERS, 4, 0, 5000);
     CHECK(world.said_count == 2 && world.said[1].status == STATUS_BUSY);
-    CHECK(world.fetches == FLIGHTS_MOST);
+    CHECK(world.fetches == BEGUN);
+    //  The owner's wants have room of their own.
+    for (uint64_t i = BEGUN; i < FLIGHTS_MOST; i++)
+        CHECK(flights_want(world.flights, STREAM, i, 0));
+    CHECK(!flights_want(world.flights, STREAM, FLIGHTS_MOST, 0));
+    for (uint64_t i = BEGUN; i < FLIGHTS_MOST; i++)
+        flights_unwant(world.flights, STREAM, i);
     //  Room again when they are answered; what waits at the end is freed.
     land(0);
     ask(1, 5, FLIGHTS_MOST + 1, 5000);

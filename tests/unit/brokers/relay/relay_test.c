@@ -665,6 +665,7 @@ a_long_report_goes_on_where_it_ended(void)
         Rill__V1__Ask body = RILL__V1__ASK__INIT;
         body.stream = id * 5 % STREAMS + 1;
         body.at_case = RILL__V1__ASK__AT_OFFSET;
+        body.wait = true;
         message_t message = MESSAGE(ASK, ask, &body, id, 0);
         peer_t who = peer_of((int)id);
         CHECK(relay_on_front(relay, &who, &message, now));
@@ -679,6 +680,64 @@ a_long_report_goes_on_where_it_ended(void)
         message_free(&last);
     }
     CHECK(heard == STREAMS);
+}
+
+//  A child's Keep for so many streams that nobody knows.
+static void
+keep_unknown(int child, unsigned count_, uint64_t first)
+{
+    Rill__V1__Want wants[500], *list[500];
+    char node[16];
+    snprintf(node, sizeof node, "x%d", child);
+    Rill__V1__Keep body = RILL__V1__KEEP__INIT;
+    body.seq = 1;
+    body.node = node;
+    body.group = message_lend("strangers");
+    body.tier = 2;
+    body.wants = list;
+    body.n_wants = count_;
+    for (unsigned i = 0; i < count_; i++) {
+        rill__v1__want__init(&wants[i]);
+        wants[i].stream = first + i;
+        list[i] = &wants[i];
+    }
+    message_t message = MESSAGE(KEEP, keep, &body, 0, 0);
+    peer_t peer = peer_of(100 + child);
+    CHECK(relay_on_front(relay, &peer, &message, now));
+}
+
+static void
+what_nobody_knows_fills_nothing(void)
+{
+    //  Asks leave no trace; of what is wanted a bounded part is remembered.
+    carry();
+    forget();
+    for (int i = 0; i < 200; i++) {
+        Rill__V1__Ask body = RILL__V1__ASK__INIT;
+        body.stream = 100000 + (uint64_t)i;
+        body.at_case = RILL__V1__ASK__AT_OFFSET;
+        message_t message = MESSAGE(ASK, ask, &body, 1, 0);
+        peer_t who = peer_of(i);
+        CHECK(relay_on_front(relay, &who, &message, now));
+    }
+    CHECK(relay_counts(relay).streams == 1);
+    for (int child = 0; child < 10; child++)
+        keep_unknown(child, 500, 1000 + 500 * (uint64_t)child);
+    CHECK(relay_counts(relay).streams == 1025);
+    //  What is known stays in the list that its parent is told.
+    message_t *last = NULL;
+    forget();
+    pass(500);
+    CHECK(count(P1, BODY(KEEP), &last) > 0);
+    CHECK(last->keep->wants[0]->stream == STREAM);
+    message_free(&last);
+    //  And all of it is forgotten soon.
+    for (int i = 0; i < 12; i++) {
+        forget();
+        pass(500);
+        kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+    }
+    CHECK(relay_counts(relay).streams == 1);
 }
 
 static void
@@ -944,6 +1003,8 @@ main(void)
          "a tail that does not come is");
     CASE(same_questions_are_asked_once,
          "invariant 15: what many ask is asked upstream once");
+    CASE(what_nobody_knows_fills_nothing,
+         "invariant 18: streams that nobody knows fill nothing, and hide none");
     CASE(who_is_slow_is_waited_for,
          "invariant 15: what a slow parent is asked for is not asked for "
          "elsewhere while it answers");

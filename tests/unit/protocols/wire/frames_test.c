@@ -491,6 +491,13 @@ what_is_published_is_heard_under_its_topic_alone(void)
         CHECK(received.topic.grant == one.grant);
         frames_release(&received);
     }
+    //  It is known how many topics are heard.
+    size_t topics = 0;
+    for (int i = 0; i < 6000 && topics != 1; i++) {
+        frames_topics(pub, &topics);
+        zclock_sleep(1);
+    }
+    CHECK(topics == 1);
     //  What has no topic is swallowed.
     CHECK(zmq_setsockopt(zsock_resolve(sub), ZMQ_SUBSCRIBE, "x", 1) == 0);
     status_t status = STATUS_OK;

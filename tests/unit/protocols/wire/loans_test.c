@@ -148,8 +148,12 @@ all_together_are_lent_so_much_and_no_more(void)
     scene_t scene;
     open_scene(&scene);
     buffer_t *payload = payload_of(PAYLOAD);
-    for (int reader = 0; reader < 3; reader++)
+    for (int reader = 0; reader < 2; reader++)
         fill(&scene, reader, payload);
+    //  Who takes something is served all the same.
+    CHECK(answer(&scene, 2, payload) == STATUS_OK);
+    CHECK(heard(&scene, 2) == RILL__V1__MESSAGE__BODY_ANSWER);
+    fill(&scene, 2, payload);
     CHECK(loans_bytes(scene.loans) <= MOST);
     buffer_unref(&payload);
     close_scene(&scene);
