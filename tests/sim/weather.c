@@ -482,6 +482,19 @@ end_catalogue(play_t *play)
             start_later(&play->worker[i], 5 * SECOND_US);
 }
 
+//  Only workers that belong to the cluster can tell what it was, and one of them
+//  may be lost, too. Of none there is nothing to make it from: people begin
+//  anew.
+static bool
+can_tell(const play_t *play)
+{
+    unsigned members = 0;
+    for (unsigned i = 0; i < play->workers; i++)
+        members += !play->worker[i].gone &&
+                   disk_identity(play->worker[i].disk).cluster;
+    return members > 1;
+}
+
 //  Where a source began of which nothing is stored, or whose first bytes
 //  retention has trimmed, nobody knows any more without the catalogue: it has to
 //  begin anew, which is nobody's fault here.
@@ -490,7 +503,7 @@ can_do_without(const play_t *play)
 {
     const retention_limits_t *limits = &play->settings.retention;
     return !limits->keep_ms && !limits->most_bytes && !limits->keep_free &&
-           ledger_all_began(play->stage->ledger);
+           can_tell(play) && ledger_all_began(play->stage->ledger);
 }
 
 static void
