@@ -1,6 +1,7 @@
 #include "keeper.h"
 
 #include <ftw.h>
+#include <stdatomic.h>
 
 #include "chunkstore.h"
 #include "invariant.h"
@@ -68,9 +69,14 @@ keeper_room(uint64_t bytes)
     return bytes > spare ? bytes - spare : 0;
 }
 
+//  What is written before a letter is seen by who takes it: also by the C
+//  memory model, which knows nothing of pipes.
+static atomic_uint posted;
+
 static void
 post(zsock_t *pipe, const letter_t *letter)
 {
+    atomic_fetch_add_explicit(&posted, 1, memory_order_release);
     int sent = zmq_send(zsock_resolve(pipe), letter, sizeof *letter, 0);
     INVARIANT(sent == sizeof *letter);
 }
@@ -84,6 +90,7 @@ take(zsock_t *pipe, letter_t *letter_r, bool waits)
         got = zmq_recv(zsock_resolve(pipe), letter_r, sizeof *letter_r,
                        waits ? 0 : ZMQ_DONTWAIT);
     while (got < 0 && errno == EINTR);
+    (void)atomic_load_explicit(&posted, memory_order_acquire);
     return got == sizeof *letter_r;
 }
 
