@@ -910,6 +910,18 @@ blocks_of(const ledger_t *self, const stream_t *stream, size_t nth)
     return blocks;
 }
 
+//  The extent of the chain that has a block, or NULL.
+static const extent_t *
+extent_of(const ledger_t *self, const stream_t *stream, uint64_t epoch,
+          uint64_t block)
+{
+    for (size_t n = 0; n < stream->extents; n++)
+        if (stream->chain[n]->epoch == epoch &&
+            block < blocks_of(self, stream, n))
+            return stream->chain[n];
+    return NULL;
+}
+
 void
 ledger_outlived(ledger_t *self, chunk_key_t key)
 {
@@ -1039,14 +1051,26 @@ take_chains(ledger_t *self)
     image_destroy(&image);
 }
 
+//  Whether a block was told of, and dealt again since.
+static bool
+was_replaced(const ledger_t *self, const block_t *block)
+{
+    for (unsigned i = 0; i < self->streams; i++)
+        if (self->stream[i].id == block->stream &&
+            extent_of(self, &self->stream[i], block->epoch, block->number))
+            return false;
+    return true;
+}
+
 //  Of several attempts that all have what was acknowledged another may be in
-//  the chain now: blocks that nobody was told of.
+//  the chain now: blocks that nobody was told of, or not any more.
 static void
 find_blocks(ledger_t *self)
 {
     for (size_t i = 0; i < self->slots; i++)
         for (block_t *block = self->block[i]; block; block = block->next)
-            block->found = block->found || !block->told;
+            block->found = block->found || !block->told ||
+                           was_replaced(self, block);
 }
 
 bool
@@ -1541,11 +1565,9 @@ ledger_is_garbage(ledger_t *self, uint64_t store, chunk_key_t key)
         const stream_t *stream = &self->stream[i];
         if (stream->id != key.stream)
             continue;
-        for (size_t n = 0; n < stream->extents; n++)
-            if (stream->chain[n]->epoch == key.epoch &&
-                key.block < blocks_of(self, stream, n) &&
-                is_placed(stream->chain[n], store, key))
-                return false;
+        const extent_t *extent = extent_of(self, stream, key.epoch, key.block);
+        if (extent && is_placed(extent, store, key))
+            return false;
         //  What is older than its retention goes with its segment.
         if (stream->first_index && stream->extents &&
             key.epoch < stream->chain[0]->epoch)
