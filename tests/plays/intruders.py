@@ -14,7 +14,7 @@ import time
 
 import zmq
 
-from hostile import (MB, SLOW, Peer, Wire, endless, kilobytes,
+from hostile import (MB, SLOW, WRONG, Peer, Wire, endless, kilobytes,
                      listening, refusal, say, wrong_bytes,
                      wrong_words)
 from stage import PATIENCE, SECONDS, Stage, end, expect, wait_for
@@ -36,7 +36,8 @@ class Show(Stage):
                 'region': f'parents: [origin], interface: 127.0.0.1, '
                           f'multicast: {LAN}:{self.lan_port}, key: lan.key',
                 'town': 'parents: [r1, r2], siblings: unicast'},
-            caches={'r1': 'region', 'r2': 'region', 't1': 'town'})
+            caches={'r1': 'region', 'r2': 'region', 't1': 'town'},
+            director='rules: light')
         (self.home / 'lan.key').write_text('00112233445566778899aabbccddeeff')
 
     def __enter__(self):
@@ -108,7 +109,6 @@ class Show(Stage):
             had = {at: len(got) for at, (got, _, _) in self.viewers.items()}
             wait_for(lambda: all(len(self.viewers[at][0]) > had[at] + 10 * PIECE
                                  for at in had), 'the stream flows on')
-            self.get_all()
             for name in self.names:
                 expect(self.processes[name].poll() is None,
                        f'{name} has ended: ' + self.said(name)[-2000:])
@@ -207,12 +207,12 @@ def ten_thousand_opens(stage):
     """Sessions of one peer without end, of streams that are and that are
     not; and requests that are all the same, at once, of one and of many."""
     clip = stage.stream('clip')
-    for at in ('r1', 't1', 'origin'):
+    for at, count in (('r1', 10_000), ('t1', 2000), ('origin', 2000)):
         peer = Peer(stage.at[at], SNDHWM=0, RCVHWM=0)
-        for n in range(10_000):
+        for n in range(count):
             peer.tell(say(n + 1, watch={'live': True, 'credit': 1, 'name':
                           'cam' if n % 2 else f'n{chance.getrandbits(64):x}'}))
-        told = collections.Counter(stage.hear_all(at, [peer], 10_000))
+        told = collections.Counter(stage.hear_all(at, [peer], count))
         expect(set(told) <= {'watched', 'UNKNOWN', 'BUSY'} and
                0 < told['watched'] <= 64, f'{at}: {told}')
         peer.close()
@@ -251,6 +251,25 @@ def random_streams(stage, count):
                 heard = word(peer.hear())
             expect(heard == 'ARGUMENT', f'{at}: {heard} to {str(body)[:50]}')
         peer.close()
+
+
+def at_the_director(stage):
+    """What is no message, and questions and reports that cannot be."""
+    before, peer = stage.counters('director'), Peer(stage.at['director'])
+    for cases in WRONG.values():
+        for parts in cases:
+            peer.tell(*parts)
+    for body in ({'keep': {}}, {'watch': {'name': 'cam', 'live': True}},
+                 {'load': {'node': 'nobody'}}, {'load': {'node': 'x' * 50_000}},
+                 {'where': {'not': ['x'] * 9000}},
+                 {'where': {'name': 'y' * 50_000, 'address': 'z' * 9000}}):
+        expect(peer.ask(**body), f'no answer to {str(body)[:50]}')
+    peer.close()
+    stage.counted('director', before, requests_refused=12)
+    endless(stage.at['director'], b'DEALER')
+    places = stage.rill('where', '--json', '--at',
+                        stage.at['director']).expect(0)
+    expect(len(places.json()['places']) >= 3, f'{places.text}')
 
 
 def subscriptions(stage, at, count=60_000):
@@ -317,6 +336,7 @@ class Lan:
                              socket.inet_aton(LAN)
                              + socket.inet_aton('127.0.0.1'))
         self.ears.settimeout(SECONDS)
+        self.real = None
 
     def close(self):
         self.socket.close()
@@ -324,7 +344,7 @@ class Lan:
 
     def kinds(self):
         """Packets that are none, of each kind."""
-        one = self.ears.recv(2000)
+        one = self.real = self.real or self.ears.recv(2000)
         forged = bytearray(one)
         forged[40:48] = chance.randbytes(8)
         foreign = bytearray(one)
@@ -375,6 +395,9 @@ def main():
                 stage.counted(name, first[name], messages_unreadable=10,
                               unreadable_too_large=2, unreadable_versions=2,
                               messages_refused=2)
+        with stage.attack('invariants 18 and 21: what is no message is refused '
+                          'at the director, which says where all the same'):
+            at_the_director(stage)
         with stage.attack('invariant 18: an endless multipart does not fill '
                           'the memory of a cache'):
             endless(stage.at['r1'], b'DEALER')
@@ -424,7 +447,8 @@ def main():
                     'messages_taken', 'messages_refused',
                     'messages_unreadable')), f'{now}')
         with stage.case('invariant 12: after all of it every viewer has all '
-                        'of the stream'):
+                        'of the stream, and the clip comes'):
+            stage.get_all()
             stage.finish()
     end()
 

@@ -263,18 +263,25 @@ stop(int peer, uint64_t request)
 
 //  Answer the last Describe that was passed to p1.
 static void
-describe(uint64_t head)
+describe_from(uint64_t first, uint64_t head)
 {
     message_t *asked = NULL;
     CHECK(count(P1, BODY(DESCRIBE), &asked) > 0);
     Rill__V1__Described body = RILL__V1__DESCRIBED__INIT;
     body.stream = STREAM;
     body.name = message_lend("cam");
+    body.first = first;
     body.stored = body.size = head;
     body.now_us = 1000000000;
     message_t message = MESSAGE(DESCRIBED, described, &body, asked->request, 0);
     message_free(&asked);
     relay_on_link(relay, P1, &message, NULL, now);
+}
+
+static void
+describe(uint64_t head)
+{
+    describe_from(0, head);
 }
 
 static void
@@ -707,6 +714,27 @@ keep_unknown(int child, unsigned count_, uint64_t first)
 }
 
 static void
+what_is_gone_begins_later_and_says_so(void)
+{
+    begin();
+    watch(1, 5, 100, 1 << 20);
+    describe_from(700, 1000);
+    message_t *last = NULL;
+    CHECK(count(-1, BODY(WATCHED), &last) == 1);
+    CHECK(last->watched->from == 700 && last->watched->first == 700 &&
+          last->watched->moved);
+    message_free(&last);
+    //  What is still to come, however far, is refused with what there is.
+    watch(2, 6, UINT64_MAX, 1 << 20);
+    if (count(-1, BODY(REFUSED), NULL) == 0)
+        describe_from(700, 1000);
+    CHECK(count(-1, BODY(REFUSED), &last) == 1);
+    CHECK(last->request == 6 && last->refused->offset == 1000 &&
+          message_status(last->refused->status) == STATUS_FUTURE);
+    message_free(&last);
+}
+
+static void
 what_nobody_knows_fills_nothing(void)
 {
     //  Asks leave no trace; of what is wanted a bounded part is remembered.
@@ -1003,6 +1031,9 @@ main(void)
          "a tail that does not come is");
     CASE(same_questions_are_asked_once,
          "invariant 15: what many ask is asked upstream once");
+    CASE(what_is_gone_begins_later_and_says_so,
+         "invariant 12: who begins before retention begins at the oldest there "
+         "is, and is told; who begins in the future is told what there is");
     CASE(what_nobody_knows_fills_nothing,
          "invariant 18: streams that nobody knows fill nothing, and hide none");
     CASE(who_is_slow_is_waited_for,
