@@ -398,8 +398,7 @@ new_core(forwarder_part_t *self)
         return STATUS_OK;
     story_tell("%s does not start: %s", self->node.name, why);
     if (status == STATUS_CORRUPT)
-        story_breach(0, "%s finds a catalogue that is right unfit: %s",
-                     self->node.name, why);
+        told_to_end(self, status);
     return status;
 }
 
