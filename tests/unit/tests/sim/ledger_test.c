@@ -13,13 +13,15 @@
 #include "proof.h"
 #include "story.h"
 
-enum { K = 2, M = 1, LENGTH = 100, TOKEN = 77, STREAM = 5, SESSION = 9 };
+enum { K = 2, LENGTH = 100, TOKEN = 77, STREAM = 5, SESSION = 9 };
 
 static image_t *image;
 static kv_t *kv;
 static catalogue_t *catalogue;
 static ledger_t *ledger;
 static uint64_t epoch;
+static extent_t *recorded;  //  Its extent, when the catalogue has it
+static unsigned m;          //  Parity slots
 
 static void
 on_breach(int invariant)
@@ -52,15 +54,16 @@ record_extent(void)
     stream_record_t record = {
         .id = STREAM, .name = "film", .kind = KIND_LIVE, .writer = TOKEN
     };
-    extent_t *extent = extent_new(3);
+    extent_t *extent = extent_new(K + m);
     extent->epoch = epoch;
     extent->writer = TOKEN;
-    extent->code = (code_t){ K, M };
-    for (uint64_t i = 0; i < 3; i++)
+    extent->code = (code_t){ K, (uint8_t)m };
+    for (uint64_t i = 0; i < K + m; i++)
         extent->stores[i] = i + 1;
-    CHECK(catalogue_switch(catalogue, &record, NULL, 0, &extent, 1) ==
-          STATUS_OK);
-    extent_free(extent);
+    CHECK(catalogue_switch(catalogue, &record, &recorded, recorded != NULL,
+                           &extent, 1) == STATUS_OK);
+    extent_free(recorded);
+    recorded = extent;
 }
 
 static void
@@ -83,10 +86,10 @@ static chunk_header_t
 header_of(unsigned slot, buffer_t *payload)
 {
     chunk_header_t header = { .key = { STREAM, epoch, 0, slot },
-                              .code = { K, M },
+                              .code = { K, (uint8_t)m },
                               .length = (uint32_t)buffer_size(payload),
                               .writer = TOKEN,
-                              .width = 3,
+                              .width = K + m,
                               .kind = KIND_LIVE,
                               .name = "film" };
     header.offset = slot < K ? slot * LENGTH : 0;
@@ -104,7 +107,7 @@ payload_of(unsigned slot)
                      buffer_fill(payload), LENGTH);
         return payload;
     }
-    parity_t *parity = parity_new((code_t){ K, M },
+    parity_t *parity = parity_new((code_t){ K, (uint8_t)m },
                                   LENGTH + CHUNK_HEADER_BYTES);
     for (unsigned i = 0; i < K; i++) {
         buffer_t *payload = payload_of(i);
@@ -114,7 +117,7 @@ payload_of(unsigned slot)
         parity_add(parity, i, fixed, payload);
         buffer_unref(&payload);
     }
-    buffer_t *payload = parity_take(parity, 0);
+    buffer_t *payload = parity_take(parity, slot - K);
     parity_destroy(&parity);
     return payload;
 }
@@ -200,10 +203,11 @@ answer(unsigned slot, bool wrong)
     buffer_unref(&payload);
 }
 
-//  A block pushed to three stores, of which the first `durable` keep it.
+//  A block pushed to k+m stores, of which the first `durable` keep it.
 static void
-begin(unsigned durable, bool recorded)
+begin_with(unsigned parities, unsigned durable, bool known)
 {
+    m = parities;
     char why[100];
     story_begin(1, STORY_NOTHING);
     image = image_new();
@@ -212,17 +216,25 @@ begin(unsigned durable, bool recorded)
     ledger = ledger_new(image);
     epoch = catalogue_term(catalogue) << 32 | 1;
     open_source();
-    if (recorded)
+    if (known)
         record_extent();
-    for (unsigned slot = 0; slot < K + M; slot++)
+    for (unsigned slot = 0; slot < K + m; slot++)
         push(slot, slot + 1);
     for (unsigned slot = 0; slot < durable; slot++)
         keep(slot, slot + 1);
 }
 
 static void
+begin(unsigned durable, bool known)
+{
+    begin_with(1, durable, known);
+}
+
+static void
 end(void)
 {
+    extent_free(recorded);
+    recorded = NULL;
     ledger_destroy(&ledger);
     catalogue_close(&catalogue);
     kv_close(&kv);
@@ -234,7 +246,7 @@ end(void)
 static void
 all_in_order_is_no_breach(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     tell_settled();
     ledger_lost(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 });
     ledger_check(ledger);
@@ -253,7 +265,7 @@ stored_without_a_quorum(void)
 static void
 stored_without_an_extent(void)
 {
-    begin(K + M, false);
+    begin(K + 1, false);
     CHECK(broken_by(tell_stored) == 1);
     end();
 }
@@ -261,7 +273,7 @@ stored_without_an_extent(void)
 static void
 stored_with_an_extent_that_is_not_synced(void)
 {
-    begin(K + M, false);
+    begin(K + 1, false);
     image_lie(image);
     record_extent();
     CHECK(broken_by(tell_stored) == 1);
@@ -276,11 +288,58 @@ settled_without_all(void)
     end();
 }
 
+static void
+check_all(void)
+{
+    ledger_check(ledger);
+}
+
+//  What was stored is dealt again in a narrower code, settled there, and loses
+//  a store. A rebuild takes the attempt that was never settled: as much is left
+//  of it.
+static void
+settled_in_another_attempt(void)
+{
+    begin_with(2, K + 1, true);
+    tell_stored();
+    CHECK(broken_by(tell_settled) == 1);
+    uint64_t wider = epoch;
+    epoch++;
+    m = 1;
+    for (unsigned slot = 0; slot < K + m; slot++) {
+        push(slot, slot + 1);
+        keep(slot, slot + 1);
+    }
+    record_extent();
+    tell_settled();
+    ledger_lost(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 });
+    ledger_lost(ledger, 1, (chunk_key_t){ STREAM, wider, 0, 0 });
+    check_all();
+    ledger_doubt(ledger, true);
+    epoch = wider;
+    m = 2;
+    record_extent();
+    ledger_doubt(ledger, false);
+    check_all();
+    end();
+}
+
+static void
+settled_without_all_after_a_rebuild(void)
+{
+    begin_with(2, K + 1, true);
+    tell_stored();
+    ledger_doubt(ledger, true);
+    ledger_doubt(ledger, false);
+    CHECK(broken_by(tell_settled) == 1);
+    end();
+}
+
 //  A store that was lost since counts: one loss is what invariant 1 allows.
 static void
 stored_though_one_was_lost(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     ledger_lost(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 });
     tell_stored();
     end();
@@ -297,7 +356,7 @@ lose_two(void)
 static void
 more_lost_than_can_be(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     tell_stored();
     CHECK(broken_by(lose_two) == 1);
     end();
@@ -306,7 +365,7 @@ more_lost_than_can_be(void)
 static void
 a_watermark_that_goes_back(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     tell_stored();
     CHECK(broken_by(tell_less) == 3);
     end();
@@ -353,7 +412,7 @@ two_slots_to_one_store(void)
 static void
 push_wrong_parity(void)
 {
-    for (unsigned slot = 0; slot < K + M; slot++) {
+    for (unsigned slot = 0; slot < K + m; slot++) {
         buffer_t *payload = payload_of(slot);
         chunk_header_t header = header_of(slot, payload);
         header.key.epoch = epoch + 1;
@@ -407,7 +466,7 @@ answer_wrong(void)
 static void
 a_wrong_byte(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     answer(0, false);
     CHECK(broken_by(answer_wrong) == 2);
     end();
@@ -416,7 +475,7 @@ a_wrong_byte(void)
 static void
 a_seal_nobody_asked_for(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     CHECK(broken_by(tell_sealed) == 4);
     ledger_finished(ledger, "film", TOKEN, K * LENGTH);
     tell_sealed();
@@ -446,7 +505,7 @@ let_go(void)
 static void
 a_removal_nobody_asked_for(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     tell_settled();
     CHECK(broken_by(remove_film) == 11);
     ledger_remove(ledger, "film");
@@ -476,23 +535,17 @@ give_up(void)
 }
 
 static void
-say_again(void)
-{
-    ledger_check(ledger);
-}
-
-static void
 a_loss_nobody_asked_for(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     tell_settled();
     CHECK(broken_by(give_up) == 1);
     for (uint64_t i = 1; i <= 2; i++)
-        for (uint32_t slot = 0; slot < K + M; slot++)
+        for (unsigned slot = 0; slot < K + m; slot++)
             ledger_lost(ledger, i, (chunk_key_t){ STREAM, epoch, 0, slot });
-    CHECK(broken_by(say_again) == 1);
+    CHECK(broken_by(check_all) == 1);
     ledger_disaster(ledger);
-    say_again();
+    check_all();
     give_up();
     end();
 }
@@ -500,7 +553,7 @@ a_loss_nobody_asked_for(void)
 static void
 what_is_kept_for_a_time(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     ledger_limited(ledger, "film");
     ledger_keeps(ledger, 8000000);
     tell_settled();
@@ -526,7 +579,7 @@ say_it_is_sealed(void)
 static void
 a_seal_that_is_not_recorded(void)
 {
-    begin(K + M, true);
+    begin(K + 1, true);
     CHECK(broken_by(say_it_is_sealed) == 3);
     end();
 }
@@ -542,6 +595,13 @@ main(void)
     CASE(stored_with_an_extent_that_is_not_synced,
          "invariant 1: STORED with its extent not synced is found");
     CASE(settled_without_all, "invariant 6: SETTLED too early is found");
+    CASE(settled_in_another_attempt,
+         "invariant 1: SETTLED said of an attempt that a rebuild did not take "
+         "is no breach");
+    CASE(
+        settled_without_all_after_a_rebuild,
+        "invariant 1: SETTLED too early of what stood in the lost catalogue is "
+        "found");
     CASE(stored_though_one_was_lost,
          "invariant 1: a store lost after its receipt is no breach");
     CASE(more_lost_than_can_be,
