@@ -648,9 +648,13 @@ choose(const rebuild_t *self, size_t *chosen, rebuilt_t *rebuilt)
             break;
         for (size_t at = best; at != SIZE_MAX; at = self->runs[at].before)
             length++;
+        //  Behind a hole counts only what was settled there, or before which
+        //  retention may have dropped whole extents.
+        const run_t *first = &self->runs[self->runs[best].origin];
+        if (self->mark <= index && first->first > 0)
+            break;
         for (size_t i = length, at = best; i-- > 0; at = self->runs[at].before)
             chosen[count + i] = at;
-        const run_t *first = &self->runs[chosen[count]];
         if (first->begin_index > index) {
             lose(rebuilt, reach, first->offset, first);
             rebuilt->from_epoch = first->epoch->extent->epoch;

@@ -426,6 +426,12 @@ what_nobody_was_told_of_is_no_loss(void)
     CHECK(make(14));
     CHECK(!rebuilt.lost && rebuilt.reach == 14 * LENGTH);
     end();
+    //  Nor when it is the first.
+    deal(5, 0, 10)->gone = 0;
+    CHECK(make(0));
+    CHECK(!rebuilt.lost && rebuilt.count == 0 && rebuilt.reach == 0);
+    CHECK(strcmp(rebuilt.record.name, "cam") == 0);
+    end();
     deal(5, 0, 1)->gone = 0;
     deal(6, 0, 1)->gone = 0;
     CHECK(!make(0));
