@@ -2330,6 +2330,26 @@ an_older_copy_is_known_before_it_is_welcomed(void)
 }
 
 static void
+an_older_copy_that_cannot_be_recorded_is_not_welcomed(void)
+{
+    //  It would know every term when it says Hello to the next forwarder.
+    begin_with(3);
+    power_cut();
+    join_all(3);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 8 * CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 8 * CHUNK);
+    copy_back(0, 1);
+    power_cut();
+    kv_memory_fail_after(world.kv, 1, STATUS_IO);
+    hello(0);
+    CHECK(!SAID_TO(0, WELCOME));
+    CHECK(fault() == STATUS_IO);
+    end();
+}
+
+static void
 what_parts_are_left_decides(void)
 {
     //  p parts of the last block are on disks, all stores speak: below k the
@@ -4998,6 +5018,8 @@ main(void)
          "invariant 3: what an older copy of a store lacks is not absent");
     CASE(an_older_copy_is_known_before_it_is_welcomed,
          "invariant 3: an older copy of a store stays one once it is welcomed");
+    CASE(an_older_copy_that_cannot_be_recorded_is_not_welcomed,
+         "invariant 3: nor is it welcomed when that cannot be recorded");
     CASE(an_older_copy_of_this_term_denies_nothing,
          "invariant 3: nor what it lacks of the term in which it came");
     CASE(a_stream_says_for_whom_it_waits,
