@@ -238,6 +238,11 @@ ask_siblings(relay_t *self, pursuit_t *pursuit, millis_t now)
 static void
 step(relay_t *self, pursuit_t *pursuit, millis_t now)
 {
+    //  It ends with its last waiter (7).
+    if (!flights_wanted(self->flights, pursuit->stream, pursuit->offset)) {
+        drop(self, pursuit);
+        return;
+    }
     //  What is asked about an unknown one opens nothing.
     stream_t *stream = node_stream(self, pursuit->stream);
     bool carried = stream && stream->source >= 0 &&

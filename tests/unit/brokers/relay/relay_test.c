@@ -439,6 +439,19 @@ a_session_is_one_range(void)
 }
 
 static void
+a_flight_ends_with_its_last_waiter(void)
+{
+    carry();
+    published(1000);
+    published(1200);  //  One is missing
+    CHECK(count(P1, BODY(ASK), NULL) == 1);
+    published(1100);  //  It comes by itself: nobody waits for it any more
+    relay_on_disconnect(relay, P1, now);
+    pass(100);
+    CHECK(count(P2, BODY(ASK), NULL) == 0);
+}
+
+static void
 only_a_carrier_serves_siblings(void)
 {
     Rill__V1__Want want = RILL__V1__WANT__INIT;
@@ -1016,6 +1029,9 @@ main(void)
     CASE(a_session_is_one_range,
          "relay 1, invariant 12: a session is one range; what is missing is "
          "asked for at once");
+    CASE(a_flight_ends_with_its_last_waiter,
+         "relay 3, invariant 16: what nobody waits for any more is not asked "
+         "of the next");
     CASE(only_a_carrier_serves_siblings,
          "relay 2, invariant 14: only a carrier serves siblings, while their "
          "leases run");
