@@ -310,8 +310,16 @@ window_at(const window_t *self, uint64_t stream, micros_t created_us)
 void
 window_age(window_t *self, micros_t before_us)
 {
-    while (self->oldest && self->oldest->chunk.header.created_us < before_us)
-        drop(self, self->oldest);
+    //  What was fetched late came behind what is newer.
+    zlistx_t *all = zhashx_values(self->shelves);
+    for (shelf_t *shelf = zlistx_first(all); shelf; shelf = zlistx_next(all))
+        for (size_t left = shelf->count; left > 0; left--) {
+            held_t *first = shelf->chunks[shelf->first];
+            if (first->chunk.header.created_us >= before_us)
+                break;
+            drop(self, first);
+        }
+    zlistx_destroy(&all);
 }
 
 void

@@ -85,6 +85,22 @@ what_came_first_goes_first(void)
 }
 
 static void
+what_is_old_goes_in_whatever_order_it_came(void)
+{
+    window_t *window = window_new(MOST, NULL, NULL);
+    CHECK(add(window, 1, 5000, 500, 50) && add(window, 2, 0, 500, 45));
+    CHECK(add(window, 1, 1000, 500, 10));  //  Fetched late
+    window_age(window, 20);
+    CHECK(window_count(window) == 2 && !window_find(window, 1, 1000));
+    window_age(window, 50);
+    CHECK(window_count(window) == 1 && has(window, 1, 5000));
+    window_age(window, 51);
+    CHECK(window_count(window) == 0 && window_bytes(window) == 0);
+    window_destroy(&window);
+    CHECK(buffer_total() == 0);
+}
+
+static void
 chunks_cut_otherwise_lie_beside_each_other(void)
 {
     window_t *window = window_new(MOST, NULL, NULL);
@@ -190,6 +206,8 @@ main(void)
     CASE(what_came_first_goes_first,
          "window 2, invariant 18: a window stays under its bound; what came "
          "first goes first");
+    CASE(what_is_old_goes_in_whatever_order_it_came,
+         "invariant 13: what is old goes, in whatever order it came");
     CASE(chunks_cut_otherwise_lie_beside_each_other,
          "window 3: chunks that were cut otherwise are held beside each other");
     CASE(the_newest_mark_is_found,
