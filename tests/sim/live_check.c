@@ -2,16 +2,24 @@
 #include <string.h>
 
 #include "content.h"
+#include "grants.h"
 #include "invariant.h"
 #include "live.h"
 #include "story.h"
 
-enum { SETTLED_US = 6000000, TWO_MOST_US = 2500000, NEW_US = 1000000 };
+enum {
+    SETTLED_US = 6000000,
+    TWO_MOST_US = 2500000,
+    NEW_US = 1000000,
+    HOME_US = 4000000,
+    OLD_US = 3000000,  //  A node that hears the origin's clock seldom
+    LEASE_US = (GRANTS_LEASE_MS + 10) * 1000,
+};
 
 //  A question of a node for a chunk that is not answered yet (15).
 struct live_asked {
     int from, to;
-    uint64_t offset, request;
+    uint64_t stream, offset, request;
     int64_t at_us;
 };
 
@@ -21,14 +29,22 @@ now_us(const live_t *live)
     return agenda_now(live->agenda);
 }
 
-//  Whom a node takes the stream from; -1: nobody.
-static int
-source_of(const live_node_t *node)
+//  The last fault is long over.
+static bool
+is_settled(const live_t *live)
 {
-    relay_state_t states[4];
-    size_t count = node->relay ? relay_states(node->relay, states, 4) : 0;
+    return live->calm && now_us(live) - live->fault_us > SETTLED_US;
+}
+
+//  Whom a node takes a stream from (0: any); -1: nobody.
+static int
+source_of(const live_node_t *node, uint64_t stream)
+{
+    relay_state_t states[LIVE_STREAMS];
+    size_t count = node->relay ? relay_states(node->relay, states, LIVE_STREAMS)
+                               : 0;
     for (size_t i = 0; i < count; i++)
-        if (states[i].stream == LIVE_STREAM && states[i].source >= 0)
+        if ((!stream || states[i].stream == stream) && states[i].source >= 0)
             return node->link_node[states[i].source];
     return -1;
 }
@@ -42,23 +58,60 @@ check_quiet(live_t *live, int from, const char *what)
                      live->node[from].name, what);
 }
 
+//  When a child said last that it wants a stream: its lease counts from there.
 void
-check_published(live_t *live, int from, uint64_t stream, int to,
+check_kept(live_t *live, int node, int from, const message_t *message)
+{
+    if (message->body_case != RILL__V1__MESSAGE__BODY_KEEP)
+        return;
+    for (size_t i = 0; i < message->keep->n_wants; i++) {
+        live_stream_t *stream = live_stream(live,
+                                            message->keep->wants[i]->stream);
+        if (stream)
+            stream->kept_us[from][node] = now_us(live);
+    }
+}
+
+//  Only to a lease, and among siblings only from who has it from a parent (14).
+static void
+check_right(live_t *live, const live_stream_t *stream, int from, int to)
+{
+    const live_node_t *node = &live->node[from];
+    int source = source_of(node, stream->id);
+    if (node->group != live->node[to].group) {
+        if (now_us(live) - stream->kept_us[to][from] > LEASE_US)
+            story_breach(14, "%s publishes to %s, whose lease is over",
+                         node->name, live->node[to].name);
+    } else if (source < 0 || live->node[source].group == node->group)
+        story_breach(14, "%s publishes to its sibling %s, and follows itself",
+                     node->name, live->node[to].name);
+}
+
+void
+check_published(live_t *live, int from, uint64_t id, int to,
                 const chunk_header_t *header)
 {
     check_quiet(live, from, "a chunk");
-    int group = live->node[to].group;
-    size_t chunk = live_chunk_of(live, header->offset);
-    if (stream != LIVE_STREAM || chunk == SIZE_MAX)
+    const live_stream_t *stream = live_stream(live, id);
+    if (!stream || header->offset >= stream->said)
         story_breach(13, "%s publishes what is not there",
                      live->node[from].name);
-    if (live->node[from].group == group)
+    check_right(live, stream, from, to);
+}
+
+void
+check_entered(live_t *live, int from, uint64_t id, int to, uint64_t offset)
+{
+    int group = live->node[to].group;
+    live_stream_t *stream = live_stream(live, id);
+    size_t chunk = live_chunk_of(stream, offset);
+    if (live->node[from].group == group || chunk == SIZE_MAX)
         return;
-    unsigned copies = ++live->copies[chunk][group];
-    story_tell("chunk %zu enters group %d to %s", chunk, group,
-               live->node[to].name);
-    if (copies >= 2 && !live->two_since[group])
-        live->two_since[group] = now_us(live);
+    unsigned copies = ++stream->copies[chunk][group];
+    story_tell("chunk %zu of %s enters group %d to %s", chunk, stream->name,
+               group, live->node[to].name);
+    if (copies >= 2 && !stream->two_since[group])
+        stream->two_since[group] = now_us(live);
 }
 
 void
@@ -71,8 +124,19 @@ void
 check_told(live_t *live, int from, int to, const message_t *message)
 {
     check_quiet(live, from, message_kind(message));
+    story_tell("%s says %s to %s", live->node[from].name, message_kind(message),
+               live->node[to].name);
     if (message->body_case != RILL__V1__MESSAGE__BODY_ASK)
         return;
+    story_tell("of %llu at %llu, within %u ms",
+               (unsigned long long)message->ask->stream,
+               (unsigned long long)message->ask->offset,
+               message->ask->budget_ms);
+    if (!relay_wanted(live->node[from].relay, message->ask->stream,
+                      message->ask->offset))
+        story_breach(16, "%s asks %s for %llu, and nobody waits for it",
+                     live->node[from].name, live->node[to].name,
+                     (unsigned long long)message->ask->offset);
     for (size_t i = live->asked_count; i-- > 0;) {
         struct live_asked *asked = &live->asked[i];
         int64_t age = now_us(live) - asked->at_us;
@@ -80,7 +144,8 @@ check_told(live_t *live, int from, int to, const message_t *message)
             *asked = live->asked[--live->asked_count];
             continue;
         }
-        if (asked->from != from || asked->offset != message->ask->offset)
+        if (asked->from != from || asked->stream != message->ask->stream ||
+            asked->offset != message->ask->offset)
             continue;
         const live_node_t *other = &live->node[asked->to];
         bool broke = !other->relay || (other->died_us &&
@@ -99,7 +164,12 @@ check_told(live_t *live, int from, int to, const message_t *message)
         INVARIANT(live->asked);
     }
     live->asked[live->asked_count++] = (struct live_asked){
-        from, to, message->ask->offset, message->request, now_us(live)
+        from,
+        to,
+        message->ask->stream,
+        message->ask->offset,
+        message->request,
+        now_us(live),
     };
     story_held(15);
 }
@@ -108,15 +178,20 @@ check_told(live_t *live, int from, int to, const message_t *message)
 static void
 check_copy(live_t *live, int from, int to, const message_t *message)
 {
+    int group = live->node[to].group;
     if (message->body_case != RILL__V1__MESSAGE__BODY_ANSWER ||
-        live->node[from].group == live->node[to].group ||
-        source_of(&live->node[to]) < 0)
+        live->node[from].group == group)
         return;
-    size_t chunk = live_chunk_of(live, message->answer->chunk->offset);
-    if (chunk != SIZE_MAX && now_us(live) - live->chunk_us[chunk] < NEW_US) {
-        story_tell("chunk %zu enters group %d by %s's ask", chunk,
-                   live->node[to].group, live->node[to].name);
-        live->copies[chunk][live->node[to].group]++;
+    live_stream_t *stream = live_stream(live, message->answer->chunk->stream);
+    //  Who has only begun has to catch up: that is none of what is steady.
+    if (!stream || source_of(&live->node[to], stream->id) < 0 ||
+        now_us(live) - stream->idle_us[to] < NEW_US)
+        return;
+    size_t chunk = live_chunk_of(stream, message->answer->chunk->offset);
+    if (chunk != SIZE_MAX && now_us(live) - stream->chunk_us[chunk] < NEW_US) {
+        story_tell("chunk %zu of %s enters group %d by %s's ask", chunk,
+                   stream->name, group, live->node[to].name);
+        stream->copies[chunk][group]++;
     }
 }
 
@@ -128,6 +203,15 @@ check_answered(live_t *live, int node, int from, const message_t *message)
     for (size_t i = live->asked_count; i-- > 0;)
         if (live->asked[i].from == node && live->asked[i].to == from &&
             live->asked[i].request == request)
+            live->asked[i] = live->asked[--live->asked_count];
+}
+
+//  What was asked over a connection that breaks is given up.
+void
+check_broken(live_t *live, int from, int to)
+{
+    for (size_t i = live->asked_count; i-- > 0;)
+        if (live->asked[i].from == from && live->asked[i].to == to)
             live->asked[i] = live->asked[--live->asked_count];
 }
 
@@ -146,7 +230,8 @@ check_flow(viewer_t *viewer, const Rill__V1__Flow *flow, buffer_t *payload)
     chunk_header_t header;
     if (message_to_chunk(flow->chunk, &header) != STATUS_OK ||
         header.length != buffer_size(payload) ||
-        !content_is(LIVE_STREAM, header.offset, buffer_bytes(payload),
+        header.key.stream != viewer->live->stream[viewer->stream].id ||
+        !content_is(header.key.stream, header.offset, buffer_bytes(payload),
                     buffer_size(payload)))
         story_breach(13, "viewer %d is sent wrong bytes at %llu",
                      viewer->number, (unsigned long long)header.offset);
@@ -166,80 +251,149 @@ check_flow(viewer_t *viewer, const Rill__V1__Flow *flow, buffer_t *payload)
     viewer->got += header.length;
 }
 
+//  What was asked for is in what was answered.
+void
+check_answer(const viewer_t *viewer, const Rill__V1__Answer *answer,
+             buffer_t *payload)
+{
+    chunk_header_t header;
+    if (message_to_chunk(answer->chunk, &header) != STATUS_OK ||
+        header.length != buffer_size(payload) ||
+        header.key.stream != viewer->live->stream[viewer->stream].id ||
+        !content_is(header.key.stream, header.offset, buffer_bytes(payload),
+                    buffer_size(payload)))
+        story_breach(13, "viewer %d is answered wrong bytes", viewer->number);
+    if (viewer->asked < header.offset ||
+        viewer->asked >= header.offset + header.length)
+        story_breach(12, "viewer %d asks for %llu and gets %llu to %llu",
+                     viewer->number, (unsigned long long)viewer->asked,
+                     (unsigned long long)header.offset,
+                     (unsigned long long)(header.offset + header.length));
+    story_held(12);
+    const live_t *live = viewer->live;
+    const live_node_t *node = &live->node[viewer->at];
+    micros_t oldest = answer->now_us - 1000 * node->settings.window_ms;
+    if (answer->route == RILL__V1__ROUTE__ROUTE_LOCAL && node->group >= 0 &&
+        is_settled(live) && header.created_us < oldest - OLD_US)
+        story_breach(13, "%s answers %llu, older than its window by %lld ms",
+                     node->name, (unsigned long long)header.offset,
+                     (long long)(oldest - header.created_us) / 1000);
+}
+
 void
 check_skip(viewer_t *viewer, const Rill__V1__Skip *skip)
 {
-    live_t *live = viewer->live;
+    const live_stream_t *stream = &viewer->live->stream[viewer->stream];
     if (skip->from != viewer->next || skip->to <= skip->from)
         story_breach(12, "viewer %d at %llu skips %llu to %llu", viewer->number,
                      (unsigned long long)viewer->next,
                      (unsigned long long)skip->from,
                      (unsigned long long)skip->to);
-    for (size_t i = 0; i < live->chunks; i++)
-        if (live->chunk_at[i] < skip->to &&
-            live->chunk_at[i] + live->chunk_bytes[i] > skip->from)
+    for (size_t i = 0; i < stream->chunks; i++)
+        if (stream->chunk_at[i] < skip->to &&
+            stream->chunk_at[i] + stream->chunk_bytes[i] > skip->from)
             story_breach(12, "viewer %d skips bytes that are there at %llu",
-                         viewer->number, (unsigned long long)live->chunk_at[i]);
+                         viewer->number,
+                         (unsigned long long)stream->chunk_at[i]);
     viewer->next = skip->to;
     story_count("hole told to a viewer", 1);
 }
 
 static void
-check_circle(live_t *live, int from)
+check_circle(live_t *live, uint64_t stream, int from)
 {
     int at = from, steps = 0;
     while (at >= 0 && steps++ <= live->nodes)
-        at = source_of(&live->node[at]);
+        at = source_of(&live->node[at], stream);
     if (at >= 0)
         story_breach(17, "the sources of %s go in a circle",
                      live->node[from].name);
     story_held(17);
 }
 
+static void
+check_bounds(const live_node_t *node)
+{
+    relay_counts_t counts = relay_counts(node->relay);
+    if (counts.window_bytes > LIVE_WINDOW || counts.flights > FLIGHTS_MOST ||
+        counts.sessions > SESSIONS_MOST)
+        story_breach(18, "%s holds %zu bytes, %zu flights", node->name,
+                     counts.window_bytes, counts.flights);
+    story_held(18);
+}
+
+//  For how long two copies of a stream enter a group.
+static void
+check_two(live_t *live, live_stream_t *stream, int group)
+{
+    if (!stream->two_since[group])
+        return;
+    int64_t took = now_us(live) - stream->two_since[group];
+    size_t last = stream->chunks > 2 ? stream->chunks - 3 : 0;
+    if (took > live->two_most)
+        live->two_most = took;
+    if (stream->copies[last][group] < 2)
+        stream->two_since[group] = 0;
+    else if (is_settled(live) && !live->rain && took > TWO_MOST_US)
+        story_breach(14, "two copies enter group %d for %lld ms", group,
+                     (long long)(took / 1000));
+}
+
+//  Who carries a stream does so from its first parent: so there is one for all
+//  of a group that says who does, even without multicast (14).
+static void
+check_home(live_t *live, live_stream_t *stream, int at)
+{
+    const live_node_t *node = &live->node[at];
+    int source = source_of(node, stream->id);
+    if (source < 0)
+        stream->idle_us[at] = now_us(live);
+    bool away = source >= 0 && live->node[source].group != node->group &&
+                source != node->link_node[0];
+    if (!away)
+        stream->away_us[at] = now_us(live);
+    else if (is_settled(live) && now_us(live) - stream->away_us[at] > HOME_US)
+        story_breach(14, "%s carries %s and does not go home", node->name,
+                     stream->name);
+}
+
 void
 check_sample(live_t *live)
 {
-    for (int i = 0; i < live->nodes; i++) {
-        if (!live->node[i].relay)
-            continue;
-        relay_counts_t counts = relay_counts(live->node[i].relay);
-        if (counts.window_bytes > LIVE_WINDOW ||
-            counts.flights > FLIGHTS_MOST || counts.sessions > SESSIONS_MOST)
-            story_breach(18, "%s holds %zu bytes, %zu flights",
-                         live->node[i].name, counts.window_bytes,
-                         counts.flights);
-        story_held(18);
+    for (int i = 0; i < live->nodes; i++)
+        if (live->node[i].relay)
+            check_bounds(&live->node[i]);
+    for (int i = 0; i < live->streams; i++) {
+        for (int group = 0; group < live->groups; group++)
+            check_two(live, &live->stream[i], group);
+        for (int node = 1; node < live->nodes; node++)
+            check_home(live, &live->stream[i], node);
     }
-    for (int group = 0; group < live->groups; group++) {
-        if (!live->two_since[group])
-            continue;
-        int64_t took = now_us(live) - live->two_since[group];
-        if (took > live->two_most)
-            live->two_most = took;
-        size_t last = live->chunks > 2 ? live->chunks - 3 : 0;
-        if (live->copies[last][group] < 2)
-            live->two_since[group] = 0;
-        else if (live->calm && !live->rain && took > TWO_MOST_US &&
-                 now_us(live) - live->fault_us > SETTLED_US)
-            story_breach(14, "two copies enter group %d for %lld ms", group,
-                         (long long)(took / 1000));
-    }
+}
+
+static void
+check_copies(const live_t *live, const live_stream_t *stream)
+{
+    for (size_t i = 0; i < stream->chunks; i++)
+        for (int group = 0; group < live->groups; group++) {
+            if (stream->chunk_us[i] < live->fault_us + SETTLED_US)
+                continue;
+            if (stream->copies[i][group] > 1 && !live->rain)
+                story_breach(14,
+                             "%u copies of chunk %zu of %s entered group %d",
+                             stream->copies[i][group], i, stream->name, group);
+            story_held(14);
+        }
 }
 
 void
 check_calm(live_t *live)
 {
-    for (int i = 1; i < live->nodes; i++)
-        check_circle(live, i);
-    for (size_t i = 0; i < live->chunks; i++)
-        for (int group = 0; group < live->groups; group++) {
-            if (live->chunk_us[i] < live->fault_us + SETTLED_US)
-                continue;
-            if (live->copies[i][group] > 1 && !live->rain)
-                story_breach(14, "%u copies of chunk %zu entered group %d",
-                             live->copies[i][group], i, group);
-            story_held(14);
-        }
+    for (int s = 0; s < live->streams; s++) {
+        for (int i = 1; i < live->nodes; i++)
+            check_circle(live, live->stream[s].id, i);
+        check_copies(live, &live->stream[s]);
+    }
 }
 
 void
@@ -249,15 +403,15 @@ check_end(live_t *live)
         const viewer_t *viewer = &live->viewer[i];
         if (viewer->asks || viewer->stopped || viewer->done)
             continue;
-        story_breach(19, "viewer %d at %s from %llu got to %llu of %llu", i,
-                     viewer->at >= 0 ? live->node[viewer->at].name : "nobody",
-                     (unsigned long long)viewer->first,
-                     (unsigned long long)viewer->next,
-                     (unsigned long long)live_head(live));
+        story_breach(
+            19, "viewer %d at %s from %llu got to %llu of %llu", i,
+            viewer->at >= 0 ? live->node[viewer->at].name : "nobody",
+            (unsigned long long)viewer->first, (unsigned long long)viewer->next,
+            (unsigned long long)live_head(&live->stream[viewer->stream]));
     }
     story_held(19);
     for (int i = 0; i < live->nodes; i++)
-        if (source_of(&live->node[i]) >= 0 && live->quiet_from &&
+        if (source_of(&live->node[i], 0) >= 0 && live->quiet_from &&
             now_us(live) > live->quiet_from)
             story_breach(16, "%s has a source and nobody watches",
                          live->node[i].name);

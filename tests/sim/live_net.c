@@ -7,17 +7,17 @@
 #include "story.h"
 
 //  Peers: a node or viewer by number, in a life of it and of the one it talks
-//  to.
+//  to, over one connection.
 typedef struct {
     int number;  //  A viewer's is LIVE_NODES and more
-    unsigned life, other_life;
+    unsigned life, other_life, connection;
 } who_t;
 
 struct live_letter {
     live_t *live;
     letter_kind_t kind;
     int from, to;
-    unsigned from_life, to_life;
+    unsigned from_life, to_life, connection;
     uint64_t stream, topic;
     packet_t packet;
     buffer_t *head, *payload;
@@ -60,6 +60,16 @@ is_cut(const live_t *live, int a, int b)
            (live->cut[a][b] || live->cut[b][a]);
 }
 
+//  Whose connection it is: of who asks and hears.
+static unsigned
+connection_of(const live_t *live, letter_kind_t kind, int from, int to)
+{
+    if (from >= LIVE_NODES || to >= LIVE_NODES || kind == LETTER_PACKET)
+        return 0;
+    return kind == LETTER_FRONT ? live->connection[from][to]
+                                : live->connection[to][from];
+}
+
 static void
 free_letter(live_letter_t *letter)
 {
@@ -76,6 +86,19 @@ link_of(const live_node_t *node, int to)
         if (node->link_node[i] == to)
             return (int)i;
     return -1;
+}
+
+//  Whether it is still subscribed to: what comes later is dropped by a SUB.
+static bool
+hears(const live_t *live, const live_letter_t *letter)
+{
+    for (size_t i = 0; i < live->subs_count; i++)
+        if (live->subs[i].from == letter->to &&
+            live->subs[i].to == letter->from &&
+            live->subs[i].stream == letter->stream &&
+            live->subs[i].topic == letter->topic)
+            return true;
+    return false;
 }
 
 static void
@@ -100,8 +123,9 @@ open_letter(live_letter_t *letter)
                message ? message_kind(message) : "packet");
     switch (letter->kind) {
     case LETTER_FRONT: {
-        peer_t peer = peer_of(
-            (who_t){ letter->from, letter->from_life, letter->to_life });
+        peer_t peer = peer_of((who_t){ letter->from, letter->from_life,
+                                       letter->to_life, letter->connection });
+        check_kept(live, letter->to, letter->from, message);
         bool ours = node->group < 0 && live_root_front(node, &peer, message);
         if (!ours)
             relay_on_front(node->relay, &peer, message, now);
@@ -113,6 +137,9 @@ open_letter(live_letter_t *letter)
                       letter->payload, now);
         break;
     case LETTER_PUBLISHED:
+        if (hears(live, letter))
+            check_entered(live, letter->from, letter->stream, letter->to,
+                          message->flow->chunk->offset);
         relay_on_published(node->relay, link_of(node, letter->from),
                            letter->stream, letter->topic, message,
                            letter->payload, now);
@@ -130,7 +157,9 @@ deliver(live_letter_t *letter)
 {
     live_t *live = letter->live;
     bool lives = life_of(live, letter->to) == letter->to_life &&
-                 (letter->to >= LIVE_NODES || live->node[letter->to].relay);
+                 (letter->to >= LIVE_NODES || live->node[letter->to].relay) &&
+                 letter->connection == connection_of(live, letter->kind,
+                                                     letter->from, letter->to);
     if (lives && letter->to < LIVE_NODES && live->node[letter->to].hung) {
         live_node_t *node = &live->node[letter->to];
         letter->next = NULL;
@@ -161,8 +190,11 @@ delay(live_t *live, int from, int to)
 {
     bool near = from >= LIVE_NODES || to >= LIVE_NODES ||
                 live->node[from].group == live->node[to].group;
-    return near ? dice_between(&live->dice, 200, 1000)
-                : dice_between(&live->dice, 3000, 12000);
+    int64_t took = near ? dice_between(&live->dice, 200, 1000)
+                        : dice_between(&live->dice, 3000, 12000);
+    bool slow = from < LIVE_NODES && to < LIVE_NODES &&
+                (live->slow[from][to] || live->slow[to][from]);
+    return slow ? 20 * took : took;
 }
 
 static live_letter_t *
@@ -177,6 +209,8 @@ post(live_t *live, letter_kind_t kind, int from, int to,
                                .to = to,
                                .from_life = life_of(live, from),
                                .to_life = life_of(live, to),
+                               .connection = connection_of(live, kind, from,
+                                                           to),
                                .payload = buffer_ref(payload) };
     if (message) {
         letter->head = message_pack(message);
@@ -191,6 +225,11 @@ post(live_t *live, letter_kind_t kind, int from, int to,
     int lane = kind == LETTER_PUBLISHED ? LIVE_NODES + LIVE_VIEWERS + from
                                         : from;
     int64_t now = agenda_now(live->agenda), at = now + delay(live, from, to);
+    if (kind == LETTER_PACKET &&
+        dice_chance(&live->dice, live->multicast_late)) {
+        at += dice_between(&live->dice, 1000, 50000);
+        story_count("packet overtaken", 1);
+    }
     if (kind != LETTER_PACKET) {
         if (at <= live->last_us[lane][to])
             at = live->last_us[lane][to] + 1;
@@ -209,7 +248,9 @@ send_effect(void *with, const peer_t *peer, const message_t *message,
     live_node_t *node = with;
     who_t who = who_of(peer);
     if (who.other_life != node->life ||
-        who.life != life_of(node->live, who.number))
+        who.life != life_of(node->live, who.number) ||
+        who.connection !=
+            connection_of(node->live, LETTER_LINK, node->number, who.number))
         return;
     post(node->live, LETTER_LINK, node->number, who.number, message, payload);
 }
@@ -237,6 +278,7 @@ hang_up(void *with, int link)
 {
     live_node_t *node = with;
     story_tell("%s hangs up on %s", node->name, node->links[link]);
+    node->live->connection[node->number][node->link_node[link]]++;
 }
 
 static void
@@ -309,11 +351,16 @@ cast(void *with, int link, const packet_t *packet)
             story_count("multicast packet lost", 1);
             continue;
         }
-        live_letter_t *letter = post(live, LETTER_PACKET, node->number, i, NULL,
-                                     NULL);
-        status_t status = packet_unpack(bytes, sizeof bytes, key,
-                                        &letter->packet);
-        INVARIANT(status == STATUS_OK);
+        bool twice = dice_chance(&live->dice, live->multicast_twice);
+        if (twice)
+            story_count("packet repeated", 1);
+        for (int time = 0; time <= twice; time++) {
+            live_letter_t *letter = post(live, LETTER_PACKET, node->number, i,
+                                         NULL, NULL);
+            status_t status = packet_unpack(bytes, sizeof bytes, key,
+                                            &letter->packet);
+            INVARIANT(status == STATUS_OK);
+        }
     }
 }
 
@@ -335,8 +382,8 @@ static void
 locate(void *with, uint64_t stream, micros_t time_us, uint64_t request,
        millis_t now)
 {
-    (void)stream, (void)now;
-    live_root_locate(with, time_us, request);
+    (void)now;
+    live_root_locate(with, stream, time_us, request);
 }
 
 static status_t
@@ -508,6 +555,8 @@ live_start(live_node_t *node)
     snprintf(node->publish_at, sizeof node->publish_at, "tcp://%s:%u",
              node->name, node->life);
     node->settings.incarnation = node->life;
+    if (node->group < 0 && node->life > 1)
+        live_origin_back(node->live);
     node->relay = relay_new(&node->settings, &EFFECTS, node,
                             live_now(node->live));
 }
@@ -523,13 +572,40 @@ on_broken(void *arg, bool happens)
 {
     broken_t *broken = arg;
     live_node_t *node = broken->node;
-    if (happens && node->relay && node->life == broken->life && !node->hung) {
+    if (happens && node->relay && node->life == broken->life && node->hung) {
+        agenda_add(node->live->agenda, 100000, on_broken, broken);
+        return;
+    }
+    if (happens && node->relay && node->life == broken->life) {
         story_time(agenda_now(node->live->agenda));
+        //  What was said until it is seen is lost too.
+        node->live->connection[node->number][broken->other]++;
+        check_broken(node->live, node->number, broken->other);
         relay_on_disconnect(node->relay, link_of(node, broken->other),
                             live_now(node->live));
         live_after(node);
     }
     free(broken);
+}
+
+static void
+see_broken(live_node_t *node, int other, int64_t after_us)
+{
+    broken_t *broken = malloc(sizeof *broken);
+    INVARIANT(broken);
+    *broken = (broken_t){ node, node->life, other };
+    agenda_add(node->live->agenda, after_us, on_broken, broken);
+}
+
+//  A connection breaks: what is in it is lost, and who made it sees it.
+void
+live_disconnect(live_t *live, int from, int to)
+{
+    if (!live->node[from].relay)
+        return;
+    live->connection[from][to]++;
+    check_broken(live, from, to);
+    see_broken(&live->node[from], to, dice_between(&live->dice, 500, 5000));
 }
 
 static void
@@ -557,15 +633,11 @@ live_kill(live_node_t *node)
         live_node_t *other = &live->node[i];
         if (link_of(other, node->number) < 0 || !other->relay)
             continue;
-        broken_t *broken = malloc(sizeof *broken);
-        INVARIANT(broken);
-        *broken = (broken_t){ other, other->life, node->number };
         //  A killed process is seen at once; a dead host by heartbeats.
-        agenda_add(live->agenda,
+        see_broken(other, node->number,
                    dice_chance(&live->dice, 700)
                        ? dice_between(&live->dice, 500, 5000)
-                       : 2000000,
-                   on_broken, broken);
+                       : 2000000);
     }
 }
 

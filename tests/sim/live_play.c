@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checksum.h"
 #include "content.h"
 #include "invariant.h"
 #include "live.h"
@@ -11,278 +10,11 @@
 
 enum {
     TICK_US = 100000,
-    CALM_US = 20 * 1000000,
     SEAL_US = 30 * 1000000,
     WHOLE_US = 40 * 1000000,  //  Everybody has it whole
-    STOP_US = WHOLE_US,
-    QUIET_US = STOP_US + 12 * 1000000,
+    QUIET_US = WHOLE_US + 12 * 1000000,
     END_US = QUIET_US + 4 * 1000000,
-    GAP = 500,
 };
-#define BEGAN_US 1700000000000000
-
-/*----------------------------------------------------------------- the root */
-
-uint64_t
-live_head(const live_t *live)
-{
-    return live->chunks ? live->chunk_at[live->chunks - 1] +
-                              live->chunk_bytes[live->chunks - 1]
-                        : 0;
-}
-
-size_t
-live_chunk_of(const live_t *live, uint64_t offset)
-{
-    for (size_t i = live->chunks; i-- > 0;)
-        if (live->chunk_at[i] <= offset)
-            return offset < live->chunk_at[i] + live->chunk_bytes[i] ? i
-                                                                     : SIZE_MAX;
-    return SIZE_MAX;
-}
-
-buffer_t *
-live_payload(const live_t *live, size_t chunk, chunk_header_t *header_r)
-{
-    size_t size = live->chunk_bytes[chunk];
-    buffer_t *payload = buffer_new(size);
-    content_fill(LIVE_STREAM, live->chunk_at[chunk], buffer_fill(payload),
-                 size);
-    *header_r = (chunk_header_t){
-        .key = { .stream = LIVE_STREAM, .epoch = 1, .block = chunk },
-        .code = { .k = 1, .m = 0 },
-        .width = 1,
-        .offset = live->chunk_at[chunk],
-        .length = (uint32_t)size,
-        .created_us = BEGAN_US + live->chunk_us[chunk],
-        .kind = KIND_LIVE,
-        .name = LIVE_NAME,
-        .payload_crc = checksum_crc32c(buffer_bytes(payload), size),
-    };
-    return payload;
-}
-
-static micros_t
-clock_us(const live_t *live)
-{
-    return BEGAN_US + agenda_now(live->agenda);
-}
-
-static micros_t
-newest_us(const live_t *live)
-{
-    return live->chunks ? BEGAN_US + live->chunk_us[live->chunks - 1] : 0;
-}
-
-status_t
-live_root_look(live_t *live, const char *name, uint64_t stream,
-               relay_facts_t *facts_r)
-{
-    if (name ? strcmp(name, LIVE_NAME) != 0 : stream != LIVE_STREAM)
-        return STATUS_UNKNOWN;
-    *facts_r = (relay_facts_t){ .stream = LIVE_STREAM,
-                                .name = LIVE_NAME,
-                                .head = live_head(live),
-                                .sealed = live->sealed,
-                                .chunk_bytes = 200,
-                                .newest_us = newest_us(live),
-                                .now_us = clock_us(live) };
-    return STATUS_OK;
-}
-
-typedef struct {
-    live_node_t *node;
-    unsigned life;
-    uint64_t offset;
-} fetch_t;
-
-static void
-on_fetched(void *arg, bool happens)
-{
-    fetch_t *fetch = arg;
-    live_node_t *node = fetch->node;
-    live_t *live = node->live;
-    if (happens && node->relay && node->life == fetch->life) {
-        story_time(agenda_now(live->agenda));
-        size_t chunk = live_chunk_of(live, fetch->offset);
-        uint64_t head = live_head(live);
-        millis_t now = live_now(live);
-        if (chunk != SIZE_MAX) {
-            chunk_header_t header;
-            buffer_t *payload = live_payload(live, chunk, &header);
-            flights_chunk_t landed = { .header = &header,
-                                       .payload = payload,
-                                       .route = RILL__V1__ROUTE__ROUTE_STORE,
-                                       .sealed = live->sealed,
-                                       .now_us = clock_us(live),
-                                       .head = head };
-            relay_land(node->relay, LIVE_STREAM, fetch->offset, &landed, now);
-            buffer_unref(&payload);
-        } else if (fetch->offset >= head)
-            relay_fail(node->relay, LIVE_STREAM, fetch->offset,
-                       live->sealed ? STATUS_RANGE : STATUS_FUTURE, NULL, head,
-                       now);
-        else {
-            uint64_t nearest = fetch->offset;
-            while (live_chunk_of(live, nearest) == SIZE_MAX)
-                nearest++;
-            relay_fail(node->relay, LIVE_STREAM, fetch->offset, STATUS_RANGE,
-                       NULL, nearest, now);
-        }
-        live_after(node);
-    }
-    free(fetch);
-}
-
-void
-live_root_fetch(live_node_t *node, uint64_t stream, uint64_t offset)
-{
-    if (stream != LIVE_STREAM)
-        story_breach(0, "the root is to fetch a stream that is not there");
-    fetch_t *fetch = malloc(sizeof *fetch);
-    INVARIANT(fetch);
-    *fetch = (fetch_t){ node, node->life, offset };
-    agenda_add(node->live->agenda, dice_between(&node->live->dice, 500, 5000),
-               on_fetched, fetch);
-}
-
-//  The last chunk created at or before a time; SIZE_MAX: none.
-static size_t
-chunk_at(const live_t *live, micros_t time_us)
-{
-    size_t chunk = live->chunks;
-    while (chunk > 0 && BEGAN_US + live->chunk_us[chunk - 1] > time_us)
-        chunk--;
-    return chunk ? chunk - 1 : SIZE_MAX;
-}
-
-typedef struct {
-    live_node_t *node;
-    unsigned life;
-    micros_t time_us;
-    uint64_t request;
-} search_t;
-
-static void
-on_located(void *arg, bool happens)
-{
-    search_t *search = arg;
-    live_node_t *node = search->node;
-    live_t *live = node->live;
-    if (happens && node->relay && node->life == search->life) {
-        story_time(agenda_now(live->agenda));
-        size_t chunk = chunk_at(live, search->time_us);
-        bool found = chunk != SIZE_MAX;
-        relay_located(
-            node->relay, search->request, found ? STATUS_OK : STATUS_GONE,
-            found ? live->chunk_at[chunk] : 0,
-            found ? BEGAN_US + live->chunk_us[chunk] : 0, live_now(live));
-        live_after(node);
-    }
-    free(search);
-}
-
-void
-live_root_locate(live_node_t *node, micros_t time_us, uint64_t request)
-{
-    search_t *search = malloc(sizeof *search);
-    INVARIANT(search);
-    *search = (search_t){ node, node->life, time_us, request };
-    agenda_add(node->live->agenda, dice_between(&node->live->dice, 500, 5000),
-               on_located, search);
-}
-
-static void
-root_say(live_node_t *node, const peer_t *peer, const message_t *question,
-         message_t *answer)
-{
-    answer->request = question->request;
-    live_send(node, peer, answer);
-}
-
-//  What the forwarder does beside its relay.
-bool
-live_root_front(live_node_t *node, const peer_t *peer, const message_t *message)
-{
-    live_t *live = node->live;
-    if (message->body_case == RILL__V1__MESSAGE__BODY_DESCRIBE) {
-        Rill__V1__Described body = RILL__V1__DESCRIBED__INIT;
-        body.stream = LIVE_STREAM;
-        body.name = message_lend(LIVE_NAME);
-        body.sealed = live->sealed;
-        body.stored = body.size = live_head(live);
-        body.created_us = BEGAN_US;
-        body.now_us = clock_us(live);
-        body.newest_us = newest_us(live);
-        message_t answer = MESSAGE(DESCRIBED, described, &body, 0, 0);
-        root_say(node, peer, message, &answer);
-        return true;
-    }
-    if (message->body_case != RILL__V1__MESSAGE__BODY_ASK)
-        return false;
-    const Rill__V1__Ask *ask = message->ask;
-    uint64_t head = live_head(live);
-    Rill__V1__Refused body = RILL__V1__REFUSED__INIT;
-    const char *taken = NULL;
-    if (ask->stream != LIVE_STREAM)
-        body = message_refusal(STATUS_UNKNOWN, NULL, 0);
-    else if (ask->at_case != RILL__V1__ASK__AT_OFFSET) {
-        relay_ask_at(node->relay, peer, message, live_now(live));
-        return true;
-    } else if (ask->offset >= head)
-        body = message_refusal(live->sealed ? STATUS_RANGE : STATUS_FUTURE,
-                               NULL, head);
-    else if ((taken = relay_taken(node->relay, ask, live_now(live)))) {
-        body = message_refusal(STATUS_TAKEN, NULL, 0);
-        body.node = message_lend(taken);
-    } else {
-        relay_ask(node->relay, peer, message, ask->stream, ask->offset,
-                  live_now(live) + ask->budget_ms, live_now(live));
-        return true;
-    }
-    message_t answer = MESSAGE(REFUSED, refused, &body, 0, 0);
-    root_say(node, peer, message, &answer);
-    return true;
-}
-
-static void
-on_source(void *arg, bool happens)
-{
-    live_t *live = arg;
-    if (!happens)
-        return;
-    int64_t now = agenda_now(live->agenda);
-    story_time(now);
-    live_node_t *root = &live->node[0];
-    if (now >= SEAL_US) {
-        live->sealed = true;
-        if (root->relay)
-            relay_on_stream(root->relay, LIVE_STREAM, live_now(live));
-        return;
-    }
-    agenda_add(live->agenda, TICK_US, on_source, live);
-    if (!root->relay || root->hung)
-        return;
-    uint64_t at = live_head(live);
-    if (live->chunks && dice_chance(&live->dice, 5)) {
-        at += GAP;
-        story_count("hole made by a source", 1);
-    }
-    size_t chunk = live->chunks++;
-    live->chunk_at[chunk] = at;
-    live->chunk_bytes[chunk] = (uint32_t)dice_between(&live->dice, 50, 350);
-    live->chunk_us[chunk] = now;
-    chunk_header_t header;
-    buffer_t *payload = live_payload(live, chunk, &header);
-    flights_chunk_t cut = { .header = &header,
-                            .payload = payload,
-                            .route = RILL__V1__ROUTE__ROUTE_LOCAL,
-                            .now_us = clock_us(live),
-                            .head = live_head(live) };
-    relay_on_chunk(root->relay, &cut, live_now(live));
-    buffer_unref(&payload);
-    live_after(root);
-}
 
 /*-------------------------------------------------------------------- viewers */
 
@@ -297,6 +29,12 @@ some_node(live_t *live)
     return -1;
 }
 
+static live_stream_t *
+stream_of(const viewer_t *viewer)
+{
+    return &viewer->live->stream[viewer->stream];
+}
+
 static void
 say(viewer_t *viewer, message_t *message)
 {
@@ -304,10 +42,22 @@ say(viewer_t *viewer, message_t *message)
     live_say(viewer->live, viewer->number, viewer->at, message);
 }
 
+//  Of what there is, so that nothing comes that was created before it.
+static micros_t
+some_time(live_t *live, const live_stream_t *stream)
+{
+    if (!stream->chunks)
+        return 0;
+    int64_t from = stream->created_us[0] - 100000;
+    int64_t to = stream->created_us[stream->chunks - 1] - 1;
+    return dice_between(&live->dice, from, to);
+}
+
 static void
 open_at(viewer_t *viewer, int node)
 {
     live_t *live = viewer->live;
+    const live_stream_t *stream = stream_of(viewer);
     int64_t now = agenda_now(live->agenda);
     viewer->at = node;
     viewer->moved_us = viewer->said_us = viewer->heard_us = now;
@@ -319,7 +69,7 @@ open_at(viewer_t *viewer, int node)
     viewer->credit = (uint64_t)dice_between(&live->dice, 1, 3000);
     Rill__V1__Watch watch = RILL__V1__WATCH__INIT;
     watch.which_case = RILL__V1__WATCH__WHICH_NAME;
-    watch.name = message_lend(LIVE_NAME);
+    watch.name = message_lend(stream->name);
     watch.credit = viewer->credit;
     if (viewer->begun) {
         watch.from_case = RILL__V1__WATCH__FROM_OFFSET;
@@ -329,13 +79,12 @@ open_at(viewer_t *viewer, int node)
         watch.start = true;
     } else if (viewer->start == START_OFFSET) {
         watch.from_case = RILL__V1__WATCH__FROM_OFFSET;
-        watch.offset = dice_below(&live->dice, live_head(live) + 1);
+        watch.offset = dice_below(&live->dice, live_head(stream) + 1);
     } else if (viewer->start == START_BACK) {
         watch.from_case = RILL__V1__WATCH__FROM_BACK_MS;
         watch.back_ms = dice_below(&live->dice, 10000);
     } else if (viewer->start == START_TIME) {
-        viewer->time_us = BEGAN_US +
-                          (int64_t)dice_below(&live->dice, (uint64_t)now + 1);
+        viewer->time_us = some_time(live, stream);
         watch.from_case = RILL__V1__WATCH__FROM_TIME_US;
         watch.time_us = viewer->time_us;
     } else {
@@ -350,6 +99,17 @@ open_at(viewer_t *viewer, int node)
 static void
 grow_credit(viewer_t *viewer)
 {
+    live_t *live = viewer->live;
+    int64_t now = agenda_now(live->agenda);
+    if (viewer->starves_us > now)
+        return;
+    if (viewer->starves_us && viewer->got >= viewer->credit)
+        story_count("credit exhausted for seconds", 1);
+    viewer->starves_us = 0;
+    if (now < LIVE_CALM_US && dice_chance(&live->dice, 3)) {
+        viewer->starves_us = now + dice_between(&live->dice, 1000000, 6000000);
+        return;
+    }
     if (viewer->credit < viewer->got + 2000)
         viewer->credit = viewer->got + 2000;
 }
@@ -378,14 +138,36 @@ refused(viewer_t *viewer, const Rill__V1__Refused *refused)
 static void
 check_time(const viewer_t *viewer, uint64_t from)
 {
-    const live_t *live = viewer->live;
-    size_t chunk = chunk_at(live, viewer->time_us);
-    uint64_t right = chunk == SIZE_MAX ? 0 : live->chunk_at[chunk];
+    const live_stream_t *stream = stream_of(viewer);
+    if (viewer->time_us >= stream->twice_from &&
+        viewer->time_us <= stream->twice_to)
+        return;
+    size_t chunk = live_chunk_at(stream, viewer->time_us);
+    uint64_t right = chunk == SIZE_MAX ? 0 : stream->chunk_at[chunk];
     if (from != right)
         story_breach(12,
                      "viewer %d begins at %" PRIu64 ", its time at %" PRIu64,
                      viewer->number, from, right);
     story_count("began at a time", 1);
+}
+
+static void
+answered(viewer_t *viewer, const message_t *message, buffer_t *payload)
+{
+    static const char *const FROM[] = {
+        [RILL__V1__ROUTE__ROUTE_LOCAL] = "ask answered from the window",
+        [RILL__V1__ROUTE__ROUTE_SIBLING] = "ask answered by a sibling",
+        [RILL__V1__ROUTE__ROUTE_PARENT] = "ask answered by a parent",
+        [RILL__V1__ROUTE__ROUTE_UP] = "ask answered from above the window",
+        [RILL__V1__ROUTE__ROUTE_STORE] = "ask answered by the origin",
+    };
+    viewer->asked_us = 0;
+    if (message->body_case != RILL__V1__MESSAGE__BODY_ANSWER) {
+        story_count("ask refused", 1);
+        return;
+    }
+    check_answer(viewer, message->answer, payload);
+    story_count(FROM[message->answer->route], 1);
 }
 
 void
@@ -397,19 +179,7 @@ live_heard(live_t *live, viewer_t *viewer, const message_t *message,
     int64_t now = agenda_now(live->agenda);
     viewer->heard_us = now;
     if (viewer->asks) {
-        viewer->asked_us = 0;
-        if (message->body_case == RILL__V1__MESSAGE__BODY_ANSWER)
-            story_count(
-                message->answer->route == RILL__V1__ROUTE__ROUTE_UP
-                    ? "ask answered from above the window"
-                : message->answer->route == RILL__V1__ROUTE__ROUTE_SIBLING
-                    ? "ask answered by a sibling"
-                : message->answer->route == RILL__V1__ROUTE__ROUTE_PARENT
-                    ? "ask answered by a parent"
-                    : "ask answered from the window",
-                1);
-        else
-            story_count("ask refused", 1);
+        answered(viewer, message, payload);
         return;
     }
     switch (message->body_case) {
@@ -436,7 +206,8 @@ live_heard(live_t *live, viewer_t *viewer, const message_t *message,
     case RILL__V1__MESSAGE__BODY_OVER:
         if (message->over->status == RILL__V1__STATUS__STATUS_OK_UNSPECIFIED) {
             viewer->done = true;
-            if (!live->sealed || viewer->next != live_head(live))
+            if (!stream_of(viewer)->sealed ||
+                viewer->next != live_head(stream_of(viewer)))
                 story_breach(12, "viewer %d is told of an end at %" PRIu64,
                              viewer->number, viewer->next);
         }
@@ -461,7 +232,7 @@ ask_some(viewer_t *viewer)
         return;
     if (viewer->asked_us && viewer->at >= 0 && live->node[viewer->at].relay &&
         live->node[viewer->at].life == viewer->at_life &&
-        viewer->asked_us > CALM_US + 1000000)
+        viewer->asked_us > LIVE_CALM_US + 1000000)
         story_breach(19, "what viewer %d asked %s is never answered",
                      viewer->number, live->node[viewer->at].name);
     viewer->asked_us = 0;
@@ -472,10 +243,12 @@ ask_some(viewer_t *viewer)
         return;
     viewer->at_life = live->node[viewer->at].life;
     viewer->request = dice_next(&live->dice);
+    const live_stream_t *stream = stream_of(viewer);
     Rill__V1__Ask ask = RILL__V1__ASK__INIT;
-    ask.stream = LIVE_STREAM;
+    ask.stream = stream->id;
     ask.at_case = RILL__V1__ASK__AT_OFFSET;
-    ask.offset = dice_below(&live->dice, live_head(live) + 300);
+    ask.offset = viewer->asked = dice_below(&live->dice,
+                                            live_head(stream) + 300);
     ask.wait = dice_chance(&live->dice, 300);
     message_t message = MESSAGE(ASK, ask, &ask, 0, 0);
     viewer->asked_us = now;
@@ -539,151 +312,6 @@ on_stop(void *arg, bool happens)
 {
     if (happens)
         stop(arg);
-}
-
-/*-------------------------------------------------------------------- weather */
-
-typedef enum {
-    FAULT_CRASH,
-    FAULT_HANG,
-    FAULT_WAN,
-    FAULT_LAN,
-    FAULT_MULTICAST,
-    FAULT_PUBLISHED,
-    FAULT_PARENT,
-    FAULT_DISK,
-    FAULTS,
-} fault_kind_t;
-
-typedef struct {
-    live_t *live;
-    fault_kind_t kind;
-    int node, other;
-    int64_t lasts_us;
-    bool heals;
-} fault_t;
-
-static void begin_fault(fault_t *fault);
-
-static void
-heal(fault_t *fault)
-{
-    live_t *live = fault->live;
-    live_node_t *node = &live->node[fault->node];
-    switch (fault->kind) {
-    case FAULT_CRASH:
-    case FAULT_PARENT:
-        if (!node->relay)
-            live_start(node);
-        break;
-    case FAULT_HANG:
-        live_hang(node, false);
-        break;
-    case FAULT_WAN:
-    case FAULT_LAN:
-        live->cut[fault->node][fault->other] = false;
-        break;
-    case FAULT_MULTICAST:
-        live->multicast_lost = 0;
-        break;
-    case FAULT_DISK:
-        break;  //  It stays so in this life
-    default:
-        live->published_lost = 0;
-        break;
-    }
-}
-
-static void
-on_fault(void *arg, bool happens)
-{
-    fault_t *fault = arg;
-    if (!happens) {
-        free(fault);
-        return;
-    }
-    story_time(agenda_now(fault->live->agenda));
-    fault->live->fault_us = agenda_now(fault->live->agenda);
-    if (fault->heals) {
-        story_tell("heals fault %d of %s", fault->kind,
-                   fault->live->node[fault->node].name);
-        heal(fault);
-        free(fault);
-        return;
-    }
-    begin_fault(fault);
-    fault->heals = true;
-    agenda_add(fault->live->agenda, fault->lasts_us, on_fault, fault);
-}
-
-static void
-begin_fault(fault_t *fault)
-{
-    static const char *const NAMES[] = {
-        "cache killed",    "cache hung",      "WAN cut",
-        "LAN cut",         "multicast lossy", "publishing lossy",
-        "a parent killed", "a disk broken",
-    };
-    live_t *live = fault->live;
-    live_node_t *node = &live->node[fault->node];
-    story_tell("%s: %s (%d)", NAMES[fault->kind], node->name, fault->other);
-    story_count(NAMES[fault->kind], 1);
-    switch (fault->kind) {
-    case FAULT_CRASH:
-    case FAULT_PARENT:
-        live_kill(node);
-        break;
-    case FAULT_HANG:
-        live_hang(node, true);
-        break;
-    case FAULT_WAN:
-    case FAULT_LAN:
-        live->cut[fault->node][fault->other] = true;
-        break;
-    case FAULT_MULTICAST: {
-        static const unsigned LOST[] = { 200, 500, 1000 };
-        live->multicast_lost = LOST[dice_below(&live->dice, 3)];
-        break;
-    }
-    case FAULT_DISK:
-        node->lost = true;
-        if (node->relay && !node->hung) {
-            relay_on_disk_lost(node->relay, live_now(live));
-            live_after(node);
-        }
-        break;
-    default:
-        live->published_lost = dice_chance(&live->dice, 500) ? 50 : 300;
-        break;
-    }
-}
-
-static void
-plan_fault(live_t *live)
-{
-    static const int64_t LASTS[] = { 300000, 1000000, 3000000, 8000000 };
-    fault_t *fault = calloc(1, sizeof *fault);
-    INVARIANT(fault);
-    fault->live = live;
-    fault->kind = (fault_kind_t)dice_below(&live->dice, FAULTS);
-    fault->node = 1 + (int)dice_below(&live->dice, (uint64_t)live->nodes - 1);
-    const live_node_t *node = &live->node[fault->node];
-    size_t parents = node->settings.parents_count;
-    size_t siblings = node->settings.siblings_count;
-    if (fault->kind == FAULT_LAN && !siblings)
-        fault->kind = FAULT_WAN;
-    if (fault->kind == FAULT_WAN)
-        fault->other = node->link_node[dice_below(&live->dice, parents)];
-    if (fault->kind == FAULT_LAN)
-        fault->other =
-            node->link_node[parents + dice_below(&live->dice, siblings)];
-    if (fault->kind == FAULT_PARENT)
-        fault->node = node->link_node[0];
-    int64_t at = dice_between(&live->dice, 200000, CALM_US - 1000000);
-    fault->lasts_us = LASTS[dice_below(&live->dice, 4)];
-    if (at + fault->lasts_us > CALM_US)
-        fault->lasts_us = CALM_US - at;
-    agenda_add(live->agenda, at, on_fault, fault);
 }
 
 /*----------------------------------------------------------------------- a play */
@@ -782,6 +410,7 @@ add_viewers(live_t *live)
         viewer_t *viewer = &live->viewer[i];
         *viewer = (viewer_t){ .live = live, .number = i, .at = -1 };
         viewer->start = STARTS[dice_below(dice, 7)];
+        viewer->stream = (int)dice_below(dice, (uint64_t)live->streams);
         viewer->asks = dice_chance(dice, 100);
         viewer->moved_us = -1000000;
         int64_t joins = dice_chance(dice, 300)
@@ -819,12 +448,12 @@ live_run(uint64_t seed)
     live->rain = dice_chance(&live->dice, 150) ? 50 : 0;
     for (int i = 0; i < live->nodes; i++)
         live_start(&live->node[i]);
-    agenda_add(live->agenda, 50000, on_source, live);
+    live_origin_new(live, SEAL_US);
     add_viewers(live);
-    uint64_t faults = dice_below(&live->dice, 9);
+    uint64_t faults = dice_below(&live->dice, 10);
     for (uint64_t i = 0; i < faults; i++)
-        plan_fault(live);
-    turn_until(live, CALM_US);
+        live_plan_fault(live);
+    turn_until(live, LIVE_CALM_US);
     live->calm = true;
     turn_until(live, SEAL_US);
     check_calm(live);

@@ -30,7 +30,7 @@ static const char HELP[] =
     "  --trace           print every event\n"
     "  --lie NAME        break a rule from outside; the checker must find it\n"
     "  --list            the names of the lies\n"
-    "  --live            the live tree: caches and viewers of one stream\n";
+    "  --live            the live tree: caches and viewers of live streams\n";
 
 //  From so many plays on, every kind of fault must have hit.
 #define LONG_RUN 2000
@@ -119,13 +119,28 @@ static const char *const FAULTS[] = {
 static const char *const LIVE_FAULTS[] = {
     "WAN cut",
     "LAN cut",
+    "link flapping",
+    "link slowed 20 times",
+    "connection broken",
     "cache killed",
     "cache hung",
     "a parent killed",
+    "origin killed",
+    "origin hung",
+    "origin's clock stepped",
+    "chunk cut again",
     "publishing lossy",
     "published chunk lost",
+    "a cache's disk broken",
+    "read from a cache's disk",
+    "read wrong from a cache's disk",
     "multicast lossy",
     "multicast packet lost",
+    "multicast in disorder",
+    "packet repeated",
+    "packet overtaken",
+    "two streams at once",
+    "credit exhausted for seconds",
     "viewer stopped",
     "viewer vanished",
     "hole made by a source",
