@@ -537,8 +537,7 @@ follow_kept(relay_t *self, int at, const Rill__V1__Kept *kept, millis_t now)
     link->lost = false;
     link->incarnation = kept->incarnation;
     snprintf(link->publish_at, sizeof link->publish_at, "%s", kept->publish_at);
-    if (kept->now_us > self->now_us)
-        self->now_us = kept->now_us;
+    node_clock(&self->now_us, kept->now_us);
     for (size_t i = 0; i < kept->n_items; i++) {
         stream_t *stream = node_stream(self, kept->items[i]->stream);
         bool dead = stream && stream->source >= 0 && is_dead(stream, now);

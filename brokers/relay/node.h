@@ -214,6 +214,9 @@ void node_note(relay_t *self, const char *format, ...)
 void node_refuse(relay_t *self, const peer_t *peer, uint64_t request,
                  uint64_t trace, status_t status, const char *text,
                  uint64_t nearest);
+//  The origin's clock was told. It goes forward only, as what comes late must
+//  not turn it back, unless it was stepped.
+void node_clock(micros_t *clock_us, micros_t told_us);
 //  The origin's word on a stream came, at its time.
 void node_told(stream_t *stream, uint64_t first, uint64_t head, bool sealed,
                micros_t as_of_us);

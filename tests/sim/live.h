@@ -98,6 +98,7 @@ typedef struct {
     uint64_t said;
     micros_t twice_from, twice_to;
     unsigned copies[LIVE_CHUNKS][LIVE_GROUPS];
+    uint8_t entered[LIVE_CHUNKS][LIVE_GROUPS];  //  To whom, last
     int64_t two_since[LIVE_GROUPS];
     //  By node: when it last did not follow, and was not away from home
     int64_t idle_us[LIVE_NODES], away_us[LIVE_NODES];

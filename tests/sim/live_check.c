@@ -108,6 +108,7 @@ check_entered(live_t *live, int from, uint64_t id, int to, uint64_t offset)
     if (live->node[from].group == group || chunk == SIZE_MAX)
         return;
     unsigned copies = ++stream->copies[chunk][group];
+    stream->entered[chunk][group] = (uint8_t)to;
     story_tell("chunk %zu of %s enters group %d to %s", chunk, stream->name,
                group, live->node[to].name);
     if (copies >= 2 && !stream->two_since[group])
@@ -188,7 +189,11 @@ check_copy(live_t *live, int from, int to, const message_t *message)
         now_us(live) - stream->idle_us[to] < NEW_US)
         return;
     size_t chunk = live_chunk_of(stream, message->answer->chunk->offset);
-    if (chunk != SIZE_MAX && now_us(live) - stream->chunk_us[chunk] < NEW_US) {
+    //  What a node's disk did not take it has to ask for again.
+    if (chunk == SIZE_MAX || (live->node[to].settings.disk_bytes &&
+                              stream->entered[chunk][group] == to))
+        return;
+    if (now_us(live) - stream->chunk_us[chunk] < NEW_US) {
         story_tell("chunk %zu of %s enters group %d by %s's ask", chunk,
                    stream->name, group, live->node[to].name);
         stream->copies[chunk][group]++;

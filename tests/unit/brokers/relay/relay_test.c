@@ -452,6 +452,22 @@ a_flight_ends_with_its_last_waiter(void)
 }
 
 static void
+a_stepped_clock_empties_no_window(void)
+{
+    micros_t before = created;
+    carry();
+    created += 3600000000;  //  The origin's clock is an hour ahead
+    published(1000);
+    created = before + 1000000;  //  And is set right
+    published(1100);
+    pass(500);
+    ask(3, 1100, 1000);
+    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
+    CHECK(count(P1, BODY(ASK), NULL) == 0);
+    created = before;
+}
+
+static void
 only_a_carrier_serves_siblings(void)
 {
     Rill__V1__Want want = RILL__V1__WANT__INIT;
@@ -1032,6 +1048,9 @@ main(void)
     CASE(a_flight_ends_with_its_last_waiter,
          "relay 3, invariant 16: what nobody waits for any more is not asked "
          "of the next");
+    CASE(a_stepped_clock_empties_no_window,
+         "invariant 13: an origin's clock that is stepped back makes nothing "
+         "too old");
     CASE(only_a_carrier_serves_siblings,
          "relay 2, invariant 14: only a carrier serves siblings, while their "
          "leases run");
