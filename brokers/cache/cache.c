@@ -489,7 +489,7 @@ open_bus(cache_t *self, const cache_place_t *place,
     return status;
 }
 
-//  Bind the front, the PUB beside it and the bus.
+//  Bind the front, the XPUB beside it and the bus.
 static status_t
 open_sockets(cache_t *self, const cache_place_t *place,
              const settings_group_t *group, char *why)

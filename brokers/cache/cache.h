@@ -1,9 +1,10 @@
 /*  cache - the relay behind sockets: one actor
  *
- *  It binds a ROUTER (terminals, children, siblings), a PUB (children's and
+ *  It binds a ROUTER (terminals, children, siblings), an XPUB (children's and
  *  siblings' live chunks) and the siblings' bus; for each link that it wants
  *  something of it has one DEALER and one SUB, closed when the link is lost or
- *  nothing is wanted any more, and made anew.
+ *  nothing is wanted any more, and made anew. What of the window lies on a disk
+ *  is in a thread of its own (keeper.h).
  */
 #ifndef CACHE_H
 #define CACHE_H

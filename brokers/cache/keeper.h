@@ -1,7 +1,7 @@
 /*  keeper - the disk of a cache's window: a chunk store in a thread of its own
  *
  *  Invariants
- *    1. Nothing here waits for the disk, whatever it does.
+ *    1. Nothing here but keeper_destroy waits for the disk, whatever it does.
  *    2. (house 18) At most KEEPER_QUEUE_BYTES wait to be written, and
  *       KEEPER_QUEUE words for the disk; what comes then is not kept.
  *    3. (house 9) What is given back has the CRC that it was kept with.

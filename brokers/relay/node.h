@@ -5,7 +5,7 @@
  *  lend.c    who takes a stream from this node (2, 10)
  *  pursue.c  chunks that are fetched from siblings and parents (4, 6 to 8)
  *  watch.c   sessions (19, 20)
- *  depot.c    what of the window lies on a disk
+ *  depot.c   what of the window lies on a disk
  *  pass.c    questions passed to the parent
  *  report.c  what is told of all that
  */

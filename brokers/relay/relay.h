@@ -33,9 +33,9 @@ typedef struct {
     size_t parents_count;
     const char *const *siblings;  //  Without itself
     size_t siblings_count;
-    size_t window_bytes;
-    size_t disk_bytes;   //  Of its window on a disk; 0: it has none
-    millis_t window_ms;  //  How far back a cache holds, by the origin's clock
+    size_t window_bytes;  //  In memory
+    size_t disk_bytes;    //  Of its window on a disk; 0: it has none
+    millis_t window_ms;   //  How far back a cache holds, by the origin's clock
     double patience;
     const char *publish_at;  //  Endpoint where it publishes
     uint64_t incarnation;    //  Higher with each start of the node
