@@ -85,7 +85,7 @@ typedef struct {
 //  One stream, as its origin knows it.
 typedef struct {
     uint64_t id;
-    char name[8];
+    char name[16];
     uint64_t chunk_at[LIVE_CHUNKS];  //  Where each begins
     uint32_t chunk_bytes[LIVE_CHUNKS];
     int64_t chunk_us[LIVE_CHUNKS];     //  When it was cut
