@@ -225,6 +225,10 @@ node_take(relay_t *self, const flights_chunk_t *chunk, came_t came,
     stream->chunk_bytes = header->length;
     if (came == CAME_LIVE)
         stream->live_at = now;
+    //  Moments tell roughly what is old, a chunk exactly.
+    if (came == CAME_FETCHED &&
+        header->created_us < self->now_us - self->settings.window_ms * 1000)
+        came = CAME_STRAIGHT;
     if (came != CAME_STRAIGHT)
         node_moment(stream, header->offset, header->created_us, false);
     flights_chunk_t whole = *chunk;

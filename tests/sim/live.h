@@ -53,6 +53,8 @@ struct live_node {
     buffer_t *kept[LIVE_KEPT];
     unsigned life;
     int64_t wake_us, died_us;
+    micros_t told_us, knew_us;  //  The origin's clock, in its answers
+    int64_t told_at;
     live_letter_t *first, *last;  //  What came while it hung
 };
 

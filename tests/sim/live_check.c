@@ -12,7 +12,8 @@ enum {
     TWO_MOST_US = 2500000,
     NEW_US = 1000000,
     HOME_US = 4000000,
-    OLD_US = 3000000,  //  A node that hears the origin's clock seldom
+    LOOKED_US = 200000,
+    OLD_US = 4000000,  //  How roughly a disk's places are judged
     LEASE_US = (GRANTS_LEASE_MS + 10) * 1000,
 };
 
@@ -275,9 +276,17 @@ check_answer(const viewer_t *viewer, const Rill__V1__Answer *answer,
                      (unsigned long long)header.offset,
                      (unsigned long long)(header.offset + header.length));
     story_held(12);
-    const live_t *live = viewer->live;
-    const live_node_t *node = &live->node[viewer->at];
-    micros_t oldest = answer->now_us - 1000 * node->settings.window_ms;
+    live_t *live = viewer->live;
+    live_node_t *node = &live->node[viewer->at];
+    //  What it knew of the origin's clock when it looked at its window last.
+    if (now_us(live) - node->told_at > LOOKED_US) {
+        node->knew_us = node->told_us;
+        node->told_us = answer->now_us;
+        node->told_at = now_us(live);
+    }
+    micros_t oldest = node->knew_us < answer->now_us ? node->knew_us
+                                                     : answer->now_us;
+    oldest -= 1000 * node->settings.window_ms;
     if (answer->route == RILL__V1__ROUTE__ROUTE_LOCAL && node->group >= 0 &&
         is_settled(live) && header.created_us < oldest - OLD_US)
         story_breach(13, "%s answers %llu, older than its window by %lld ms",

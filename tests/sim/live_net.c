@@ -551,6 +551,7 @@ live_start(live_node_t *node)
     INVARIANT(!node->relay);
     node->life++;
     node->hung = node->lost = false;
+    node->told_us = node->knew_us = 0;
     node->wake_us = INT64_MAX;
     snprintf(node->publish_at, sizeof node->publish_at, "tcp://%s:%u",
              node->name, node->life);
