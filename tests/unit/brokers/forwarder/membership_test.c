@@ -681,8 +681,9 @@ who_fall_silent_together_are_not_blamed(void)
         for (worker_t *out; (out = membership_overdue(self, now));)
             membership_leave(self, out, true, now);
     for (unsigned i = 0; i < 5; i++) {
+        char name[2] = { (char)('a' + i), 0 };
         CHECK(w[i]->state == WORKER_AWAY);
-        membership_join(self, w[i]->store, w[i]->name, 1, 50 + i, 64000);
+        membership_join(self, w[i]->store, name, 1, 50 + i, 64000);
         membership_admit(self, w[i], 64000);
         CHECK(w[i]->state == WORKER_LIVE);
     }
