@@ -68,6 +68,16 @@ fail(relay_t *self, passed_t *passed, const Rill__V1__Refused *why,
     free(waiters);
 }
 
+//  The root takes its time to locate. Who is further down waits longer: who
+//  knows why there is no answer is to say so, and is not taken for dead.
+static millis_t
+patience(const relay_t *self, const passed_t *passed)
+{
+    bool locates = passed->answer == RILL__V1__MESSAGE__BODY_LOCATED;
+    return span(self,
+                locates ? LOCATE_MS + self->settings.tier * PASS_MS : PASS_MS);
+}
+
 static void
 ask(relay_t *self, passed_t *passed, int link, millis_t now)
 {
@@ -77,7 +87,7 @@ ask(relay_t *self, passed_t *passed, int link, millis_t now)
     INVARIANT(status == STATUS_OK);
     passed->link = link;
     passed->request = question->request = ++self->request;
-    passed->due = now + span(self, self->root ? LOCATE_MS : PASS_MS);
+    passed->due = now + patience(self, passed);
     if (self->root) {
         self->effects.locate(self->with, question->locate->stream,
                              question->locate->time_us, passed->request, now);

@@ -865,8 +865,25 @@ a_time_is_located_once(void)
     //  Nobody answers: so is every session.
     watch_time(2, 7, 200000000);
     describe(1000);
-    pass(5000);
+    pass(12100);
     CHECK(count(-1, BODY(REFUSED), NULL) == 1);
+}
+
+//  The origin asks its workers for 5 s, which may be slow or hang.
+static void
+a_slow_locate_is_waited_for(void)
+{
+    begin();
+    watch_time(1, 5, 900000000);
+    describe(1000);
+    pass(5500);
+    CHECK(count(P2, BODY(LOCATE), NULL) == 0);
+    CHECK(count(-1, BODY(REFUSED), NULL) == 0);
+    located(true, 700);
+    message_t *watched = NULL;
+    CHECK(count(-1, BODY(WATCHED), &watched) == 1);
+    CHECK(watched->watched->from == 700);
+    message_free(&watched);
 }
 
 static void
@@ -1079,6 +1096,9 @@ main(void)
          "it reports what it carries, from whom, for how many, and how much");
     CASE(a_long_report_goes_on_where_it_ended,
          "invariant 18: a long report is cut, and goes on where it ended");
+    CASE(a_slow_locate_is_waited_for,
+         "invariant 19: a cache waits for where a time lies as long as the "
+         "origin may take to find it");
     CASE(a_time_is_located_once,
          "invariants 12, 15: where a time lies is asked upstream once, and all "
          "begin there");
