@@ -307,6 +307,12 @@ located(relay_t *self, passed_t *passed, const message_t *message, millis_t now)
     free(waiters);
 }
 
+bool
+relay_locating(const relay_t *self, uint64_t request)
+{
+    return find(self, -1, request) != NULL;
+}
+
 void
 relay_located(relay_t *self, uint64_t request, status_t status, uint64_t offset,
               micros_t created_us, millis_t now)

@@ -142,6 +142,8 @@ void relay_ask_at(relay_t *self, const peer_t *peer, const message_t *question,
                   millis_t now);
 void relay_located(relay_t *self, uint64_t request, status_t status,
                    uint64_t offset, micros_t created_us, millis_t now);
+//  Whether somebody still waits for it.
+bool relay_locating(const relay_t *self, uint64_t request);
 
 //  A child asks for a chunk of a run that another of its group was given lately
 //  and that it does not say to lack it: that one, else NULL, and then it is the

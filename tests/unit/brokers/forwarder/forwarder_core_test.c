@@ -2090,6 +2090,137 @@ a_chunk_of_a_time_is_answered(void)
     end();
 }
 
+enum { LONG = 77 };
+
+//  A sealed stream of one chunk in each of so many extents, all of the first
+//  three workers, who have lost it; they run, or are away.
+static void
+begin_long(size_t extents, bool away)
+{
+    begin_with(3);
+    forwarder_core_destroy(&world.core);
+    char why[256];
+    catalogue_t *catalogue;
+    CHECK(catalogue_open(world.kv, 1, &catalogue, why, sizeof why) ==
+          STATUS_OK);
+    stream_record_t record = { .id = LONG,
+                               .name = "long",
+                               .kind = KIND_LIVE,
+                               .size_known = true,
+                               .size = extents,
+                               .sealed = true,
+                               .end_index = extents };
+    for (size_t i = 0; i < extents; i++) {
+        extent_t *extent = extent_new(3);
+        extent->epoch = (catalogue_term(catalogue) << 32) + i;
+        extent->base_index = extent->base_offset = i;
+        extent->begun_us = 1000000 * (micros_t)(i + 1);
+        extent->code = (code_t){ .k = 1, .m = 1 };
+        for (int w = 0; w < 3; w++)
+            extent->stores[w] = world.fakes[w].store;
+        CHECK(catalogue_switch(catalogue, &record, NULL, 0, &extent, 1) ==
+              STATUS_OK);
+        extent_free(extent);
+    }
+    catalogue_close(&catalogue);
+    restart();
+    if (!away)
+        join_all(3);
+    pump();
+}
+
+//  From one of many caches.
+static uint64_t
+send_locate(int peer, micros_t time_us)
+{
+    Rill__V1__Locate body = RILL__V1__LOCATE__INIT;
+    body.stream = LONG;
+    body.at_case = RILL__V1__LOCATE__AT_TIME_US;
+    body.time_us = time_us;
+    SAY(peer, LOCATE, locate, &body);
+    return world.request;
+}
+
+//  Questions to workers that are never answered.
+static size_t
+lose_asks(int kind)
+{
+    size_t kept = 0, before = world.asks_count;
+    for (size_t i = 0; i < before; i++)
+        if ((int)world.asks[i].message->body_case == kind)
+            message_free(&world.asks[i].message);
+        else
+            world.asks[kept++] = world.asks[i];
+    world.asks_count = kept;
+    return before - kept;
+}
+
+static void
+a_long_chain_of_the_away_is_no_deep_one(void)
+{
+    enum { EXTENTS = 10000 };
+    begin_long(EXTENTS, true);
+    send_locate(READER, INT64_MAX);
+    const message_t *answer = answer_to(world.request)->message;
+    CHECK(answer->body_case == RILL__V1__MESSAGE__BODY_LOCATED);
+    CHECK(!answer->located->found);
+    end();
+}
+
+//  Workers whose indexes hang: each extent takes its time.
+static void
+a_moment_ends_with_its_question(void)
+{
+    begin_long(100, false);
+    uint64_t request = send_locate(READER, INT64_MAX);
+    size_t asked = 0, late = 0;
+    for (int turn = 0; turn < 200; turn++) {
+        //  What is read is answered with a miss, and the next extent asked.
+        size_t lost;
+        while ((lost = lose_asks(RILL__V1__MESSAGE__BODY_LOCATE)) > 0 ||
+               answer_one())
+            *(turn < 120 ? &asked : &late) += lost;
+        pass(50);
+    }
+    const message_t *answer = answer_to(request)->message;
+    CHECK((status_t)answer->refused->status == STATUS_LATE);
+    CHECK(asked >= 3 * 5 && late == 0);
+    end();
+}
+
+//  Workers that hang altogether, and ever more questions.
+static void
+moments_have_a_bound(void)
+{
+    enum { ROUNDS = 4, PEERS = 16, MOST = 2048 };
+    begin_long(3, false);
+    size_t begun = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int peer = 0; peer < PEERS; peer++)
+            for (int i = 0; i < LIMIT_ASKS_PER_PEER; i++) {
+                size_t before = world.asks_count;
+                send_locate(100 + peer, 100000000 + world.random++);
+                begun += world.asks_count > before;
+                CHECK((world.asks_count > before) ==
+                      (refusal() != STATUS_BUSY));
+                forget_asks();
+                forget_said();
+            }
+        pass(5100);  //  The relay gives up
+        forget_asks();
+        forget_said();
+    }
+    CHECK(begun == MOST);
+    //  Once the workers are given up there is room again.
+    for (int i = 0; i < 3; i++)
+        kill_worker(i);
+    forget_said();
+    send_locate(READER, 100000000);
+    CHECK(answer_to(world.request)->message->body_case ==
+          RILL__V1__MESSAGE__BODY_LOCATED);
+    end();
+}
+
 /*----------------------------------------------------------------- recovery */
 
 //  Every part of the block is where it was pushed, receipted or not.
@@ -5004,6 +5135,15 @@ main(void)
          "time, wherever that lies");
     CASE(a_chunk_of_a_time_is_answered,
          "invariant 19: the chunk of a time is answered, and the newest");
+    CASE(a_long_chain_of_the_away_is_no_deep_one,
+         "invariant 18: however long a chain is, looking through it takes the "
+         "same stack");
+    CASE(a_moment_ends_with_its_question,
+         "invariant 18: where a time lies is not looked for any more once its "
+         "question is over");
+    CASE(moments_have_a_bound,
+         "invariant 18: only so many times are looked for at once, the others "
+         "are told BUSY");
     CASE(what_a_worker_located_is_checked,
          "invariant 18: a place that a worker tells is within its extent");
     CASE(a_source_goes_on_in_the_next_term,
