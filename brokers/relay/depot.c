@@ -46,19 +46,13 @@ depot_destroy(relay_t *self)
     self->depot = NULL;
 }
 
-static micros_t
-horizon(const relay_t *self)
-{
-    return self->now_us - self->settings.window_ms * 1000;
-}
-
 void
 depot_spill(void *with, const window_chunk_t *chunk)
 {
     relay_t *self = with;
     struct depot *depot = self->depot;
     const chunk_header_t *header = &chunk->header;
-    if (!depot || depot->lost || header->created_us < horizon(self) ||
+    if (!depot || depot->lost || header->created_us < node_horizon(self) ||
         window_reach(depot->places, header->key.stream, header->offset) >=
             header->offset + header->length)
         return;
@@ -257,7 +251,7 @@ depot_age(relay_t *self)
     struct depot *depot = self->depot;
     if (!depot)
         return;
-    window_age(depot->places, horizon(self));
+    window_age(depot->places, node_horizon(self));
     uint64_t first = window_first_place(depot->places);
     if (first > depot->number)
         first = depot->number + 1;

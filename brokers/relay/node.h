@@ -224,6 +224,11 @@ void node_told(stream_t *stream, uint64_t first, uint64_t head, bool sealed,
 void node_moment(stream_t *stream, uint64_t offset, micros_t created_us,
                  bool said);
 void node_hole(stream_t *stream, uint64_t from, uint64_t to);
+//  Where bytes go on when it is known that there are none at an offset; else
+//  the offset.
+uint64_t node_past_hole(const stream_t *stream, uint64_t offset);
+//  What was created before is older than this node's window.
+micros_t node_horizon(const relay_t *self);
 //  Whether an offset is older than this node's window.
 bool node_is_old(const stream_t *stream, uint64_t offset);
 //  How a chunk came: published just now, and so it is here; fetched; or fetched

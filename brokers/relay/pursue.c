@@ -597,16 +597,6 @@ pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
 
 /*-------------------------------------------------------------------- filling */
 
-//  Where bytes go on behind a hole that is known, or `offset`.
-static uint64_t
-past_hole(const stream_t *stream, uint64_t offset)
-{
-    for (size_t i = 0; i < stream->holes_count; i++)
-        if (stream->holes[i].from <= offset && offset < stream->holes[i].to)
-            return stream->holes[i].to;
-    return offset < stream->first ? stream->first : offset;
-}
-
 void
 pursue_fill(stream_t *stream, millis_t now)
 {
@@ -617,7 +607,7 @@ pursue_fill(stream_t *stream, millis_t now)
     uint64_t at = stream->flow;
     for (size_t fills = 0; fills < FILLS_MOST;) {
         uint64_t reach = window_reach(self->window, stream->id, at);
-        reach = past_hole(stream, depot_reach(self, stream->id, reach));
+        reach = node_past_hole(stream, depot_reach(self, stream->id, reach));
         if (fills == 0)
             stream->flow = reach;
         if (reach != at) {

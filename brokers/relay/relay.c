@@ -182,11 +182,27 @@ node_hole(stream_t *stream, uint64_t from, uint64_t to)
     stream->holes[stream->holes_count++].to = to;
 }
 
+uint64_t
+node_past_hole(const stream_t *stream, uint64_t offset)
+{
+    if (offset < stream->first)
+        return stream->first;
+    for (size_t i = 0; i < stream->holes_count; i++)
+        if (stream->holes[i].from <= offset && offset < stream->holes[i].to)
+            return stream->holes[i].to;
+    return offset;
+}
+
+micros_t
+node_horizon(const relay_t *self)
+{
+    return self->now_us - self->settings.window_ms * 1000;
+}
+
 bool
 node_is_old(const stream_t *stream, uint64_t offset)
 {
-    const relay_t *self = stream->node;
-    micros_t from = self->now_us - self->settings.window_ms * 1000;
+    micros_t from = node_horizon(stream->node);
     for (size_t i = stream->moments_count; i-- > 0;)
         if (stream->moments[i].created_us < from)
             return offset <= stream->moments[i].offset;
@@ -226,8 +242,7 @@ node_take(relay_t *self, const flights_chunk_t *chunk, came_t came,
     if (came == CAME_LIVE)
         stream->live_at = now;
     //  Moments tell roughly what is old, a chunk exactly.
-    if (came == CAME_FETCHED &&
-        header->created_us < self->now_us - self->settings.window_ms * 1000)
+    if (came == CAME_FETCHED && header->created_us < node_horizon(self))
         came = CAME_STRAIGHT;
     if (came != CAME_STRAIGHT)
         node_moment(stream, header->offset, header->created_us, false);
@@ -681,8 +696,7 @@ relay_sweep(relay_t *self, millis_t now)
     pass_sweep(self, now);
     sweep_streams(self, coarse, now);
     if (coarse) {
-        window_age(self->window,
-                   self->now_us - self->settings.window_ms * 1000);
+        window_age(self->window, node_horizon(self));
         depot_age(self);
         sweep_links(self, now);
         self->coarse_at = is_active(self) ? now + COARSE_MS : MILLIS_NEVER;

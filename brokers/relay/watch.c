@@ -99,18 +99,6 @@ skip(relay_t *self, session_t *session, uint64_t to)
     answer(self, session, &message, NULL);
 }
 
-//  Where bytes go on when there are none at an offset; else the offset.
-static uint64_t
-go_on_at(const stream_t *stream, uint64_t offset)
-{
-    if (offset < stream->first)
-        return stream->first;
-    for (size_t i = 0; i < stream->holes_count; i++)
-        if (stream->holes[i].from <= offset && offset < stream->holes[i].to)
-            return stream->holes[i].to;
-    return offset;
-}
-
 //  What is not there below it is asked for. What is published comes by itself,
 //  and what of it does not is for the filling (8).
 static uint64_t
@@ -157,7 +145,7 @@ pump(void *with, session_t *session, millis_t now)
     stream_t *stream = with;
     relay_t *self = stream->node;
     while (session_may(session)) {
-        uint64_t at = go_on_at(stream, session->cursor);
+        uint64_t at = node_past_hole(stream, session->cursor);
         if (at != session->cursor) {
             skip(self, session, at);
             continue;
@@ -212,7 +200,8 @@ static bool
 is_last_at(const stream_t *stream, const window_chunk_t *at, micros_t time_us)
 {
     const relay_t *self = stream->node;
-    uint64_t end = go_on_at(stream, at->header.offset + at->header.length);
+    uint64_t end = node_past_hole(stream,
+                                  at->header.offset + at->header.length);
     const window_chunk_t *next = window_find(self->window, stream->id, end);
     if (!next)
         next = depot_find(self, stream->id, end);
