@@ -114,14 +114,29 @@ depot_next(const relay_t *self, uint64_t stream, uint64_t offset)
                        : UINT64_MAX;
 }
 
+static recall_t *
+recall_of(const struct depot *depot, uint64_t stream, uint64_t offset)
+{
+    recall_t *at = depot ? zlistx_first(depot->recalls) : NULL;
+    while (at && (at->stream != stream || at->offset != offset))
+        at = zlistx_next(depot->recalls);
+    return at;
+}
+
+void
+depot_join(relay_t *self, uint64_t stream, uint64_t offset)
+{
+    recall_t *recall = recall_of(self->depot, stream, offset);
+    if (recall && recall->asking.side)
+        recall->asking = self->asking;
+}
+
 bool
 depot_fetch(relay_t *self, uint64_t id, uint64_t offset, millis_t now)
 {
     struct depot *depot = self->depot;
-    for (recall_t *at = depot ? zlistx_first(depot->recalls) : NULL; at;
-         at = zlistx_next(depot->recalls))
-        if (at->stream == id && at->offset == offset)
-            return true;  //  For a flight before this one
+    if (recall_of(depot, id, offset))
+        return true;  //  For a flight before this one
     const window_chunk_t *kept = depot_find(self, id, offset);
     stream_t *stream = kept ? node_open_stream(self, id, true) : NULL;
     if (!stream || self->asking.up || node_is_old(stream, offset) ||
@@ -148,13 +163,6 @@ fail(relay_t *self, recall_t *recall, millis_t now)
     if (!flights_wanted(self->flights, was.stream, was.offset) ||
         !node_stream(self, was.stream))
         return;
-    if (was.asking.side) {  //  A sibling's ask begins nothing
-        flights_fail(self->flights, was.stream, was.offset, STATUS_MISS, NULL,
-                     0);
-        watch_failed(node_stream(self, was.stream), was.offset, STATUS_MISS, 0,
-                     now);
-        return;
-    }
     self->asking = was.asking;
     pursue_fetch_far(self, was.stream, was.offset, now);
     self->asking = (asking_t){ .up = false };

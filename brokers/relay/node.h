@@ -279,7 +279,7 @@ void pursue_at(relay_t *self, const peer_t *peer, uint64_t request,
                uint64_t trace, uint64_t stream, uint64_t offset, millis_t now);
 void pursue_fetch(relay_t *self, uint64_t stream, uint64_t offset,
                   millis_t now);
-//  The same, not from the disk.
+//  The same, not from the disk. What only a sibling asks for is a MISS.
 void pursue_fetch_far(relay_t *self, uint64_t stream, uint64_t offset,
                       millis_t now);
 bool pursue_answer(relay_t *self, int link, const message_t *message,
@@ -312,6 +312,9 @@ window_span_t depot_span(const relay_t *self, uint64_t stream);
 void depot_count(const relay_t *self, relay_counts_t *counts);
 //  Begin to read what a flight is for. False: it is not there.
 bool depot_fetch(relay_t *self, uint64_t stream, uint64_t offset, millis_t now);
+//  The ask at hand joined a flight: what a sibling's began to read, and the
+//  disk does not give, is fetched for it.
+void depot_join(relay_t *self, uint64_t stream, uint64_t offset);
 void depot_forget(relay_t *self, uint64_t stream);
 void depot_age(relay_t *self);
 void depot_sweep(relay_t *self, millis_t now);

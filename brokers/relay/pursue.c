@@ -294,6 +294,10 @@ pursue_fetch_far(relay_t *self, uint64_t id, uint64_t offset, millis_t now)
 {
     if (find(self, id, offset))
         return;
+    if (self->asking.side) {  //  A sibling's ask begins nothing (6)
+        flights_fail(self->flights, id, offset, STATUS_MISS, NULL, 0);
+        return;
+    }
     stream_t *stream = node_stream(self, id);
     pursuit_t *pursuit = zmalloc(sizeof *pursuit);
     pursuit->stream = id;
@@ -590,6 +594,7 @@ pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
         follow_hurry(stream, now);
     }
     self->asking = (asking_t){ at.up, question->wait, side, now + budget };
+    depot_join(self, question->stream, question->offset);
     flights_ask(self->flights, peer, message, question->stream,
                 question->offset, now + budget, now);
     self->asking = (asking_t){ .up = false };

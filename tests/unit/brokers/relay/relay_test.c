@@ -102,6 +102,7 @@ chance(void *with)
 static buffer_t *kept_there[SAID];
 static uint64_t kept_count, recalled_last, released;
 static size_t recalls;
+static status_t recall_says;
 
 static status_t
 keep(void *with, uint64_t number, const chunk_header_t *header,
@@ -120,7 +121,7 @@ recall(void *with, uint64_t number)
     CHECK(number <= kept_count);
     recalled_last = number;
     recalls++;
-    return STATUS_OK;
+    return recall_says;
 }
 
 static void
@@ -1020,30 +1021,72 @@ what_a_disk_does_not_give_comes_from_upstream(void)
 }
 
 static void
-a_sibling_is_given_what_the_disk_has(void)
+ask_side(uint64_t offset)
 {
     Rill__V1__Ask body = RILL__V1__ASK__INIT;
     body.stream = STREAM;
     body.at_case = RILL__V1__ASK__AT_OFFSET;
-    body.offset = FIRST;
+    body.offset = offset;
     body.node = message_lend("b");
     body.group = message_lend("town");
     body.side = true;
-    message_t message = MESSAGE(ASK, ask, &body, 8, 0), *refused = NULL;
+    message_t message = MESSAGE(ASK, ask, &body, 8, 0);
     peer_t sibling = peer_of(2);
-    carry_on_disk();
-    CHECK(relay_on_front(relay, &sibling, &message, now) && recalls == 1);
-    give_back();
-    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
-    //  And its ask begins nothing when the disk has not.
-    body.offset = FIRST + BYTES;
-    CHECK(relay_on_front(relay, &sibling, &message, now) && recalls == 2);
-    relay_recalled(relay, recalled_last, STATUS_MISS, NULL, now);
+    CHECK(relay_on_front(relay, &sibling, &message, now));
+}
+
+//  The sibling was told MISS so often, and no parent was asked.
+static void
+check_missed(size_t times)
+{
+    message_t *refused = NULL;
     pass(20);
-    CHECK(count(-1, BODY(REFUSED), &refused) == 1 &&
+    CHECK(count(-1, BODY(REFUSED), &refused) == times &&
           (status_t)refused->refused->status == STATUS_MISS);
     message_free(&refused);
     CHECK(count(P1, BODY(ASK), NULL) == 0);
+}
+
+static void
+a_sibling_is_given_what_the_disk_has(void)
+{
+    carry_on_disk();
+    ask_side(FIRST);
+    CHECK(recalls == 1);
+    give_back();
+    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
+    //  And its ask begins nothing when the disk has not,
+    ask_side(FIRST + BYTES);
+    CHECK(recalls == 2);
+    relay_recalled(relay, recalled_last, STATUS_MISS, NULL, now);
+    check_missed(1);
+    //  or is busy,
+    recall_says = STATUS_BUSY;
+    ask_side(FIRST + 2 * BYTES);
+    recall_says = STATUS_OK;
+    CHECK(recalls == 3);
+    check_missed(2);
+    //  or has what is too old.
+    created += 61 * 1000000;
+    published(FIRST + PUBLISHED * BYTES);
+    created -= 61 * 1000000;
+    ask_side(FIRST);
+    CHECK(recalls == 3);
+    check_missed(3);
+}
+
+static void
+who_joins_a_siblings_ask_is_served(void)
+{
+    carry_on_disk();
+    ask_side(FIRST);
+    ask(4, FIRST, 5000);
+    CHECK(recalls == 1);
+    relay_recalled(relay, recalled_last, STATUS_MISS, NULL, now);
+    pass(20);
+    CHECK(count(-1, BODY(REFUSED), NULL) == 0);
+    answered(P1, FIRST);
+    CHECK(count(-1, BODY(ANSWER), NULL) == 2);
 }
 
 static void
@@ -1115,6 +1158,9 @@ main(void)
          "comes from upstream");
     CASE(a_sibling_is_given_what_the_disk_has,
          "route 2: a sibling is given what the disk has, else MISS");
+    CASE(who_joins_a_siblings_ask_is_served,
+         "route 2: who joins what a sibling asked for is served when the disk "
+         "does not give it");
     CASE(the_end, "nothing is left behind");
     return proof_end();
 }
