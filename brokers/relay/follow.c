@@ -4,6 +4,9 @@
 #include "invariant.h"
 #include "node.h"
 
+//  What comes late is not as late as that.
+enum { STEPPED_US = 10000000 };
+
 static const try_t NO_TRY = { .link = -1, .due = MILLIS_NEVER };
 
 void
@@ -522,6 +525,36 @@ is_dead(const stream_t *stream, millis_t now)
     return link->lost || now - last > span(self, SILENCE_MS);
 }
 
+static bool
+is_source(const relay_t *self, int link)
+{
+    for (stream_t *stream = zhashx_first(self->streams); stream;
+         stream = zhashx_next(self->streams))
+        if (stream->source == link)
+            return true;
+    return false;
+}
+
+//  A Kept told the origin's clock, which goes forward. Far behind is who hears
+//  nothing of it; but when a source's word goes on, and is, it was stepped.
+static void
+told_clock(relay_t *self, int at, micros_t told_us)
+{
+    link_t *link = &self->links[at];
+    bool goes_on = told_us && link->now_us && told_us != link->now_us;
+    link->now_us = told_us;
+    if (told_us > self->now_us)
+        self->now_us = told_us;
+    if (!goes_on || self->now_us - told_us <= STEPPED_US ||
+        !is_source(self, at))
+        return;
+    self->now_us = told_us;
+    for (stream_t *stream = zhashx_first(self->streams); stream;
+         stream = zhashx_next(self->streams))
+        if (stream->as_of_us > told_us)
+            stream->as_of_us = told_us;
+}
+
 void
 follow_kept(relay_t *self, int at, const Rill__V1__Kept *kept, millis_t now)
 {
@@ -537,7 +570,7 @@ follow_kept(relay_t *self, int at, const Rill__V1__Kept *kept, millis_t now)
     link->lost = false;
     link->incarnation = kept->incarnation;
     snprintf(link->publish_at, sizeof link->publish_at, "%s", kept->publish_at);
-    node_clock(&self->now_us, kept->now_us);
+    told_clock(self, at, kept->now_us);
     for (size_t i = 0; i < kept->n_items; i++) {
         stream_t *stream = node_stream(self, kept->items[i]->stream);
         bool dead = stream && stream->source >= 0 && is_dead(stream, now);

@@ -137,7 +137,8 @@ typedef struct {
     const char *name;
     uint64_t seq;
     uint64_t incarnation;
-    millis_t heard;  //  When it said its last Kept
+    millis_t heard;   //  When it said its last Kept,
+    micros_t now_us;  //  and the origin's clock in it
     millis_t keep_at;
     millis_t quiet;  //  Since when nothing is wanted of it
     bool used, dirty, lost;
@@ -214,9 +215,6 @@ void node_note(relay_t *self, const char *format, ...)
 void node_refuse(relay_t *self, const peer_t *peer, uint64_t request,
                  uint64_t trace, status_t status, const char *text,
                  uint64_t nearest);
-//  The origin's clock was told. It goes forward only, as what comes late must
-//  not turn it back, unless it was stepped.
-void node_clock(micros_t *clock_us, micros_t told_us);
 //  The origin's word on a stream came, at its time.
 void node_told(stream_t *stream, uint64_t first, uint64_t head, bool sealed,
                micros_t as_of_us);

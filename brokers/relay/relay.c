@@ -7,9 +7,8 @@
 enum {
     STREAMS_MOST = 65536,
     PASSING_BYTES = 16 * 1024 * 1024,
-    UNKNOWN_MOST = 1024,    //  Of them that the origin never spoke of
-    STEPPED_US = 10000000,  //  No word is as old as that: the clock was stepped
-    FORGET_MS = 30000,      //  A stream that nobody wants
+    UNKNOWN_MOST = 1024,  //  Of them that the origin never spoke of
+    FORGET_MS = 30000,    //  A stream that nobody wants
 };
 
 /*--------------------------------------------------------- streams, links */
@@ -99,10 +98,12 @@ node_refuse(relay_t *self, const peer_t *peer, uint64_t request, uint64_t trace,
 
 /*------------------------------------------------- what the origin told us */
 
-void
-node_clock(micros_t *clock_us, micros_t told_us)
+//  It goes forward only, as what comes late must not turn it back. The origin
+//  itself has the right time.
+static void
+tell_time(const relay_t *self, micros_t *clock_us, micros_t told_us)
 {
-    if (told_us > *clock_us || (told_us && *clock_us - told_us > STEPPED_US))
+    if (told_us > *clock_us || (told_us && self->root))
         *clock_us = told_us;
 }
 
@@ -119,8 +120,8 @@ node_told(stream_t *stream, uint64_t first, uint64_t head, bool sealed,
     if (first > stream->first)
         stream->first = first;
     stream->sealed = stream->sealed || sealed;
-    node_clock(&stream->as_of_us, as_of_us);
-    node_clock(&stream->node->now_us, as_of_us);
+    tell_time(stream->node, &stream->as_of_us, as_of_us);
+    tell_time(stream->node, &stream->node->now_us, as_of_us);
     stream->unknown = 0;
 }
 

@@ -27,7 +27,7 @@ static uint64_t chance_now, heard_topic;
 static int heard_link, hung_up[3];
 static millis_t now;
 static micros_t created = 1000000000;  //  Chunks that are published
-static micros_t ahead;                 //  The origin's clock then
+static micros_t told_us;  //  The origin's clock, in Kept and Answer
 
 static peer_t
 peer_of(int number)
@@ -306,6 +306,7 @@ kept(int link, const char *node, unsigned tier, Rill__V1__Carry state,
     body.node = message_lend(node);
     body.tier = tier;
     body.publish_at = message_lend("tcp://127.0.0.1:2");
+    body.now_us = told_us;
     body.items = &list;
     body.n_items = 1;
     message_t message = MESSAGE(KEPT, kept, &body, 0, 0);
@@ -341,7 +342,7 @@ published(uint64_t offset)
     message_from_chunk(&header, &wire);
     Rill__V1__Flow body = RILL__V1__FLOW__INIT;
     body.chunk = &wire.header;
-    body.now_us = created + ahead;
+    body.now_us = created;
     message_t message = MESSAGE(FLOW, flow, &body, 0, 0);
     relay_on_published(relay, heard_link, STREAM, heard_topic, &message,
                        payload, now);
@@ -407,6 +408,7 @@ answered(int link, uint64_t offset)
     message_from_chunk(&header, &wire);
     Rill__V1__Answer body = RILL__V1__ANSWER__INIT;
     body.chunk = &wire.header;
+    body.now_us = told_us;
     message_t message = MESSAGE(ANSWER, answer, &body, asked->request, 0);
     relay_on_link(relay, link, &message, payload, now);
     buffer_unref(&payload);
@@ -453,18 +455,54 @@ a_flight_ends_with_its_last_waiter(void)
     CHECK(count(P2, BODY(ASK), NULL) == 0);
 }
 
+//  A parent grants, and tells the origin's clock, which is not that of chunks.
+static void
+granted_at(micros_t time_us)
+{
+    told_us = time_us;
+    kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+    told_us = 0;
+}
+
+//  Whether what is published now is held.
+static bool
+holds(uint64_t offset)
+{
+    published(offset);
+    pass(150);
+    forget();
+    ask(3, offset, 1000);
+    return count(-1, BODY(ANSWER), NULL) == 1;
+}
+
 static void
 a_stepped_clock_empties_no_window(void)
 {
     carry();
-    ahead = 3600000000;  //  The origin's clock, by an hour
-    published(1000);
-    ahead = 0;  //  And is set right
-    published(1100);
-    pass(500);
-    ask(3, 1100, 1000);
-    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
-    CHECK(count(P1, BODY(ASK), NULL) == 0);
+    granted_at(created + 3600000000);
+    CHECK(!holds(1000));
+    carry();
+    granted_at(created + 3600000000);  //  The origin's clock, by an hour
+    pass(20);
+    granted_at(created + 1000000);  //  And is set right
+    CHECK(holds(1000));
+}
+
+static void
+a_stale_word_turns_no_clock_back(void)
+{
+    carry();
+    granted_at(created + 3600000000);
+    published(1000);  //  What somebody was told an hour ago
+    CHECK(!holds(1100));
+    //  Who hears nothing of the origin any more says the same time again.
+    carry();
+    granted_at(created + 1000000);
+    ask(3, 500, 1000);
+    told_us = created + 3600000000;
+    answered(P1, 500);
+    granted_at(created + 1000000);
+    CHECK(!holds(1000));
 }
 
 static void
@@ -1110,6 +1148,9 @@ main(void)
     CASE(a_stepped_clock_empties_no_window,
          "invariant 13: an origin's clock that is stepped back makes nothing "
          "too old");
+    CASE(a_stale_word_turns_no_clock_back,
+         "invariant 13: a word on a stream that nobody follows turns no clock "
+         "back");
     CASE(only_a_carrier_serves_siblings,
          "relay 2, invariant 14: only a carrier serves siblings, while their "
          "leases run");
