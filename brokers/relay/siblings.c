@@ -125,21 +125,19 @@ end(question_t *question, int outcome, millis_t now)
     question->until = now + SIBLINGS_REMEMBER_MS;
 }
 
-//  One more place: of what is over, or what is over soonest.
+//  One more place: a new one, or of an answer that is remembered no more or
+//  was the first to be. NULL: all wait for their answers.
 static question_t *
 make(siblings_t *self, millis_t now)
 {
-    for (size_t i = self->questions; i-- > 0;)
-        if (!self->question[i].open && self->question[i].until <= now)
-            remove_question(self, &self->question[i]);
-    if (self->questions == SIBLINGS_QUESTIONS) {
-        question_t *first = self->question;
-        for (size_t i = 1; i < self->questions; i++)
-            if (self->question[i].until < first->until)
-                first = &self->question[i];
-        remove_question(self, first);
-    }
-    return &self->question[self->questions++];
+    if (self->questions < SIBLINGS_QUESTIONS)
+        return &self->question[self->questions++];
+    question_t *first = NULL;
+    for (size_t i = 0; i < self->questions; i++)
+        if ((!self->question[i].open || self->question[i].until <= now) &&
+            (!first || self->question[i].until < first->until))
+            first = &self->question[i];
+    return first;
 }
 
 siblings_outcome_t
@@ -167,6 +165,8 @@ siblings_ask(siblings_t *self, uint64_t stream, uint64_t from, millis_t now,
             all |= UINT64_C(1) << i;
     siblings_forget(self, stream, from);
     question = make(self, now);
+    if (!question)
+        return SIBLINGS_NONE;
     *question = (question_t){ .stream = stream,
                               .from = from,
                               .waits = all,

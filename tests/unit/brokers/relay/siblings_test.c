@@ -100,6 +100,13 @@ questions_are_bounded(void)
               SIBLINGS_ASK);
     CHECK(siblings_ask(siblings, 3 * SIBLINGS_QUESTIONS, 0,
                        3 * SIBLINGS_QUESTIONS, &found) == SIBLINGS_OPEN);
+    //  While all wait for their answers the next one is not asked.
+    millis_t now = 4 * SIBLINGS_QUESTIONS;
+    for (uint64_t i = 1; i <= SIBLINGS_QUESTIONS; i++)
+        CHECK(siblings_ask(siblings, i, 1, now, &found) == SIBLINGS_ASK);
+    CHECK(siblings_ask(siblings, 7, 2, now, &found) == SIBLINGS_NONE);
+    for (uint64_t i = 1; i <= SIBLINGS_QUESTIONS; i++)
+        CHECK(siblings_ask(siblings, i, 1, now, &found) == SIBLINGS_OPEN);
     siblings_destroy(&siblings);
 }
 
