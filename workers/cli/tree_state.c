@@ -5,8 +5,8 @@
 #include <sysexits.h>
 
 #include "ask.h"
+#include "canvass.h"
 #include "invariant.h"
-#include "survey.h"
 #include "talk.h"
 
 enum { PAGES_MOST = 64 };  //  Of one node; a page has 64 streams or nodes
@@ -71,7 +71,7 @@ ask_director(const words_t *words, pages_t *pages)
 
 //  Ask those of whom `pages` are wanted for all they have to tell.
 static void
-ask_nodes(survey_t *survey, pages_t *pages, const bool *wanted, size_t count)
+ask_nodes(canvass_t *canvass, pages_t *pages, const bool *wanted, size_t count)
 {
     millis_t until = zclock_mono() + TREE_ANSWER_MS;
     bool *open = zmalloc((count + 1) * sizeof *open);
@@ -86,11 +86,11 @@ ask_nodes(survey_t *survey, pages_t *pages, const bool *wanted, size_t count)
             Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;
             body.from = from;
             message_t question = MESSAGE(STATUS_ASK, status_ask, &body, 0, 0);
-            survey_ask(survey, i, &question);
+            canvass_ask(canvass, i, &question);
         }
-        survey_wait(survey, until);
+        canvass_wait(canvass, until);
         for (size_t i = 0; i < count; i++) {
-            message_t *answer = open[i] ? survey_take(survey, i) : NULL;
+            message_t *answer = open[i] ? canvass_take(canvass, i) : NULL;
             open[i] = answer &&
                       answer->body_case == RILL__V1__MESSAGE__BODY_REPORT;
             if (open[i])
@@ -114,16 +114,16 @@ look_twice(const tree_state_t *state, pages_t *before, pages_t *after)
         ats[i] = state->nodes[i].node->at;
         wanted[i] = true;
     }
-    survey_t *survey = survey_new(ats, count);
+    canvass_t *canvass = canvass_new(ats, count);
     millis_t begun = zclock_mono();
-    ask_nodes(survey, before, wanted, count);
+    ask_nodes(canvass, before, wanted, count);
     for (size_t i = 0; i < count; i++)
         wanted[i] = before[i].count > 0;
     millis_t left = begun + TREE_RATE_MS - zclock_mono();
     if (left > 0)
         zclock_sleep((int)left);
-    ask_nodes(survey, after, wanted, count);
-    survey_destroy(&survey);
+    ask_nodes(canvass, after, wanted, count);
+    canvass_destroy(&canvass);
     free(ats);
     free(wanted);
 }

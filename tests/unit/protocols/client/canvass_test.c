@@ -1,4 +1,4 @@
-#include "survey.h"
+#include "canvass.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static zsock_t *fronts[NODES];
 static char at[NODES][ENDPOINT_BYTES];
 
 //  Nodes that this test plays; the last one has no address.
-static survey_t *
+static canvass_t *
 begin(void)
 {
     const char *ats[NODES + 1];
@@ -26,24 +26,24 @@ begin(void)
         ats[i] = at[i];
     }
     ats[NODES] = "nowhere";
-    return survey_new(ats, NODES + 1);
+    return canvass_new(ats, NODES + 1);
 }
 
 static void
-end(survey_t **survey_p)
+end(canvass_t **canvass_p)
 {
-    survey_destroy(survey_p);
+    canvass_destroy(canvass_p);
     for (size_t i = 0; i < NODES; i++)
         zsock_destroy(&fronts[i]);
 }
 
 static void
-ask_all(survey_t *survey)
+ask_all(canvass_t *canvass)
 {
     for (size_t i = 0; i <= NODES; i++) {
         Rill__V1__StatusAsk body = RILL__V1__STATUS_ASK__INIT;
         message_t question = MESSAGE(STATUS_ASK, status_ask, &body, 0, 0);
-        survey_ask(survey, i, &question);
+        canvass_ask(canvass, i, &question);
     }
 }
 
@@ -68,44 +68,44 @@ answer(size_t nth, uint64_t off)
 static void
 who_is_silent_costs_the_time_of_one(void)
 {
-    survey_t *survey = begin();
-    ask_all(survey);
+    canvass_t *canvass = begin();
+    ask_all(canvass);
     answer(1, 0);
     answer(3, 0);
     millis_t begun = zclock_mono();
-    survey_wait(survey, begun + SOON_MS);
+    canvass_wait(canvass, begun + SOON_MS);
     CHECK(zclock_mono() - begun >= SOON_MS);
     for (size_t i = 0; i <= NODES; i++) {
-        message_t *said = survey_take(survey, i);
+        message_t *said = canvass_take(canvass, i);
         CHECK(!said == (i != 1 && i != 3));
         CHECK(!said || said->report->term == i);
         message_free(&said);
-        CHECK(!survey_take(survey, i));
+        CHECK(!canvass_take(canvass, i));
     }
-    end(&survey);
+    end(&canvass);
 }
 
 static void
 an_answer_is_one_to_the_last_question(void)
 {
-    survey_t *survey = begin();
-    ask_all(survey);
-    ask_all(survey);
+    canvass_t *canvass = begin();
+    ask_all(canvass);
+    ask_all(canvass);
     for (size_t i = 0; i < NODES; i++) {
         answer(i, 0);  //  To the question before
         answer(i, 7);  //  To one that nobody asked
     }
-    survey_wait(survey, zclock_mono() + SOON_MS);
+    canvass_wait(canvass, zclock_mono() + SOON_MS);
     for (size_t i = 0; i < NODES; i++)
-        CHECK(!survey_take(survey, i));
-    ask_all(survey);
+        CHECK(!canvass_take(canvass, i));
+    ask_all(canvass);
     for (size_t i = 0; i < NODES; i++)
         answer(i, 0);
-    survey_wait(survey, zclock_mono() + FOR_EVER_MS);
-    message_t *said = survey_take(survey, 2);
+    canvass_wait(canvass, zclock_mono() + FOR_EVER_MS);
+    message_t *said = canvass_take(canvass, 2);
     CHECK(said && said->report->term == 2);
     message_free(&said);
-    end(&survey);  //  And with it what was not taken
+    end(&canvass);  //  And with it what was not taken
 }
 
 int
@@ -114,8 +114,8 @@ main(void)
     if (sockets_begin(64) != STATUS_OK)
         return 1;
     CASE(who_is_silent_costs_the_time_of_one,
-         "survey 1: those who are silent cost the time of one");
+         "canvass 1: those who are silent cost the time of one");
     CASE(an_answer_is_one_to_the_last_question,
-         "survey 2: an answer is one to the node's last question");
+         "canvass 2: an answer is one to the node's last question");
     return proof_end();
 }

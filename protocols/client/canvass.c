@@ -1,4 +1,4 @@
-#include "survey.h"
+#include "canvass.h"
 
 #include <stdlib.h>
 
@@ -13,17 +13,17 @@ typedef struct {
     message_t *answer;
 } node_t;
 
-struct survey {
+struct canvass {
     node_t *nodes;
     zmq_pollitem_t *items;  //  Room for all, used within a call
     size_t count;
     uint64_t request;
 };
 
-survey_t *
-survey_new(const char *const *ats, size_t count)
+canvass_t *
+canvass_new(const char *const *ats, size_t count)
 {
-    survey_t *self = zmalloc(sizeof *self);
+    canvass_t *self = zmalloc(sizeof *self);
     self->nodes = zmalloc((count + 1) * sizeof *self->nodes);
     self->items = zmalloc((count + 1) * sizeof *self->items);
     self->count = count;
@@ -37,9 +37,9 @@ survey_new(const char *const *ats, size_t count)
 }
 
 void
-survey_destroy(survey_t **self_p)
+canvass_destroy(canvass_t **self_p)
 {
-    survey_t *self = *self_p;
+    canvass_t *self = *self_p;
     *self_p = NULL;
     if (!self)
         return;
@@ -54,7 +54,7 @@ survey_destroy(survey_t **self_p)
 }
 
 void
-survey_ask(survey_t *self, size_t nth, message_t *question)
+canvass_ask(canvass_t *self, size_t nth, message_t *question)
 {
     INVARIANT(nth < self->count);
     node_t *node = &self->nodes[nth];
@@ -83,7 +83,7 @@ receive(node_t *node)
 }
 
 void
-survey_wait(survey_t *self, millis_t until)
+canvass_wait(canvass_t *self, millis_t until)
 {
     for (;;) {
         size_t open = 0;
@@ -104,7 +104,7 @@ survey_wait(survey_t *self, millis_t until)
 }
 
 message_t *
-survey_take(survey_t *self, size_t nth)
+canvass_take(canvass_t *self, size_t nth)
 {
     INVARIANT(nth < self->count);
     message_t *answer = self->nodes[nth].answer;
