@@ -157,6 +157,35 @@ def is_drawn(stage):
             and nodes['t1']['parents'] == ['r1', 'r2'])
 
 
+class Endless:
+    """A director and an origin in one that always has more to tell."""
+
+    def __init__(self):
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        port = self.socket.bind_to_random_port('tcp://127.0.0.1')
+        self.at, self.ends = f'127.0.0.1:{port}', threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.ends.is_set():
+            if not self.socket.poll(50):
+                continue
+            peer, _, head = self.socket.recv_multipart()
+            asked = Message.FromString(head)
+            begin = getattr(asked.status_ask, 'from')
+            node = {'name': f'n{begin}', 'at': '' if begin else self.at}
+            told = Message(version=1, request=asked.request, report={
+                'node': 'all', 'nodes': [node], 'next': begin + 1})
+            self.socket.send_multipart([peer, b'', told.SerializeToString()])
+
+    def close(self):
+        self.ends.set()
+        self.thread.join()
+        self.socket.close()
+
+
 def ask_all(at, name):
     """A whole client: describe once, then ask for one chunk after the other."""
     socket = zmq.Context.instance().socket(zmq.REQ)
@@ -218,6 +247,19 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
                and 'SILENT' not in text, text)
         expect(max(map(len, text.splitlines())) <= 100, text)
         tree(stage, at='t1').expect_error(65, 'director')
+    with stage.case('rill tree says where it does not tell all there is'):
+        told = tree(stage, '--json').expect(0).json()
+        expect(not told['cut'] and not any(n['cut'] for n in told['nodes']),
+               f'{told}')
+        endless = Endless()
+        try:
+            told = stage.rill('tree', '--json', '--at', endless.at).expect(0)
+            text = stage.rill('tree', '--at', endless.at).expect(0).text
+        finally:
+            endless.close()
+        expect(told.json()['cut'] and told.json()['nodes'][0]['cut'], told.text)
+        expect('n0 has more streams' in text and
+               'all knows more nodes' in text, text)
     with stage.case('invariant 12: who rewinds gets any moment, and goes on '
                     'live without a seam'):
         middle = len(cam.bytes) // 2 + 77

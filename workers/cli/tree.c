@@ -77,6 +77,7 @@ tell_node(json_t *json, const tree_node_t *node)
         for (size_t i = 0; i < node->streams_count; i++)
             tell_stream(json, &node->streams[i]);
         json_end(json);
+        json_bool(json, "cut", node->cut);
     }
     json_end(json);
 }
@@ -91,6 +92,7 @@ tell_json(const tree_state_t *state)
     for (size_t i = 0; i < state->count; i++)
         tell_node(&json, &state->nodes[i]);
     json_end(&json);
+    json_bool(&json, "cut", state->cut);
     ask_json_end(&json);
 }
 
@@ -275,11 +277,16 @@ show_remarks(const tree_state_t *state)
         else if (!node->node->offered && node->node->tier > 0)
             says = "answers, but does not report to the director: nobody is "
                    "sent there";
+        else if (node->cut)
+            says = "has more streams than it could tell here";
         if (!says)
             continue;
         printf("%s%s %s.\n", first, node->node->name, says);
         first = "";
     }
+    if (state->cut)
+        printf("%s%s knows more nodes than it could tell here.\n", first,
+               state->director);
 }
 
 static void

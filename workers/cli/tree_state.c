@@ -30,11 +30,18 @@ report_of(const pages_t *pages, size_t page)
     return page < pages->count ? pages->all[page]->report : NULL;
 }
 
+//  Where more begins than there is in these; 0: nowhere.
+static uint64_t
+rest_of(const pages_t *pages)
+{
+    return pages->count ? report_of(pages, pages->count - 1)->next : 0;
+}
+
 //  Whether more is to be asked, and from where.
 static bool
 goes_on(const pages_t *pages, uint64_t *from_r)
 {
-    *from_r = pages->count ? report_of(pages, pages->count - 1)->next : 0;
+    *from_r = rest_of(pages);
     return pages->count < PAGES_MOST && (pages->count == 0 || *from_r);
 }
 
@@ -229,11 +236,13 @@ add_node(tree_node_t *node, const pages_t *before, const pages_t *after)
         node->out_bps = rate(counter(was, "bytes_given"), node->bytes_out,
                              took_ms);
     }
-    add_streams(node, before, after->count ? after : before, took_ms);
+    const pages_t *last = after->count ? after : before;
+    node->cut = rest_of(last) != 0;
+    add_streams(node, before, last, took_ms);
 }
 
-const tree_stream_t *
-tree_state_find(const tree_node_t *node, uint64_t stream)
+static const tree_stream_t *
+find_stream(const tree_node_t *node, uint64_t stream)
 {
     for (size_t i = 0; i < node->streams_count; i++)
         if (node->streams[i].told->stream == stream)
@@ -271,12 +280,11 @@ complete(tree_state_t *state)
             tree_stream_t *stream = &state->nodes[i].streams[s];
             uint64_t id = stream->told->stream;
             for (size_t n = 0; n < state->count && !*stream->name; n++) {
-                const tree_stream_t *same = tree_state_find(&state->nodes[n],
-                                                            id);
+                const tree_stream_t *same = find_stream(&state->nodes[n], id);
                 stream->name = same ? same->told->name : "";
             }
             if (*stream->told->source)
-                find_lag(stream, tree_state_find(&state->nodes[0], id));
+                find_lag(stream, find_stream(&state->nodes[0], id));
         }
     for (size_t i = 0; i < state->count; i++)
         if (state->nodes[i].streams_count)
@@ -297,6 +305,7 @@ tree_state_ask(const words_t *words, tree_state_t *state_r)
     }
     for (size_t page = 0; page < state->pages[0].count; page++)
         state->count += report_of(&state->pages[0], page)->n_nodes;
+    state->cut = rest_of(&state->pages[0]) != 0;
     size_t count = state->count;
     state->pages_count = 1 + 2 * count;
     state->pages = realloc(state->pages,

@@ -31,12 +31,14 @@ typedef struct {
     uint64_t window_bytes, window_ms;  //  Held; from the oldest to the newest
     tree_stream_t *streams;            //  By name
     size_t streams_count;
+    bool cut;  //  There are more streams than these
 } tree_node_t;
 
 typedef struct {
     char director[64];
     tree_node_t *nodes;  //  The origin first, then caches in the file's order
     size_t count;
+    bool cut;             //  There are more nodes than these
     struct pages *pages;  //  What all that is lent from
     size_t pages_count;
 } tree_state_t;
@@ -44,8 +46,5 @@ typedef struct {
 //  Ask them all. 0, or the exit code: the director does not answer, or is none.
 int tree_state_ask(const words_t *words, tree_state_t *state_r);
 void tree_state_free(tree_state_t *state);
-
-//  The stream of an id at a node, or NULL.
-const tree_stream_t *tree_state_find(const tree_node_t *node, uint64_t stream);
 
 #endif
