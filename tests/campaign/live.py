@@ -6,4 +6,4 @@ lack = sim.lack
 
 
 def play(job):
-    sim.play(job, '--live')
+    sim.play(job, '--live', kind='live')

@@ -10,10 +10,10 @@ def lack():
     return None
 
 
-def play(job, *args):
+def play(job, *args, kind='sim'):
     first = job.seed
     while first == job.seed or not job.is_over():
         counted.run(job, 'bin/rill-sim', *args, '--seeds',
-                    f'{first}-{first + SEEDS - 1}', name=f'sim-{first}')
+                    f'{first}-{first + SEEDS - 1}', name=f'{kind}-{first}')
         job.tell()
         first += SEEDS
