@@ -32,7 +32,6 @@ typedef struct {
     zsock_t *pipe;
     zsock_t *front;    //  ROUTER
     zsock_t *publish;  //  XPUB
-    size_t topics;     //  That somebody subscribed to there
     bus_t *bus;
     zloop_t *loop;
     claim_t *claim;
@@ -339,16 +338,12 @@ on_packets(zloop_t *loop, zmq_pollitem_t *item, void *arg)
     return after(self, now);
 }
 
-//  Who subscribes to more than is published fills the memory, and each peer
-//  that goes has all of it searched.
 static int
 on_topics(zloop_t *loop, zsock_t *publish, void *arg)
 {
-    (void)loop;
+    (void)loop, (void)publish;
     cache_t *self = arg;
-    frames_topics(publish, &self->topics);
-    if (self->topics > relay_topics(self->relay))
-        breaker_close(self->breaker, &self->publish);
+    breaker_topics(self->breaker, &self->publish, relay_topics(self->relay));
     return 0;
 }
 
@@ -356,13 +351,10 @@ static void
 on_closing(void *with, zsock_t *socket)
 {
     cache_t *self = with;
-    bool front = socket == self->front;
     self->tally.flooded++;
     log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              front ? "front" : "publish", breaker_stray());
+              socket == self->front ? "front" : "publish", breaker_stray());
     zloop_reader_end(self->loop, socket);
-    if (!front)
-        self->topics = 0;
 }
 
 static void

@@ -39,7 +39,6 @@ typedef struct forwarder {
     zsock_t *front;     //  ROUTER: sources, readers, workers
     zsock_t *receipts;  //  PULL
     zsock_t *publish;   //  XPUB: live chunks
-    size_t topics;      //  That somebody subscribed to there
     zloop_t *loop;      //  Runs in this thread only
     claim_t *claim;
     kv_t *catalogue;
@@ -353,16 +352,13 @@ on_watch(zloop_t *loop, zsock_t *watch, void *arg)
     return after(self, now);
 }
 
-//  Who subscribes to more than is published fills the memory, and each peer
-//  that goes has all of it searched.
 static int
 on_topics(zloop_t *loop, zsock_t *publish, void *arg)
 {
-    (void)loop;
+    (void)loop, (void)publish;
     forwarder_t *self = arg;
-    frames_topics(publish, &self->topics);
-    if (self->topics > forwarder_core_topics(self->core))
-        breaker_close(self->breaker, &self->publish);
+    breaker_topics(self->breaker, &self->publish,
+                   forwarder_core_topics(self->core));
     return 0;
 }
 
@@ -376,8 +372,6 @@ on_closing(void *with, zsock_t *socket)
                                         : "receipts",
               breaker_stray());
     zloop_reader_end(self->loop, socket);
-    if (socket == self->publish)
-        self->topics = 0;
     forwarder_core_on_flood(self->core);
 }
 

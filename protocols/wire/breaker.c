@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "buffer.h"
+#include "frames.h"
 #include "invariant.h"
 
 enum {
@@ -19,6 +20,7 @@ typedef struct {
     zsock_t **socket_p;
     socket_kind_t kind;
     char at[ENDPOINT_BYTES];
+    size_t topics;  //  That somebody subscribed to there
 } watched_t;
 
 struct breaker {
@@ -177,6 +179,16 @@ breaker_destroy(breaker_t **self_p)
     free(self);
 }
 
+static watched_t *
+find(breaker_t *self, zsock_t **socket_p)
+{
+    unsigned i = 0;
+    while (i < self->count && self->watched[i].socket_p != socket_p)
+        i++;
+    INVARIANT(i < self->count);
+    return &self->watched[i];
+}
+
 void
 breaker_close(breaker_t *self, zsock_t **socket_p)
 {
@@ -185,6 +197,16 @@ breaker_close(breaker_t *self, zsock_t **socket_p)
         return;
     self->events->closing(self->with, *socket_p);
     sockets_drop(socket_p);
+    find(self, socket_p)->topics = 0;
+}
+
+void
+breaker_topics(breaker_t *self, zsock_t **socket_p, size_t most)
+{
+    watched_t *watched = find(self, socket_p);
+    frames_topics(*socket_p, &watched->topics);
+    if (watched->topics > most)
+        breaker_close(self, socket_p);
 }
 
 void

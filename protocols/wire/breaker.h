@@ -59,6 +59,12 @@ void breaker_destroy(breaker_t **self_p);
 //  are added first. `*socket_p`, the owner's, is NULL while it is closed.
 void breaker_add(breaker_t *self, zsock_t **socket_p, socket_kind_t kind);
 
+//  Take what was subscribed to at one of these, an XPUB that is readable; with
+//  more than `most` topics it is closed now, as above. Who subscribes to more
+//  than is published fills the memory, and each peer that goes has all of it
+//  searched.
+void breaker_topics(breaker_t *self, zsock_t **socket_p, size_t most);
+
 //  One of these is flooded, says its owner: it is closed now, as above.
 void breaker_close(breaker_t *self, zsock_t **socket_p);
 
