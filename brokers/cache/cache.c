@@ -138,11 +138,11 @@ recall(void *with, uint64_t number)
     return keeper_recall(self->keeper, number, zclock_mono());
 }
 
-static void
+static status_t
 release(void *with, uint64_t first)
 {
     cache_t *self = with;
-    keeper_release(self->keeper, first);
+    return keeper_release(self->keeper, first, zclock_mono());
 }
 
 static size_t

@@ -18,6 +18,7 @@ typedef enum {
     KEEP,     //  Answered by itself with a status
     RECALL,   //  The same, with the payload
     RELEASE,  //  The same
+    READY,    //  From the disk: it begins
     LOST,     //  From the disk: with why
     END,      //  Answered by itself; the last one
 } word_t;
@@ -49,6 +50,7 @@ struct keeper {
     waiting_t waiting[KEEPER_QUEUE];
     size_t waiting_count;
     size_t bytes;  //  Of all that waits
+    bool ready;    //  It is empty and open
     bool lost;
     int timer;  //  That tells of it; 0: none
 };
@@ -183,7 +185,8 @@ open_store(disk_t *disk, const place_t *place)
                                &disk->store, why, sizeof why) != STATUS_OK) {
         disk->store = NULL;
         lose(disk, why);
-    }
+    } else
+        answer(disk, READY, 0, STATUS_OK, NULL);
 }
 
 //  Under a header of its own: in the order they come, forgotten in that order.
@@ -304,6 +307,10 @@ on_letter(keeper_t *self, const letter_t *letter, millis_t now)
         give_up(self, letter->why, now);
         return;
     }
+    if (letter->word == READY) {
+        self->ready = true;
+        return;
+    }
     self->words--;
     if (letter->word == KEEP)
         forget(self, letter->number);
@@ -356,7 +363,7 @@ judge(keeper_t *self, millis_t now)
     }
     if (self->lost)
         return STATUS_IO;
-    return self->words < KEEPER_QUEUE ? STATUS_OK : STATUS_BUSY;
+    return self->ready && self->words < KEEPER_QUEUE ? STATUS_OK : STATUS_BUSY;
 }
 
 static void
@@ -402,12 +409,14 @@ keeper_recall(keeper_t *self, uint64_t number, millis_t now)
     return STATUS_OK;
 }
 
-void
-keeper_release(keeper_t *self, uint64_t first)
+status_t
+keeper_release(keeper_t *self, uint64_t first, millis_t now)
 {
     letter_t letter = { .word = RELEASE, .number = first };
-    if (!self->lost && self->words < KEEPER_QUEUE)
+    status_t status = judge(self, now);
+    if (status == STATUS_OK)
         tell(self, &letter);
+    return status;
 }
 
 keeper_t *
@@ -426,27 +435,40 @@ keeper_new(zloop_t *loop, const char *path, uint64_t bytes, double patience,
     return self;
 }
 
+//  The last word, and every answer before its own. False: the disk hangs.
+static bool
+finish(keeper_t *self)
+{
+    zsock_t *pipe = zactor_sock(self->disk);
+    letter_t letter = { .word = END };
+    bool ended = false;
+    post(pipe, &letter);
+    zsock_set_rcvtimeo(pipe, (int)self->hung_ms);
+    while (!ended && take(pipe, &letter, true)) {
+        buffer_unref(&letter.payload);
+        ended = letter.word == END;
+    }
+    return ended;
+}
+
+//  Nobody can end a thread that waits for its disk, but the end of the process.
+static zactor_t *left;
+
 void
 keeper_destroy(keeper_t **self_p)
 {
     keeper_t *self = *self_p;
     if (!self)
         return;
-    zsock_t *pipe = zactor_sock(self->disk);
-    letter_t letter = { .word = END };
-    zloop_reader_end(self->loop, pipe);
+    zloop_reader_end(self->loop, zactor_sock(self->disk));
     if (self->timer > 0)
         zloop_timer_end(self->loop, self->timer);
-    post(pipe, &letter);
-    do {
-        letter.payload = NULL;
-        if (!take(pipe, &letter, true))
-            break;
-        buffer_unref(&letter.payload);
-    } while (letter.word != END);
+    if (finish(self))
+        zactor_destroy(&self->disk);
+    else
+        left = self->disk;
     while (self->waiting_count)
         forget(self, self->waiting[0].number);
-    zactor_destroy(&self->disk);
     free(self);
     *self_p = NULL;
 }

@@ -6,10 +6,12 @@
  *       KEEPER_QUEUE words for the disk; what comes then is not kept.
  *    3. (house 9) What is given back has the CRC that it was kept with.
  *    4. A disk that fails, or does not answer for KEEPER_HUNG_MS, is not asked
- *       again: all that was kept is lost, and that is told once.
+ *       again: all that was kept is lost, and that is told once. Not even
+ *       keeper_destroy waits longer for an answer.
  *
- *  It begins empty: what a cache before it kept is removed. Chunks lie in the
- *  order they came, under numbers, and go whole segments at a time.
+ *  It begins empty: what a cache before it kept is removed, however long that
+ *  takes, and nothing is kept until then. Chunks lie in the order they came,
+ *  under numbers, and go whole segments at a time.
  */
 #ifndef KEEPER_H
 #define KEEPER_H
@@ -35,7 +37,8 @@ typedef struct {
                      buffer_t *payload, millis_t now);
     //  Nothing is kept or given back any more; a sentence says why.
     void (*lost)(void *with, const char *why, millis_t now);
-    //  After each of these; -1 ends the loop.
+    //  After each of these, and whatever else the disk answers; -1 ends the
+    //  loop.
     int (*after)(void *with, millis_t now);
 } keeper_events_t;
 
@@ -46,19 +49,21 @@ typedef struct {
 keeper_t *keeper_new(zloop_t *loop, const char *path, uint64_t bytes,
                      double patience, const files_t *files,
                      const keeper_events_t *events, void *with);
-//  Waits until the disk has done what it was told.
+//  Waits until the disk has done what it was told. One that hangs is left
+//  behind with its thread, and what it was lent: the process is to end.
 void keeper_destroy(keeper_t **self_p);
 
 //  How much of so many bytes of a disk can hold chunks.
 uint64_t keeper_room(uint64_t bytes);
 
 //  Keep a payload and its CRC32C under a number, higher than those before.
-//  STATUS_BUSY: the queue is full; STATUS_IO: it is lost.
+//  STATUS_BUSY: the queue is full, or the disk is not ready yet; STATUS_IO: it
+//  is lost.
 status_t keeper_keep(keeper_t *self, uint64_t number, buffer_t *payload,
                      uint32_t crc, millis_t now);
 //  Read one back, answered by `recalled`. The same answers.
 status_t keeper_recall(keeper_t *self, uint64_t number, millis_t now);
-//  What has a lower number is not needed any more.
-void keeper_release(keeper_t *self, uint64_t first);
+//  What has a lower number is not needed any more. The same answers.
+status_t keeper_release(keeper_t *self, uint64_t first, millis_t now);
 
 #endif

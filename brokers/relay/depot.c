@@ -17,7 +17,7 @@ struct depot {
     window_t *places;
     zlistx_t *recalls;  //  recall_t, owned
     uint64_t number;    //  Of the last chunk that was kept
-    uint64_t released;  //  Told the owner
+    uint64_t released;  //  The owner took it up to here
     bool lost;          //  It takes nothing any more
 };
 
@@ -265,8 +265,8 @@ depot_age(relay_t *self)
         first = depot->number + 1;
     if (first == depot->released)
         return;
-    depot->released = first;
-    self->effects.release(self->with, first);
+    if (self->effects.release(self->with, first) == STATUS_OK)
+        depot->released = first;
 }
 
 void

@@ -80,11 +80,12 @@ typedef struct {
     //  Of a cache with a disk, else NULL. Keep a chunk under a number, higher
     //  than those before; not STATUS_OK: it is not. What is not kept after all
     //  is told by relay_unkept. Read one back, ended by relay_recalled; not
-    //  STATUS_OK: it is not to be had. Forget all below a number.
+    //  STATUS_OK: it is not to be had. Forget all below a number; not
+    //  STATUS_OK: this is to be said again.
     status_t (*keep)(void *with, uint64_t number, const chunk_header_t *header,
                      buffer_t *payload);
     status_t (*recall)(void *with, uint64_t number);
-    void (*release)(void *with, uint64_t first);
+    status_t (*release)(void *with, uint64_t first);
     //  What its owner counts, for the status of a cache: how many counters of
     //  at most so many. NULL: nothing.
     size_t (*count)(void *with, Rill__V1__Counter *counters_r, size_t most);

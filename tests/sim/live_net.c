@@ -471,10 +471,11 @@ recall(void *with, uint64_t number)
     return STATUS_OK;
 }
 
-static void
+static status_t
 release(void *with, uint64_t first)
 {
     (void)with, (void)first;
+    return STATUS_OK;
 }
 
 static void

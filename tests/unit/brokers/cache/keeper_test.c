@@ -23,6 +23,7 @@ static files_t *system_files;
 static files_t files;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static int write_error;
+static double patience = 1;
 
 static buffer_t *
 payload_of(uint64_t number, size_t size)
@@ -70,13 +71,13 @@ after(void *with, millis_t now)
 }
 
 static void
-begin(bool wrapped)
+begin_at_once(bool wrapped)
 {
     static const keeper_events_t EVENTS = { on_unkept, on_recalled, on_lost,
                                             after };
     answers = lost = unkept = 0;
-    keeper = keeper_new(loop, folder, 128 * MIB, 1, wrapped ? &files : NULL,
-                        &EVENTS, NULL);
+    keeper = keeper_new(loop, folder, 128 * MIB, patience,
+                        wrapped ? &files : NULL, &EVENTS, NULL);
 }
 
 static void
@@ -95,14 +96,28 @@ await(size_t count)
     zloop_start(loop);
 }
 
+//  The same, with a disk that is ready, or lost.
+static void
+begin(bool wrapped)
+{
+    begin_at_once(wrapped);
+    await(0);
+}
+
 static status_t
-keep(uint64_t number, size_t size)
+keep_at(uint64_t number, size_t size, millis_t now)
 {
     buffer_t *payload = payload_of(number, size);
     uint32_t crc = checksum_crc32c(buffer_bytes(payload), size);
-    status_t status = keeper_keep(keeper, number, payload, crc, zclock_mono());
+    status_t status = keeper_keep(keeper, number, payload, crc, now);
     buffer_unref(&payload);
     return status;
+}
+
+static status_t
+keep(uint64_t number, size_t size)
+{
+    return keep_at(number, size, zclock_mono());
 }
 
 static bool
@@ -162,7 +177,7 @@ old_ones_make_room(void)
     while (number - unkept < 2 * 128 || !has(number, MIB - 4096)) {
         CHECK(++number < NUMBERS);
         if (number > room)
-            keeper_release(keeper, number - room);
+            keeper_release(keeper, number - room, zclock_mono());
         keep_all(number, number + 1, MIB - 4096);
         await(0);
     }
@@ -182,14 +197,67 @@ gated_write(const files_t *self, int handle, const void *bytes, size_t size,
                                              offset, token);
 }
 
+static int
+gated_list(const files_t *self, const char *path,
+           void (*each)(void *arg, const char *name), void *arg)
+{
+    (void)self;
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    return system_files->list(system_files, path, each, arg);
+}
+
 static void
-begin_gated(void)
+set_gate(void)
 {
     folder = folder_new();
     system_files = files_system_new(16, false);
     files = *system_files;
     files.write = gated_write;
+    files.list = gated_list;
+}
+
+static void
+begin_gated(void)
+{
+    set_gate();
     begin(true);
+}
+
+static void
+a_disk_has_time_to_begin(void)
+{
+    millis_t late = zclock_mono() + 2 * KEEPER_HUNG_MS;
+    set_gate();
+    pthread_mutex_lock(&gate);
+    begin_at_once(true);
+    CHECK(keep(1, 100) == STATUS_BUSY && keep_at(2, 1, late) == STATUS_BUSY);
+    CHECK(keeper_release(keeper, 1, late) == STATUS_BUSY);
+    pthread_mutex_unlock(&gate);
+    await(0);
+    CHECK(keep(3, 100) == STATUS_OK && has(3, 100) && !has(1, 100) && !lost);
+    end();
+    files_system_destroy(&system_files);
+    CHECK(buffer_total() == 0);
+}
+
+static void
+a_full_queue_takes_no_release(void)
+{
+    begin_gated();
+    pthread_mutex_lock(&gate);
+    uint64_t number = 1;
+    while (keep(number, 1) == STATUS_OK)
+        number++;
+    CHECK(number == KEEPER_QUEUE + 1);
+    CHECK(keeper_release(keeper, number, zclock_mono()) == STATUS_BUSY);
+    pthread_mutex_unlock(&gate);
+    keep_all(number, number + 1, 1);
+    while (keeper_release(keeper, number, zclock_mono()) == STATUS_BUSY)
+        await(0);
+    end();
+    files_system_destroy(&system_files);
+    CHECK(buffer_total() == 0);
 }
 
 static void
@@ -210,10 +278,7 @@ a_slow_disk_is_not_waited_for(void)
     //  One that hangs is lost, and that is told once.
     pthread_mutex_lock(&gate);
     CHECK(keep(1000, MIB) == STATUS_OK);
-    buffer_t *payload = payload_of(1, 1);
-    CHECK(keeper_keep(keeper, 1001, payload, 0,
-                      zclock_mono() + KEEPER_HUNG_MS + 1000) == STATUS_IO);
-    buffer_unref(&payload);
+    CHECK(keep_at(1001, 1, zclock_mono() + KEEPER_HUNG_MS + 1000) == STATUS_IO);
     CHECK(keep(1002, 1) == STATUS_IO && !lost);
     await(1);
     CHECK(lost == 1);
@@ -239,10 +304,21 @@ a_broken_disk_is_lost(void)
     //  So is one that cannot even be opened.
     folder = "/proc/nowhere";
     begin(false);
-    await(1);
     CHECK(lost == 1 && keep(1, 1) == STATUS_IO);
     end();
     CHECK(buffer_total() == 0);
+}
+
+//  Its thread is still there when this process ends.
+static void
+a_hung_disk_is_left_behind(void)
+{
+    patience = 0.05;
+    begin_gated();
+    pthread_mutex_lock(&gate);
+    while (keep(1, MIB) != STATUS_OK)
+        await(0);
+    end();
 }
 
 int
@@ -258,6 +334,13 @@ main(void)
          "queue for is refused");
     CASE(a_broken_disk_is_lost,
          "keeper 4: a disk that fails is lost, which is told once");
+    CASE(a_disk_has_time_to_begin,
+         "keeper 4: a disk hangs when it does not answer, not while it is "
+         "emptied");
+    CASE(a_full_queue_takes_no_release,
+         "keeper 2: what a full queue does not take is told, a release too");
+    CASE(a_hung_disk_is_left_behind,
+         "keeper 4: the end does not wait for a disk that hangs");
     zloop_destroy(&loop);
     return proof_end();
 }

@@ -103,6 +103,7 @@ static buffer_t *kept_there[SAID];
 static uint64_t kept_count, recalled_last, released;
 static size_t recalls;
 static status_t recall_says;
+static bool release_busy;
 
 static status_t
 keep(void *with, uint64_t number, const chunk_header_t *header,
@@ -124,12 +125,15 @@ recall(void *with, uint64_t number)
     return recall_says;
 }
 
-static void
+static status_t
 release(void *with, uint64_t first)
 {
     (void)with;
     CHECK(first >= released);
+    if (release_busy)
+        return STATUS_BUSY;
     released = first;
+    return STATUS_OK;
 }
 
 static void
@@ -991,14 +995,18 @@ the_disk_is_part_of_the_window(void)
     ask(4, FIRST + 50, 5000);
     give_back();
     CHECK(count(-1, BODY(ANSWER), NULL) == 1);
-    //  What is too old is forgotten, and the disk is told.
+    //  What is too old is forgotten, and the disk is told until it hears.
     stop(2, 6);
     stop(3, 6);
     created = 1000000000 + 61 * 1000000;
     published(FIRST + PUBLISHED * BYTES);
     created = 1000000000;
+    release_busy = true;
     pass(200);
-    CHECK(relay_counts(relay).disk_chunks == 0 && released == kept_count + 1);
+    CHECK(relay_counts(relay).disk_chunks == 0 && released <= kept_count);
+    release_busy = false;
+    pass(200);
+    CHECK(released == kept_count + 1);
 }
 
 static void
