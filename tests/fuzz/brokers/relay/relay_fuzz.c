@@ -129,10 +129,11 @@ recall(void *with, uint64_t number)
     return STATUS_OK;
 }
 
-static void
+static status_t
 release(void *with, uint64_t first)
 {
     (void)with, (void)first;
+    return chances % 8 == 5 ? STATUS_BUSY : STATUS_OK;
 }
 
 static uint64_t
