@@ -452,7 +452,8 @@ finish(keeper_t *self)
 }
 
 //  Nobody can end a thread that waits for its disk, but the end of the process.
-static zactor_t *left;
+//  Volatile: nobody reads it, and what holds the actor must not be left out.
+static zactor_t *volatile left;
 
 void
 keeper_destroy(keeper_t **self_p)
