@@ -602,6 +602,18 @@ pursue_ask(relay_t *self, const peer_t *peer, const message_t *message,
 
 /*-------------------------------------------------------------------- filling */
 
+//  Moments tell roughly what is old: what was asked for and turned out to be is
+//  not kept, and would be asked for again and again.
+static uint64_t
+past_old(const stream_t *stream, uint64_t offset)
+{
+    const relay_t *self = stream->node;
+    const window_chunk_t *old = window_find(self->passing, stream->id, offset);
+    return old && old->header.created_us < node_horizon(self)
+               ? old->header.offset + old->header.length
+               : offset;
+}
+
 void
 pursue_fill(stream_t *stream, millis_t now)
 {
@@ -613,6 +625,7 @@ pursue_fill(stream_t *stream, millis_t now)
     for (size_t fills = 0; fills < FILLS_MOST;) {
         uint64_t reach = window_reach(self->window, stream->id, at);
         reach = node_past_hole(stream, depot_reach(self, stream->id, reach));
+        reach = past_old(stream, reach);
         if (fills == 0)
             stream->flow = reach;
         if (reach != at) {

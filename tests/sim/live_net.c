@@ -288,9 +288,19 @@ subscribe(void *with, int link, const char *publish_at, uint64_t stream,
     live_node_t *node = with;
     live_t *live = node->live;
     int to = node->link_node[link];
-    live_sub_t sub = { node->number,        to,     node->life,
-                       live->node[to].life, stream, topic };
-    if (on && strcmp(publish_at, live->node[to].publish_at) != 0)
+    live_sub_t sub = { .from = node->number,
+                       .to = to,
+                       .from_life = node->life,
+                       .stream = stream,
+                       .topic = topic };
+    char right[sizeof node->publish_at];
+    //  Where it was said to publish: who hung may hear it from a life before.
+    if (on)
+        (void)sscanf(publish_at, "tcp://%*[^:]:%u", &sub.to_life);
+    snprintf(right, sizeof right, "tcp://%s:%u", live->node[to].name,
+             sub.to_life);
+    if (on && (strcmp(publish_at, right) != 0 || !sub.to_life ||
+               sub.to_life > live->node[to].life))
         story_breach(0, "%s subscribes to %s at %s", node->name,
                      node->links[link], publish_at);
     for (size_t i = live->subs_count; i-- > 0;)

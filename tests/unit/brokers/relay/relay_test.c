@@ -664,6 +664,25 @@ what_comes_late_is_not_asked_for(void)
 }
 
 static void
+what_turns_out_to_be_old_is_asked_for_once(void)
+{
+    carry();
+    published(1000);
+    published(1000 + 2 * BYTES);
+    CHECK(count(P1, BODY(ASK), NULL) == 1);
+    micros_t before = created;
+    created += 120000000;  //  The origin was away for two windows
+    published(1000 + 3 * BYTES);
+    created = before;
+    answered(P1, 1000 + BYTES);
+    created += 120000000;
+    published(1000 + 4 * BYTES);
+    created = before;
+    CHECK(count(P1, BODY(ASK), NULL) == 1);
+    CHECK(count(-1, BODY(FLOW), NULL) == 5);
+}
+
+static void
 same_questions_are_asked_once(void)
 {
     begin();
@@ -1172,6 +1191,8 @@ main(void)
     CASE(what_comes_late_is_not_asked_for,
          "invariant 14: what is published and comes late is not asked for too; "
          "a tail that does not come is");
+    CASE(what_turns_out_to_be_old_is_asked_for_once,
+         "invariant 19: what is too old to be kept is asked for once");
     CASE(same_questions_are_asked_once,
          "invariant 15: what many ask is asked upstream once");
     CASE(what_is_gone_begins_later_and_says_so,
