@@ -266,6 +266,7 @@ disk_actor(zsock_t *pipe, void *args)
     char *path = strdup(place.path);
     INVARIANT(path);
     place.path = path;
+    atomic_fetch_add_explicit(&posted, 1, memory_order_release);
     zsock_signal(pipe, 0);
     open_store(&disk, &place);
     run(&disk);
@@ -431,6 +432,7 @@ keeper_new(zloop_t *loop, const char *path, uint64_t bytes, double patience,
     place_t place = { path, bytes, files };
     self->disk = zactor_new(disk_actor, &place);
     INVARIANT(self->disk);
+    (void)atomic_load_explicit(&posted, memory_order_acquire);
     zloop_reader(loop, zactor_sock(self->disk), on_disk, self);
     return self;
 }
