@@ -313,6 +313,8 @@ begin_well(void)
 {
     struct rlimit limit = { .rlim_cur = 64, .rlim_max = 128 };
     struct sigaction interrupt, pipe_;
+    //  Who is started in the background may have inherited that it is ignored.
+    signal(SIGINT, SIG_DFL);
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 1;
     if (sockets_begin(100) != STATUS_OK)
