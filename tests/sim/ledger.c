@@ -35,6 +35,7 @@ typedef struct {
 typedef struct block block_t;
 struct block {
     uint64_t stream, epoch, number;
+    uint64_t base_index;  //  Of its extent
     unsigned life;
     code_t code;
     uint32_t verified;  //  Members whose content is right
@@ -185,6 +186,7 @@ make(ledger_t *self, const chunk_header_t *header)
     block->stream = header->key.stream;
     block->epoch = header->key.epoch;
     block->number = header->key.block;
+    block->base_index = header->base_index;
     block->block_us = header->block_us;
     block->code = header->code;
     block->members = calloc((size_t)header->code.k + header->code.m,
@@ -1073,9 +1075,23 @@ find_blocks(ledger_t *self)
                            was_replaced(self, block);
 }
 
+//  Whether a stream of which nothing is stored was dealt again on its way.
+static bool
+is_adrift(const ledger_t *self, const stream_t *stream)
+{
+    for (size_t i = 0; i < self->slots && stream->stored == 0; i++)
+        for (block_t *block = self->block[i]; block; block = block->next)
+            if (block->stream == stream->id && block->base_index > 0)
+                return true;
+    return false;
+}
+
 bool
 ledger_all_began(const ledger_t *self)
 {
+    for (unsigned i = 0; i < self->streams; i++)
+        if (is_adrift(self, &self->stream[i]))
+            return false;
     for (unsigned i = 0; i < self->streams; i++)
         for (unsigned w = 0; w < self->stream[i].writers; w++) {
             const writer_t *writer = &self->stream[i].writer[w];
@@ -1526,11 +1542,22 @@ is_trimmed(const ledger_t *self, const block_t *block)
     return false;
 }
 
+//  What was removed is back when the catalogue is lost before every store heard
+//  of it. Where retention takes streams the catalogue is not lost.
+static bool
+is_over(const ledger_t *self, uint64_t id)
+{
+    bool limited = false;
+    for (unsigned i = 0; i < self->streams; i++)
+        limited = limited || self->stream[i].limited;
+    return limited && is_gone(self, id);
+}
+
 bool
 ledger_can_lose(const ledger_t *self, chunk_key_t key)
 {
     const block_t *block = find(self, key.stream, key.epoch, key.block);
-    if (!block || is_gone(self, key.stream) || is_trimmed(self, block))
+    if (!block || is_over(self, key.stream) || is_trimmed(self, block))
         return true;
     unsigned ever;
     uint32_t which;

@@ -49,7 +49,9 @@ bool ledger_all_outlived(ledger_t *self);
 //  holds on, until what was made again in its place is there.
 void ledger_doubt(ledger_t *self, bool doubt);
 //  Whether of every source that was opened something is stored: of others a lost
-//  catalogue alone knew where they began.
+//  catalogue alone knew where they began. Nor may a stream of which nothing is
+//  stored have been dealt again on its way: what is left of that alone looks as
+//  if what came before it were lost, and somebody has to accept that.
 bool ledger_all_began(const ledger_t *self);
 
 //  Sources. A source of stream `name` exists; it gave bytes up to `end`; it
@@ -102,7 +104,8 @@ void ledger_disaster(ledger_t *self);
 //  0, and it must be read.
 uint64_t ledger_beyond(ledger_t *self, const char *name, uint64_t offset);
 
-//  Whether all that chunk's block was said to be stored can do without it.
+//  Whether all that chunk's block was said to be stored can do without it; also
+//  of a stream that was removed, for it may be back with an older catalogue.
 bool ledger_can_lose(const ledger_t *self, chunk_key_t key);
 
 //  Whether a chunk that a store keeps is none that the durable catalogue places

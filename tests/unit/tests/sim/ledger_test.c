@@ -520,6 +520,49 @@ a_removal_nobody_asked_for(void)
     end();
 }
 
+//  Its catalogue may be lost before every store has heard of it.
+static void
+what_was_removed_may_be_back(void)
+{
+    begin(K + 1, true);
+    chunk_key_t key = { STREAM, epoch, 0, 1 };
+    tell_settled();
+    CHECK(ledger_can_lose(ledger, key));
+    ledger_lost(ledger, 1, (chunk_key_t){ STREAM, epoch, 0, 0 });
+    CHECK(!ledger_can_lose(ledger, key));
+    ledger_remove(ledger, "film");
+    remove_film();
+    CHECK(!ledger_can_lose(ledger, key));
+    //  Where retention takes streams no catalogue is lost.
+    ledger_limited(ledger, "film");
+    CHECK(ledger_can_lose(ledger, key));
+    end();
+}
+
+//  What was dealt after the first attempt, which is nowhere.
+static void
+push_later(void)
+{
+    buffer_t *payload = payload_of(0);
+    chunk_header_t header = header_of(0, payload);
+    header.key.epoch++;
+    header.base_index = K;
+    ledger_pushed(ledger, 0, 1, &header, payload);
+    buffer_unref(&payload);
+}
+
+static void
+nothing_stored_and_dealt_again(void)
+{
+    begin(K + 1, true);
+    CHECK(ledger_all_began(ledger));
+    push_later();
+    CHECK(!ledger_all_began(ledger));
+    tell_stored();
+    CHECK(ledger_all_began(ledger));
+    end();
+}
+
 //  Everything from the first byte on is given up: the stream begins again.
 static void
 give_up(void)
@@ -625,6 +668,11 @@ main(void)
         "invariant 4: a loss in silence is found, one that is accepted is not");
     CASE(a_removal_nobody_asked_for,
          "invariant 11: a removal not asked for, or not recorded, is found");
+    CASE(what_was_removed_may_be_back,
+         "invariant 11: what was removed is spared until it cannot be back");
+    CASE(nothing_stored_and_dealt_again,
+         "invariant 19: where nothing was stored, a later attempt alone tells "
+         "nobody what was before it");
     CASE(what_is_kept_for_a_time,
          "invariant 11: what goes before its time is found");
     return proof_end();
