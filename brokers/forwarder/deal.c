@@ -468,8 +468,7 @@ place(stream_t *stream, block_t *block, piece_t *piece, millis_t now)
                       block->extent->code.k);
 }
 
-//  An empty chunk behind `like`, or at the end of what its source brought: a
-//  source that brought nothing may begin behind a hole.
+//  An empty chunk behind `like`, or at the end of what its source brought.
 static piece_t *
 empty_piece(stream_t *stream, const piece_t *like)
 {
@@ -481,6 +480,21 @@ empty_piece(stream_t *stream, const piece_t *like)
     piece->writer = like ? like->writer : stream->record.writer;
     piece->flags = CHUNK_EMPTY;
     return piece;
+}
+
+//  Whether what is dealt reaches as far as the source has brought it: one that
+//  brought nothing may begin behind a hole.
+static bool
+reaches(const stream_t *stream, uint64_t end)
+{
+    return !stream->chunker || end >= chunker_next(stream->chunker);
+}
+
+//  Whether nothing follows the piece, behind which `more` are to be dealt.
+static bool
+is_last(const stream_t *stream, const piece_t *piece, size_t more)
+{
+    return stream->ending && more == 0 && reaches(stream, piece_end(piece));
 }
 
 //  Fill the open block with empty chunks, the last of them END if it is so.
@@ -571,7 +585,7 @@ deal_end(stream_t *stream, millis_t now)
     INVARIANT(stream->ending);
     if (stream->ended || zlistx_size(stream->waiting))
         return;
-    if (!open_block(stream))
+    if (!open_block(stream) || !reaches(stream, stream->dealt_end))
         deal_piece(stream, empty_piece(stream, NULL), true, now);
     fill(stream, true, now);
 }
@@ -598,7 +612,7 @@ deal_stream_waiting(stream_t *stream, millis_t now)
     if (!piece)
         return;
     for (; piece; piece = zlistx_first(waiting)) {
-        bool last = stream->ending && zlistx_size(waiting) == 1;
+        bool last = is_last(stream, piece, zlistx_size(waiting) - 1);
         if (!deal_now(stream, piece, last, now))
             return;
         zlistx_detach(waiting, NULL);
@@ -679,7 +693,7 @@ deal_again(stream_t *stream, size_t from, millis_t now)
     if (stream->ending)
         drop_filling(stream, pieces);
     while ((piece = zlistx_detach(pieces, NULL)) != NULL)
-        deal_piece(stream, piece, stream->ending && zlistx_size(pieces) == 0,
+        deal_piece(stream, piece, is_last(stream, piece, zlistx_size(pieces)),
                    now);
     zlistx_destroy(&pieces);
     deal_rest(stream, now);

@@ -590,6 +590,16 @@ come_up(stream_t *stream, struct recovery *recovery, millis_t now)
     deal_again(stream, 0, now);
 }
 
+//  Whether the stream ends with the chunk: not if another source was let in since
+//  (R11), which was done because this end was not stored.
+static bool
+is_end(const stream_t *stream, const chunk_header_t *header)
+{
+    const stream_record_t *record = &stream->record;
+    return header->flags & CHUNK_END && header->writer == record->writer &&
+           header->offset + header->length >= record->writer_begin;
+}
+
 static void read_on(struct recovery *recovery, millis_t now);
 
 static void
@@ -632,7 +642,7 @@ on_read(void *arg, status_t status, const chunk_header_t *header,
         }
         recovery->pieces[read.nth] = piece;
         recovery->done++;
-        if (header->flags & CHUNK_END)
+        if (stream && is_end(stream, header))
             recovery->end = true;
     } else if (read.nth == ANCHOR && recovery->despairing)
         recovery->unsure = true;  //  Another is asked

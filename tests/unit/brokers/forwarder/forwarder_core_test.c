@@ -3286,6 +3286,81 @@ another_source_after_a_restart_leaves_a_hole(void)
 }
 
 static void
+an_end_that_was_not_stored_ends_no_other_source(void)
+{
+    //  Of the END block k parts are on disks, one of them away: its source goes
+    //  on in vain, and another is let in. Then that store is back.
+    begin_with(6);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 4 * CHUNK);
+    pump();
+    give(&source, 4 * CHUNK - 10);
+    CHECK(finish(&source) == STATUS_OK);
+    keep_parts(1, 4);
+    power_cut();
+    for (int i = 1; i < 6; i++)
+        join(i);
+    live(2000);
+    plan_t other = FILE_PLAN;
+    other.token = 8;
+    CHECK(open_source(&source, SOURCE, other) == STATUS_OK);
+    uint64_t begin = source.begin;
+    CHECK(begin == 4 * CHUNK + LIMIT_CREDIT_BYTES);
+    power_cut();
+    join_all(6);
+    live(2000);
+    CHECK(describe("film")->stored == 8 * CHUNK - 10);
+    CHECK(!describe("film")->sealed);
+    CHECK(open_source(&source, SOURCE, other) == STATUS_OK);
+    CHECK(source.begin == begin && source.next == begin);
+    give(&source, 500);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    CHECK(describe("film")->size == begin + 500);
+    read_all(source.stream, 0, 8 * CHUNK - 10);
+    read_all(source.stream, begin, begin + 500);
+    end();
+}
+
+static void
+an_empty_end_waits_behind_its_hole(void)
+{
+    //  What one source left waits for workers when another, which brought
+    //  nothing, says that this was all.
+    for (int back = 1; back < 6; back++)
+        for (size_t size = CHUNK; size <= 4 * CHUNK; size += CHUNK) {
+            begin_with(6);
+            source_t source = opened(FILE_PLAN);
+            give(&source, 4 * CHUNK);
+            pump();
+            power_cut();
+            join_all(6);
+            live(2000);
+            CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+            give(&source, size);
+            leave(&source);
+            plan_t other = FILE_PLAN;
+            other.token = 8;
+            CHECK(open_source(&source, SOURCE, other) == STATUS_OK);
+            for (int i = 5; i >= 1; i--)
+                kill_worker(i);
+            CHECK(finish(&source) == STATUS_OK);
+            for (int i = 1; i <= back; i++)
+                join(i);
+            pump();
+            CHECK(progress(&source)->sealed);
+            CHECK(describe("film")->size == source.begin);
+            CHECK(open_source(&source, SOURCE, other) == STATUS_OK);
+            CHECK(source.begin == source.next);
+            for (int i = back + 1; i < 6; i++)
+                join(i);
+            read_all(source.stream, 0, 4 * CHUNK + size);
+            end();
+        }
+}
+
+static void
 a_hole_from_the_start_is_told(void)
 {
     //  The first source stored nothing; the second begins behind a hole, and
@@ -5207,6 +5282,10 @@ main(void)
     CASE(another_source_after_a_restart_leaves_a_hole,
          "invariants 2 and 4: an offset is never given to two sources; the "
          "hole is recorded");
+    CASE(an_end_that_was_not_stored_ends_no_other_source,
+         "R11: the end of a source that was replaced is not its successor's");
+    CASE(an_empty_end_waits_behind_its_hole,
+         "R11: who brought nothing ends the stream where it began");
     CASE(a_hole_from_the_start_is_told,
          "invariant 4: a hole from offset 0 stays recorded");
     CASE(too_few_workers_hold_a_source,
