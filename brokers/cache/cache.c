@@ -20,6 +20,7 @@
 #include "siblings.h"
 #include "sockets.h"
 #include "tally.h"
+#include "tap.h"
 
 enum {
     WHY_BYTES = 1024,
@@ -47,6 +48,7 @@ typedef struct {
     alarm_t *alarm;
     breaker_t *breaker;
     loans_t *loans;
+    tap_t *tap;
     tally_t tally;
     reporter_t *reporter;      //  To the director
     uint64_t was_out, was_in;  //  Bytes at the last report,
@@ -61,10 +63,14 @@ send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     cache_t *self = with;
-    if (self->front)
-        tally_sent(&self->tally,
-                   loans_send(self->loans, self->front, peer, message, payload),
-                   payload != NULL);
+    tap_answered(self->tap, peer, message, payload);
+    if (!self->front)
+        return;
+    status_t status = loans_send(self->loans, self->front, peer, message,
+                                 payload);
+    tally_sent(&self->tally, status, payload != NULL);
+    if (status != STATUS_OK)
+        tap_fault(self->tap, status, "front");
 }
 
 static status_t
@@ -240,6 +246,10 @@ take_front(void *with, status_t status, received_t *received, millis_t now)
 {
     cache_t *self = with;
     bool whole = status == STATUS_OK;
+    if (whole)
+        tap_asked(self->tap, &received->peer, received->message);
+    else
+        tap_fault(self->tap, status, "front");
     bool ours = whole && (reporter_on_front(self->reporter, received) ||
                           relay_on_front(self->relay, &received->peer,
                                          received->message, now));
@@ -353,7 +363,10 @@ on_closing(void *with, zsock_t *socket)
     cache_t *self = with;
     self->tally.flooded++;
     log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              socket == self->front ? "front" : "publish", breaker_stray());
+              socket == self->front     ? "front"
+              : socket == self->publish ? "publish"
+                                        : "tap",
+              breaker_stray());
     zloop_reader_end(self->loop, socket);
 }
 
@@ -361,8 +374,9 @@ static void
 on_bound(void *with, zsock_t *socket)
 {
     cache_t *self = with;
-    zloop_reader(self->loop, socket,
-                 socket == self->front ? on_front : on_topics, self);
+    if (!tap_bound(self->tap, socket))
+        zloop_reader(self->loop, socket,
+                     socket == self->front ? on_front : on_topics, self);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,
@@ -403,6 +417,14 @@ send_offer(void *with, const peer_t *peer, const message_t *message)
 static const reporter_events_t REPORTS = { .fill = fill_load,
                                            .send = send_offer };
 
+//  A cache serves from the first moment on.
+static void
+sample(void *with)
+{
+    cache_t *self = with;
+    tap_sample(self->tap, true, NULL, 0);
+}
+
 /*--------------------------------------------------------- start and end */
 
 static cache_t *
@@ -426,6 +448,7 @@ cache_destroy(cache_t **self_p)
     relay_destroy(&self->relay);
     links_destroy(&self->links);
     breaker_destroy(&self->breaker);
+    tap_destroy(&self->tap);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
     bus_destroy(&self->bus);
@@ -495,6 +518,13 @@ open_sockets(cache_t *self, const cache_place_t *place,
     if (status != STATUS_OK) {
         snprintf(why, WHY_BYTES, "%s cannot be bound: %s", node->at,
                  errno ? strerror(errno) : status_text(status));
+        return status;
+    }
+    tap_place_t tap = { "cache", node->name, node->at, node->reach };
+    status = tap_new(self->loop, &tap, sample, self, &self->tap);
+    if (status != STATUS_OK) {
+        snprintf(why, WHY_BYTES, "no socket for events beside %s: %s", node->at,
+                 status_text(status));
         return status;
     }
     endpoint_any_port(at, any);
@@ -570,6 +600,7 @@ cache_open(cache_t *self, const cache_place_t *place, char *why)
         .patience = place->settings->patience,
         .publish_at = self->publish_at,
         .incarnation = (uint64_t)zclock_time() * 1000,
+        .sink = tap_sink(self->tap),
     };
     self->links = links_new(self->loop, &LINKS, self);
     find_links(self, place->settings, cache, group);
@@ -596,6 +627,7 @@ cache_open(cache_t *self, const cache_place_t *place, char *why)
     self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
     breaker_add(self->breaker, &self->front, SOCKET_FRONT);
     breaker_add(self->breaker, &self->publish, SOCKET_PUBLISH);
+    tap_guard(self->tap, self->breaker);
     (void)after(self, zclock_mono());
     return STATUS_OK;
 }

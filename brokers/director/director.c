@@ -10,6 +10,7 @@
 #include "invariant.h"
 #include "log.h"
 #include "sockets.h"
+#include "tap.h"
 
 enum {
     WHY_BYTES = 512,
@@ -23,6 +24,7 @@ typedef struct {
     director_core_t *core;
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
+    tap_t *tap;
 } director_t;
 
 static void
@@ -30,11 +32,14 @@ send_front(void *with, const peer_t *peer, const message_t *message)
 {
     director_t *self = with;
     status_t status = STATUS_UNREACHABLE;  //  While it is bound again
+    tap_answered(self->tap, peer, message, NULL);
     if (self->front)
         status = frames_send(self->front, peer, message, NULL);
-    if (status != STATUS_OK)
-        log_event(LOG_AT_DETAIL, "unsent", "kind=%s status=%s",
-                  message_kind(message), status_name(status));
+    if (status == STATUS_OK)
+        return;
+    tap_fault(self->tap, status, "front");
+    log_event(LOG_AT_DETAIL, "unsent", "kind=%s status=%s",
+              message_kind(message), status_name(status));
 }
 
 static void
@@ -76,12 +81,15 @@ static bool
 take_front(void *with, status_t status, received_t *received, millis_t now)
 {
     director_t *self = with;
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        tap_asked(self->tap, &received->peer, received->message);
         director_core_on_front(self->core, &received->peer, received->address,
                                received->message, now);
-    else
+    } else {
+        tap_fault(self->tap, status, "front");
         director_core_on_bad(self->core, &received->peer, received->request,
                              status);
+    }
     return true;
 }
 
@@ -98,8 +106,8 @@ static void
 on_closing(void *with, zsock_t *socket)
 {
     director_t *self = with;
-    log_event(LOG_AT_ERROR, "flooded", "socket=front stray_bytes=%zu",
-              breaker_stray());
+    log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
+              socket == self->front ? "front" : "tap", breaker_stray());
     zloop_reader_end(self->loop, socket);
 }
 
@@ -107,7 +115,16 @@ static void
 on_bound(void *with, zsock_t *socket)
 {
     director_t *self = with;
-    zloop_reader(self->loop, socket, on_front, self);
+    if (!tap_bound(self->tap, socket))
+        zloop_reader(self->loop, socket, on_front, self);
+}
+
+//  A director serves from the first moment on.
+static void
+sample(void *with)
+{
+    director_t *self = with;
+    tap_sample(self->tap, true, NULL, 0);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,
@@ -117,6 +134,7 @@ static void
 director_destroy(director_t *self)
 {
     breaker_destroy(&self->breaker);
+    tap_destroy(&self->tap);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
     director_core_destroy(&self->core);
@@ -136,11 +154,20 @@ director_open(director_t *self, const settings_t *settings, char *why)
                  errno ? strerror(errno) : status_text(status));
         return status;
     }
-    self->core = director_core_new(settings, &EFFECTS, self, zclock_mono());
+    tap_place_t tap = { "director", node->name, node->at, node->reach };
+    status = tap_new(self->loop, &tap, sample, self, &self->tap);
+    if (status != STATUS_OK) {
+        snprintf(why, WHY_BYTES, "no socket for events beside %s: %s", node->at,
+                 status_text(status));
+        return status;
+    }
+    self->core = director_core_new(settings, tap_sink(self->tap), &EFFECTS,
+                                   self, zclock_mono());
     zloop_reader(self->loop, self->pipe, on_pipe, self);
     zloop_reader(self->loop, self->front, on_front, self);
     self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
     breaker_add(self->breaker, &self->front, SOCKET_FRONT);
+    tap_guard(self->tap, self->breaker);
     return STATUS_OK;
 }
 

@@ -18,6 +18,7 @@ enum {
 
 struct director_core {
     const settings_t *settings;
+    const sink_t *sink;
     director_effects_t effects;
     void *with;
     census_t *census;
@@ -53,14 +54,15 @@ is_inner(const settings_t *settings, const char *name)
 }
 
 director_core_t *
-director_core_new(const settings_t *settings, const director_effects_t *effects,
-                  void *with, millis_t now)
+director_core_new(const settings_t *settings, const sink_t *sink,
+                  const director_effects_t *effects, void *with, millis_t now)
 {
     director_core_t *self = calloc(1, sizeof(*self));
     INVARIANT(self);
     size_t count = settings->caches_count;
     millis_t lease = (millis_t)(DIRECTOR_LEASE_MS * settings->patience);
     self->settings = settings;
+    self->sink = sink;
     self->effects = *effects;
     self->with = with;
     self->census = census_new(count, lease);
@@ -378,6 +380,8 @@ on_status(director_core_t *self, const peer_t *peer, const message_t *message)
     report.uptime_ms = self->now - self->began;
     report.n_counters = COUNTS;
     report.counters = list;
+    if (self->sink)
+        report.tap_at = message_lend(self->sink->at);
     nodes_told_t told;
     tell_nodes(self, message->status_ask->from, &told, &report);
     message_t answer = MESSAGE(REPORT, report, &report, message->request,

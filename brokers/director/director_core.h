@@ -18,6 +18,7 @@
 #include "millis.h"
 #include "peer.h"
 #include "settings.h"
+#include "sink.h"
 
 #define DIRECTOR_KEEP_MS 1000   //  Between two reports
 #define DIRECTOR_LEASE_MS 3000  //  Of a cache; times the patience
@@ -32,8 +33,10 @@ typedef struct {
     void (*note)(void *with, const char *text);
 } director_effects_t;
 
-//  Settings and `with` are lent until destroy; effects are copied.
+//  Settings, the sink (NULL: none) and `with` are lent until destroy; effects
+//  are copied.
 director_core_t *director_core_new(const settings_t *settings,
+                                   const sink_t *sink,
                                    const director_effects_t *effects,
                                    void *with, millis_t now);
 void director_core_destroy(director_core_t **self_p);

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "random.h"
 #include "sockets.h"
+#include "tap.h"
 
 enum {
     WHY_BYTES = 1024,
@@ -54,6 +55,7 @@ typedef struct forwarder {
     millis_t leave_by;
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
+    tap_t *tap;
     loans_t *loans;  //  What the front has accepted for readers
 } forwarder_t;
 
@@ -74,11 +76,13 @@ send_front(void *with, const peer_t *peer, const message_t *message,
 {
     forwarder_t *self = with;
     status_t status = STATUS_UNREACHABLE;  //  While it is bound again
+    tap_answered(self->tap, peer, message, payload);
     if (self->front)
         status = loans_send(self->loans, self->front, peer, message, payload);
     if (status == STATUS_OK)
         return;
     forwarder_core_on_unsent(self->core);
+    tap_fault(self->tap, status, "front");
     log_event(LOG_AT_DETAIL, "unsent", "kind=%s status=%s",
               message_kind(message), status_name(status));
 }
@@ -271,12 +275,15 @@ static bool
 take_front(void *with, status_t status, received_t *received, millis_t now)
 {
     forwarder_t *self = with;
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        tap_asked(self->tap, &received->peer, received->message);
         forwarder_core_on_front(self->core, &received->peer, received->message,
                                 received->payload, now);
-    else
+    } else {
+        tap_fault(self->tap, status, "front");
         forwarder_core_on_bad(self->core, &received->peer, received->request,
                               status, now);
+    }
     return true;
 }
 
@@ -293,10 +300,12 @@ static bool
 take_receipt(void *with, status_t status, received_t *received, millis_t now)
 {
     forwarder_t *self = with;
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         forwarder_core_on_receipt(self->core, received->message, now);
-    else
+    } else {
+        tap_fault(self->tap, status, "receipts");
         forwarder_core_on_bad(self->core, NULL, 0, status, now);
+    }
     return true;
 }
 
@@ -320,11 +329,13 @@ take_said(void *with, status_t status, received_t *received, millis_t now)
 {
     said_t *said = with;
     forwarder_core_t *core = said->owner->core;
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         forwarder_core_on_worker(core, said->session, received->message,
                                  received->payload, now);
-    else
+    } else {
+        tap_fault(said->owner->tap, status, "worker");
         forwarder_core_on_bad(core, NULL, 0, status, now);
+    }
     //  What the core does may close the link.
     return find_link(said->owner, said->session);
 }
@@ -367,9 +378,10 @@ on_closing(void *with, zsock_t *socket)
 {
     forwarder_t *self = with;
     log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              socket == self->front     ? "front"
-              : socket == self->publish ? "publish"
-                                        : "receipts",
+              socket == self->front      ? "front"
+              : socket == self->publish  ? "publish"
+              : socket == self->receipts ? "receipts"
+                                         : "tap",
               breaker_stray());
     zloop_reader_end(self->loop, socket);
     forwarder_core_on_flood(self->core);
@@ -379,15 +391,23 @@ static void
 on_bound(void *with, zsock_t *socket)
 {
     forwarder_t *self = with;
-    zloop_reader(self->loop, socket,
-                 socket == self->front     ? on_front
-                 : socket == self->publish ? on_topics
-                                           : on_receipts,
-                 self);
+    if (!tap_bound(self->tap, socket))
+        zloop_reader(self->loop, socket,
+                     socket == self->front     ? on_front
+                     : socket == self->publish ? on_topics
+                                               : on_receipts,
+                     self);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,
                                          .bound = on_bound };
+
+static void
+sample(void *with)
+{
+    forwarder_t *self = with;
+    tap_sample(self->tap, self->ready, NULL, 0);
+}
 
 /*--------------------------------------------------------- start and end */
 
@@ -429,9 +449,10 @@ forwarder_destroy(forwarder_t **self_p)
         close_link(link);
     zhashx_destroy(&self->links);
     breaker_destroy(&self->breaker);
+    forwarder_core_destroy(&self->core);
+    tap_destroy(&self->tap);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
-    forwarder_core_destroy(&self->core);
     kv_close(&self->catalogue);
     claim_release(&self->claim);
     zsock_destroy(&self->front);
@@ -510,6 +531,7 @@ new_core(forwarder_t *self, bool rebuild)
         .workers_count = place->workers_count,
         .rebuild = rebuild,
         .accept_loss = place->accept_loss,
+        .sink = tap_sink(self->tap),
     };
     status_t status = forwarder_core_new(&settings, &EFFECTS, self,
                                          self->catalogue, zclock_mono(),
@@ -534,6 +556,13 @@ forwarder_open(forwarder_t *self)
                            self->why, WHY_BYTES);
     if (status == STATUS_OK)
         status = open_sockets(self);
+    tap_place_t tap = { "forwarder", place->name, place->at, place->reach };
+    if (status == STATUS_OK) {
+        status = tap_new(self->loop, &tap, sample, self, &self->tap);
+        if (status != STATUS_OK)
+            snprintf(self->why, WHY_BYTES, "no socket for events beside %s: %s",
+                     place->at, status_text(status));
+    }
     if (status == STATUS_OK)
         status = new_core(self, place->rebuild);
     if (status != STATUS_OK)
@@ -551,6 +580,7 @@ forwarder_open(forwarder_t *self)
     breaker_add(self->breaker, &self->front, SOCKET_FRONT);
     breaker_add(self->breaker, &self->receipts, SOCKET_PULL);
     breaker_add(self->breaker, &self->publish, SOCKET_PUBLISH);
+    tap_guard(self->tap, self->breaker);
     set_alarm(self);
     return STATUS_OK;
 }

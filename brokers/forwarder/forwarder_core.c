@@ -358,6 +358,7 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
         .patience = settings->patience,
         .publish_at = self->publish_at,
         .incarnation = (uint64_t)effects->wall_us(with),
+        .sink = settings->sink,
     };
     self->relay = relay_new(&served, &relay_effects, self, now);
     self->fetches = fetches_new();

@@ -23,6 +23,7 @@
 #include "millis.h"
 #include "peer.h"
 #include "retention.h"
+#include "sink.h"
 
 typedef struct forwarder_core forwarder_core_t;
 
@@ -39,8 +40,9 @@ typedef struct {
     retention_limits_t retention;  //  Of class 0; others are kept for ever
     const char *const *workers;    //  Names of those in the cluster file
     size_t workers_count;
-    bool rebuild;      //  The catalogue is lost: make it again (R16)
-    bool accept_loss;  //  Even if it has to do without something
+    bool rebuild;        //  The catalogue is lost: make it again (R16)
+    bool accept_loss;    //  Even if it has to do without something
+    const sink_t *sink;  //  What happens is told to it; NULL: to nobody. Lent
 } forwarder_settings_t;
 
 //  The world. All calls return at once. `worker` is a worker's session.

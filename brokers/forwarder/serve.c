@@ -677,6 +677,8 @@ on_status(core_t *self, const peer_t *peer, const message_t *message,
     report.carried = told.list;
     report.n_carried = told.count;
     report.next = told.next;
+    if (self->settings.sink)
+        report.tap_at = message_lend(self->settings.sink->at);
     message_t answer = MESSAGE(REPORT, report, &report, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);

@@ -22,6 +22,7 @@
 
 #include "flights.h"
 #include "packet.h"
+#include "sink.h"
 
 typedef struct relay relay_t;
 
@@ -39,6 +40,7 @@ typedef struct {
     double patience;
     const char *publish_at;  //  Endpoint where it publishes
     uint64_t incarnation;    //  Higher with each start of the node
+    const sink_t *sink;      //  What happens is told to it; NULL: to nobody
 } relay_settings_t;
 
 //  What an origin knows of a stream.

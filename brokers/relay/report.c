@@ -170,6 +170,8 @@ report_answer(relay_t *self, const peer_t *peer, const message_t *message,
     body.carried = told.list;
     body.n_carried = told.count;
     body.next = told.next;
+    if (self->settings.sink)
+        body.tap_at = message_lend(self->settings.sink->at);
     message_t answer = MESSAGE(REPORT, report, &body, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);

@@ -29,8 +29,13 @@
 //  Live chunks are smaller, and come one by one.
 #define LIVE_QUEUED 64
 
-//  A subscription is a topic (Z5); what a SUB says of itself is longer.
+//  Events are small and come in bursts; about 1 MiB for who does not read.
+#define EVENTS_QUEUED 2000
+
+//  A subscription is a topic (Z5); what a SUB says of itself is longer. Topics
+//  of events have names in them.
 #define SUBSCRIPTION_BYTES 128
+#define SUBSCRIPTION_NAMED_BYTES 256
 
 //  A front is bounded by credit and by asks; its queue only must not be what
 //  ends first, and mandatory makes a full one visible (Z13).
@@ -54,6 +59,8 @@ typedef struct {
     //  question waits for the connection, and its asker has a deadline. A TELL
     //  must: a worker's Hellos of an hour would all be answered at once.
     bool immediate;
+    int64_t most_bytes;  //  Of a frame that it takes; 0: of a payload
+    bool verbose;        //  Tells each subscription
 } plan_t;
 
 static const plan_t PLANS[] = {
@@ -83,7 +90,14 @@ static const plan_t PLANS[] = {
     [SOCKET_PUBLISH] = { .type = ZMQ_XPUB,
                          .binds = true,
                          .send_queue = LIVE_QUEUED,
-                         .receive_queue = CHUNKS_QUEUED },
+                         .receive_queue = CHUNKS_QUEUED,
+                         .most_bytes = SUBSCRIPTION_BYTES },
+    [SOCKET_TAP] = { .type = ZMQ_XPUB,
+                     .binds = true,
+                     .send_queue = EVENTS_QUEUED,
+                     .receive_queue = CHUNKS_QUEUED,
+                     .most_bytes = SUBSCRIPTION_NAMED_BYTES,
+                     .verbose = true },
     //  No subscription may be lost (Z4).
     [SOCKET_HEAR] = { .type = ZMQ_SUB,
                       .send_queue = 0,
@@ -101,8 +115,7 @@ set(zsock_t *socket, int option, int value)
 static void
 set_all(zsock_t *socket, const plan_t *plan, const char *endpoint)
 {
-    int64_t most = plan->type == ZMQ_XPUB ? SUBSCRIPTION_BYTES
-                                          : LIMIT_PAYLOAD_BYTES;
+    int64_t most = plan->most_bytes ? plan->most_bytes : LIMIT_PAYLOAD_BYTES;
     int rc = zmq_setsockopt(zsock_resolve(socket), ZMQ_MAXMSGSIZE, &most,
                             sizeof(most));
     INVARIANT(rc == 0);
@@ -111,6 +124,8 @@ set_all(zsock_t *socket, const plan_t *plan, const char *endpoint)
     set(socket, ZMQ_IMMEDIATE, plan->immediate);
     if (plan->type == ZMQ_ROUTER)
         set(socket, ZMQ_ROUTER_MANDATORY, 1);
+    if (plan->verbose)
+        set(socket, ZMQ_XPUB_VERBOSE, 1);
     //  No heartbeats of ZMTP: libzmq 4.3 does not read them from a connection
     //  whose queue is full, cuts it off, and ends the process when it beats on
     //  one whose peer has gone (`!_io_error`) or has connected anew

@@ -24,6 +24,8 @@ typedef enum {
     SOCKET_PUSH,     //  PUSH, connected: chunks to one worker
     SOCKET_PULL,     //  PULL, bound: chunks or receipts
     SOCKET_PUBLISH,  //  XPUB, bound: live chunks to the next tier and siblings
+    SOCKET_TAP,      //  XPUB, bound: events, to whoever listens; each of its
+                     //  subscriptions is heard, also one to a known topic
     SOCKET_HEAR,     //  SUB, connected: what one node publishes
 } socket_kind_t;
 

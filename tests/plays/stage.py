@@ -95,7 +95,7 @@ def messages():
         subprocess.run(['protoc', f'--python_out={made}', '--proto_path=.',
                         *protos], cwd=ROOT / 'protocols', check=True)
         sys.path.insert(0, made)
-        from rill.v1 import message_pb2
+        from rill.v1 import event_pb2, message_pb2  # noqa: F401
         sys.path.remove(made)
         return message_pb2.Message
 

@@ -455,6 +455,7 @@ on_status(questions_t *self, const peer_t *peer, const message_t *ask,
     report.n_counters = counts.count;
     report.counters = counts.list;
     report.uptime_ms = about->uptime;
+    report.tap_at = lend(about->tap_at);
     message_t message = MESSAGE(REPORT, report, &report, ask->request,
                                 ask->trace);
     say(self, peer, &message, NULL, TALLY_ask_answered);

@@ -15,6 +15,7 @@
 #include "log.h"
 #include "sockets.h"
 #include "storage_core.h"
+#include "tap.h"
 
 enum {
     WHY_BYTES = 1024,
@@ -38,6 +39,7 @@ typedef struct {
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
     loans_t *loans;  //  What the front has accepted for who asked
+    tap_t *tap;
 } storage_t;
 
 /*---------------------------------------------------------------- effects */
@@ -74,9 +76,13 @@ answer(void *with, const peer_t *peer, const message_t *message,
        buffer_t *payload)
 {
     storage_t *self = with;
-    if (!self->front)  //  It is bound again at the moment
-        return STATUS_UNREACHABLE;
-    return loans_send(self->loans, self->front, peer, message, payload);
+    status_t status = STATUS_UNREACHABLE;  //  While it is bound again
+    tap_answered(self->tap, peer, message, payload);
+    if (self->front)
+        status = loans_send(self->loans, self->front, peer, message, payload);
+    if (status != STATUS_OK)
+        tap_fault(self->tap, status, "front");
+    return status;
 }
 
 static status_t
@@ -317,12 +323,15 @@ static bool
 take_front(void *with, status_t status, received_t *received, millis_t now)
 {
     storage_t *self = with;
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        tap_asked(self->tap, &received->peer, received->message);
         storage_core_on_ask(self->core, &received->peer, received->message,
                             now);
-    else
+    } else {
+        tap_fault(self->tap, status, "front");
         storage_core_on_bad(self->core, &received->peer, received->request,
                             status, now);
+    }
     return true;
 }
 
@@ -339,10 +348,12 @@ static bool
 take_forwarder(void *with, status_t status, received_t *received, millis_t now)
 {
     storage_t *self = with;
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         storage_core_on_forwarder(self->core, received->message, now);
-    else
+    } else {
+        tap_fault(self->tap, status, "forwarder");
         storage_core_on_bad(self->core, NULL, 0, status, now);
+    }
     return true;
 }
 
@@ -359,11 +370,13 @@ static bool
 take_chunk(void *with, status_t status, received_t *received, millis_t now)
 {
     storage_t *self = with;
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         storage_core_on_store(self->core, received->message, received->payload,
                               now);
-    else
+    } else {
+        tap_fault(self->tap, status, "chunks");
         storage_core_on_bad(self->core, NULL, 0, status, now);
+    }
     return !storage_core_choked(self->core);
 }
 
@@ -390,8 +403,11 @@ on_closing(void *with, zsock_t *socket)
 {
     storage_t *self = with;
     log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              socket == self->front ? "front" : "pull", breaker_stray());
-    if (socket == self->front || self->pulling)
+              socket == self->front  ? "front"
+              : socket == self->pull ? "pull"
+                                     : "tap",
+              breaker_stray());
+    if (socket != self->pull || self->pulling)
         zloop_reader_end(self->loop, socket);
     if (socket == self->pull)
         self->pulling = false;
@@ -404,12 +420,19 @@ on_bound(void *with, zsock_t *socket)
     storage_t *self = with;
     if (socket == self->front)
         zloop_reader(self->loop, socket, on_front, self);
-    else
+    else if (!tap_bound(self->tap, socket))
         read_or_rest(self);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,
                                          .bound = on_bound };
+
+static void
+sample(void *with)
+{
+    storage_t *self = with;
+    tap_sample(self->tap, storage_core_ready(self->core), NULL, 0);
+}
 
 /*------------------------------------------------------------------- life */
 
@@ -522,6 +545,13 @@ storage_open(storage_t *self, const storage_place_t *place, millis_t now,
         log_told(LOG_AT_NOTICE, chunkstore_story(self->store));
     if (status == STATUS_OK)
         status = open_sockets(self, place, ask_at, push_at, why);
+    tap_place_t tap = { "worker", place->name, place->at, place->reach };
+    if (status == STATUS_OK) {
+        status = tap_new(self->loop, &tap, sample, self, &self->tap);
+        if (status != STATUS_OK)
+            snprintf(why, WHY_BYTES, "no socket for events beside %s: %s",
+                     place->at, status_text(status));
+    }
     if (status != STATUS_OK)
         return status;
     storage_settings_t settings = {
@@ -529,6 +559,7 @@ storage_open(storage_t *self, const storage_place_t *place, millis_t now,
         .push_at = push_at,
         .ask_at = ask_at,
         .patience = place->patience,
+        .sink = tap_sink(self->tap),
     };
     self->core = storage_core_new(&settings, &EFFECTS, self, now);
     snprintf(why, WHY_BYTES, "%s", ask_at + strlen("tcp://"));
@@ -540,14 +571,13 @@ storage_run(storage_t *self)
 {
     zmq_pollitem_t store = { .fd = chunkstore_fd(self->store),
                              .events = ZMQ_POLLIN };
-    self->loop = zloop_new();
-    INVARIANT(self->loop);
     self->alarm = alarm_new(self->loop, on_alarm, self);
     INVARIANT(self->alarm);
     self->loans = loans_new(LOANS_BYTES, LOANS_PER_PEER);
     self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
     breaker_add(self->breaker, &self->front, SOCKET_FRONT);
     breaker_add(self->breaker, &self->pull, SOCKET_PULL);
+    tap_guard(self->tap, self->breaker);
     zloop_reader(self->loop, self->pipe, on_pipe, self);
     zloop_reader(self->loop, self->front, on_front, self);
     zloop_reader(self->loop, self->forwarder, on_forwarder, self);
@@ -556,7 +586,6 @@ storage_run(storage_t *self)
         zloop_start(self->loop);
     breaker_destroy(&self->breaker);
     alarm_destroy(&self->alarm);
-    zloop_destroy(&self->loop);
 }
 
 //  The store goes before the core, which hears of what becomes durable then.
@@ -565,6 +594,8 @@ storage_close(storage_t *self)
 {
     chunkstore_close(&self->store);
     storage_core_destroy(&self->core);
+    tap_destroy(&self->tap);
+    zloop_destroy(&self->loop);
     zsock_destroy(&self->receipts);
     zsock_destroy(&self->forwarder);
     zsock_destroy(&self->pull);
@@ -575,8 +606,9 @@ storage_close(storage_t *self)
 void
 storage_actor(zsock_t *pipe, void *args)
 {
-    storage_t self = { .pipe = pipe };
+    storage_t self = { .pipe = pipe, .loop = zloop_new() };
     char why[WHY_BYTES] = "";
+    INVARIANT(self.loop);
     status_t status = storage_open(&self, args, zclock_mono(), why);
     zsock_signal(pipe, 0);
     daemon_say(pipe, status, why);

@@ -54,6 +54,7 @@ struct storage_core {
     char *push_at;
     char *ask_at;
     double patience;
+    const sink_t *sink;
     const storage_effects_t *effects;
     void *with;
 
@@ -746,6 +747,7 @@ storage_core_on_ask(storage_core_t *self, const peer_t *peer,
         remember_sweep(self, message->sweep);
     questions_self_t about = {
         .name = self->name,
+        .tap_at = self->sink ? self->sink->at : "",
         .state = state_word(self),
         .unreceipted = commits_waiting(self->commits) +
                        commits_owed(self->commits),
@@ -794,6 +796,7 @@ storage_core_new(const storage_settings_t *settings,
     self->ask_at = strdup(settings->ask_at);
     INVARIANT(self->name && self->push_at && self->ask_at);
     self->patience = settings->patience;
+    self->sink = settings->sink;
     self->effects = effects;
     self->with = with;
     self->commits = commits_new();

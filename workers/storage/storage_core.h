@@ -32,6 +32,7 @@
 #include "message.h"
 #include "millis.h"
 #include "peer.h"
+#include "sink.h"
 
 typedef struct storage_core storage_core_t;
 
@@ -40,6 +41,7 @@ typedef struct {
     const char *push_at;  //  Where we pull chunks, as others reach it
     const char *ask_at;   //  Where we answer, as others reach it
     double patience;      //  A factor on every deadline
+    const sink_t *sink;   //  What happens is told to it; NULL: to nobody
 } storage_settings_t;
 
 //  The world. All calls return at once. The statuses of append, read, walk…,
@@ -89,7 +91,7 @@ typedef struct {
 } storage_effects_t;
 
 //  Create a worker that begins to say Hello at once. Settings' strings are
-//  copied; effects and `with` are lent until destroy.
+//  copied; the sink, effects and `with` are lent until destroy.
 storage_core_t *storage_core_new(const storage_settings_t *settings,
                                  const storage_effects_t *effects, void *with,
                                  millis_t now);

@@ -122,7 +122,7 @@ begin(const char *director)
     if (status != STATUS_OK)
         printf("# %s\n", why);
     CHECK(status == STATUS_OK);
-    core = director_core_new(&settings, &EFFECTS, NULL, 0);
+    core = director_core_new(&settings, NULL, &EFFECTS, NULL, 0);
 }
 
 static void

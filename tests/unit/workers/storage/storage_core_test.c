@@ -377,7 +377,8 @@ begin_patient(double patience)
     world.space = (chunkstore_space_t){
         .chunks = 1, .bytes = 2, .free_bytes = 3, .space_bytes = 4
     };
-    storage_settings_t settings = { "w1", "tcp://h:1", "tcp://h:2", patience };
+    storage_settings_t settings = { "w1", "tcp://h:1", "tcp://h:2", patience,
+                                    NULL };
     world.core = storage_core_new(&settings, &EFFECTS, NULL, world.now);
 }
 
