@@ -115,6 +115,12 @@ def beside(one, things, count=2):
         list(pool.map(one, things))
 
 
+def before(variant):
+    """What a program of a build is started by: the thread sanitizer cannot
+    live with random addresses."""
+    return ['setarch', '-R'] if variant == 'thread' else []
+
+
 def threaded(program):
     """Whether a program can start a thread that runs code of ours: one that
     cannot has no race, and the thread sanitizer nothing to look at. LevelDB's
@@ -130,12 +136,9 @@ def unit(tally, variant, word):
     root = ROOT / 'build' / variant / 'tests/unit'
     programs = sorted(p for p in root.rglob('*_test')
                       if word in str(p) and os.access(p, os.X_OK))
-    before = []
     if variant == 'thread':
         programs = [p for p in programs if threaded(p)]
-        # The thread sanitizer cannot live with random addresses.
-        before = ['setarch', '-R']
-    beside(lambda program: run(tally, [*before, program],
+    beside(lambda program: run(tally, [*before(variant), program],
                                f'{variant} {program.relative_to(root)}'),
            programs)
 
@@ -196,7 +199,8 @@ def plays(tally, variant, word):
     """Every play over the programs of a build, three at a time: they wait more
     than they work. The longest scripts first, they are the longest plays."""
     def one(play):
-        run(tally, ['/usr/bin/python3', play], f'{variant} plays/{play.name}',
+        run(tally, [*before(variant), '/usr/bin/python3', play],
+            f'{variant} plays/{play.name}',
             RILL_BUILD=f'build/{variant}', LSAN_OPTIONS=LEAKS)
     scripts = [p for p in (ROOT / 'tests/plays').glob('*.py')
                if p.name != 'stage.py' and word in p.stem]
