@@ -1,0 +1,38 @@
+#!/usr/bin/python3
+"""Publish a file, or watch a stream.
+
+  example.py publish HOST:PORT NAME FILE      to a forwarder; "-": a pipe
+  example.py watch HOST:PORT NAME             at a director or cache: | ffplay -
+"""
+import asyncio
+import sys
+
+import rill
+
+
+async def publish(at, name, path):
+    file = sys.stdin.buffer if path == '-' else open(path, 'rb')
+    async with await rill.connect(at) as node:
+        async with await node.publish(name, 'live') as source:
+            #   read1: what is there, without waiting for more.
+            while data := await asyncio.to_thread(file.read1, 65536):
+                await source.write(data)
+    print(f'{name}: {source.offset} bytes are safe', file=sys.stderr)
+
+
+async def watch(at, name):
+    def moved(node, offset):
+        print(f'{name}: at {node} from byte {offset}', file=sys.stderr)
+    async with await rill.connect(at) as node:
+        async with node.watch(name, 'live', on_node=moved) as chunks:
+            async for chunk in chunks:
+                sys.stdout.buffer.write(chunk.data)
+                sys.stdout.buffer.flush()
+
+
+if len(sys.argv) < 4 or sys.argv[1] not in ('publish', 'watch'):
+    sys.exit(__doc__)
+try:
+    asyncio.run(globals()[sys.argv[1]](*sys.argv[2:]))
+except rill.RillError as error:
+    sys.exit(f'{error.status}: {error.text}')
