@@ -33,8 +33,10 @@ enum {
 typedef struct {
     chunk_key_t key;
     uint64_t request;
+    uint64_t trace;  //  Of the request that led to it first
     uint64_t store;
-    millis_t since;  //  It was sent then, or waits since
+    micros_t asked_us;  //  For the sink
+    millis_t since;     //  It was sent then, or waits since
     millis_t due;
     bool sent;
     bool late;
@@ -54,6 +56,7 @@ typedef struct {
     chunk_key_t key;   //  Of the wanted chunk
     fetch_fn *answer;
     void *arg;
+    uint64_t trace;
     bool tried[LIMIT_SLOTS];
     unsigned asked;  //  In the air or waiting to be,
     unsigned late;   //  and of them those that are late
@@ -74,6 +77,8 @@ struct fetches {
     millis_t due;         //  Not later than the earliest part's
     millis_t late;        //  After so long a part is late,
     millis_t late_until;  //  found anew then
+    const char *source;   //  Whose answer is at hand, and how long it took: for
+    double source_ms;     //  the sink
 };
 
 static size_t
@@ -261,7 +266,9 @@ send_part(core_t *self, worker_t *worker, part_t *part, millis_t now)
     Rill__V1__ChunkKey wire = message_from_key(part->key);
     Rill__V1__Fetch fetch = RILL__V1__FETCH__INIT;
     fetch.key = &wire;
-    message_t message = MESSAGE(FETCH, fetch, &fetch, part->request, 0);
+    message_t message = MESSAGE(FETCH, fetch, &fetch, part->request,
+                                part->trace);
+    part->asked_us = SINK_CLOCK(self->settings.sink, REQUEST);
     if (self->effects.ask(self->with, worker->session, &message) != STATUS_OK)
         return false;
     part->sent = true;
@@ -304,6 +311,7 @@ ask_part(core_t *self, job_t *job, unsigned slot, bool desperate, millis_t now)
     part->key = key;
     part->store = store;
     part->request = ++self->request;
+    part->trace = job->trace;
     part->since = now;
     part->due = now + core_patience(self, LATE_MOST_MS);
     if (worker->reads >= PARTS_PER_WORKER) {
@@ -456,8 +464,8 @@ answer_part(core_t *self, job_t *job, unsigned slot, status_t status,
 
 void
 fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
-            uint64_t block, unsigned slot, fetch_fn *answer, void *arg,
-            millis_t now)
+            uint64_t block, unsigned slot, uint64_t trace, fetch_fn *answer,
+            void *arg, millis_t now)
 {
     INVARIANT(slot < extent->code.k + extent->code.m);
     chunk_key_t key = {
@@ -476,6 +484,7 @@ fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
     job->key = key;
     job->answer = answer;
     job->arg = arg;
+    job->trace = trace;
     job->extent = extent_new(extent->width);
     uint64_t *stores = job->extent->stores;
     *job->extent = *extent;
@@ -574,8 +583,19 @@ fetch_message(core_t *self, uint64_t session, const message_t *message,
         status = STATUS_CORRUPT;
     self->counters.corrupt_reads += status != STATUS_OK;
     self->counters.store_reads += status == STATUS_OK;
+    self->fetches->source = worker->name;
+    self->fetches->source_ms = sink_ms(
+        part->asked_us, SINK_CLOCK(self->settings.sink, REQUEST));
     close_part(self, part, status, &header, payload, now);
+    self->fetches->source = NULL;
     return true;
+}
+
+const char *
+fetch_source(const core_t *self, double *ms_r)
+{
+    *ms_r = self->fetches->source ? self->fetches->source_ms : 0;
+    return self->fetches->source;
 }
 
 static part_t *

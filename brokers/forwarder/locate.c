@@ -75,7 +75,8 @@ end(locate_t *locate, millis_t now)
 
 void
 locate_ask(const stream_t *stream, const extent_t *extent, bool by_time,
-           uint64_t at, locate_fn *answer, void *arg, millis_t now)
+           uint64_t at, uint64_t trace, locate_fn *answer, void *arg,
+           millis_t now)
 {
     core_t *self = stream->core;
     locate_t *locate = zmalloc(sizeof *locate);
@@ -99,7 +100,8 @@ locate_ask(const stream_t *stream, const extent_t *extent, bool by_time,
         question.at_case = RILL__V1__LOCATE__AT_OFFSET;
         question.offset = at;
     }
-    message_t message = MESSAGE(LOCATE, locate, &question, locate->request, 0);
+    message_t message = MESSAGE(LOCATE, locate, &question, locate->request,
+                                trace);
     for (uint16_t i = 0; i < extent->width; i++) {
         worker_t *worker = membership_find(self->members, extent->stores[i]);
         if (worker && worker->state != WORKER_AWAY && worker->shunned <= now &&

@@ -144,17 +144,18 @@ step(moment_t *moment, millis_t now)
     size_t nth;
     const extent_t *extent = extent_of(moment, &stream, &nth);
     bool looks = moment->next == NEXT_LOOK;
+    uint64_t trace = relay_locate_trace(moment->core->relay, moment->request);
     moment->next = NEXT_ANSWER;
     if (!extent)
         end(moment, STATUS_MISS, 0);
     else if (looks)
-        locate_ask(stream, extent, true, (uint64_t)moment->time_us, on_located,
-                   moment, now);
+        locate_ask(stream, extent, true, (uint64_t)moment->time_us, trace,
+                   on_located, moment, now);
     else {
         uint64_t block;
         unsigned slot;
         placement_of_index(extent, moment->index, &block, &slot);
-        fetch_chunk(moment->core, moment->stream, extent, block, slot,
+        fetch_chunk(moment->core, moment->stream, extent, block, slot, trace,
                     on_fetched, moment, now);
     }
 }

@@ -387,12 +387,15 @@ char *recovery_text(stream_t *stream, char text_r[RECOVERY_TEXT_BYTES],
 //  once, maybe before fetch_chunk returns. STATUS_MISS: fewer than k parts are
 //  to be had now; STATUS_CORRUPT: too many parts are wrong; STATUS_STOPPING:
 //  the core is being destroyed and only `arg` is given back. The extent is
-//  copied.
+//  copied; `trace` is of the request that led to it, 0: of none.
 typedef void fetch_fn(void *arg, status_t status, const chunk_header_t *header,
                       buffer_t *payload, bool decoded, millis_t now);
 void fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
-                 uint64_t block, unsigned slot, fetch_fn *answer, void *arg,
-                 millis_t now);
+                 uint64_t block, unsigned slot, uint64_t trace,
+                 fetch_fn *answer, void *arg, millis_t now);
+//  While it answers: the worker whose chunk ended the fetch, and how long it
+//  took, if the sink wants to know. NULL: it was at hand.
+const char *fetch_source(const core_t *self, double *ms_r);
 //  False: no answer to what this worker was asked.
 bool fetch_message(core_t *self, uint64_t session, const message_t *message,
                    buffer_t *payload, millis_t now);
@@ -431,7 +434,8 @@ typedef struct {
 } located_t;
 typedef void locate_fn(void *arg, const located_t *located, millis_t now);
 void locate_ask(const stream_t *stream, const extent_t *extent, bool by_time,
-                uint64_t at, locate_fn *answer, void *arg, millis_t now);
+                uint64_t at, uint64_t trace, locate_fn *answer, void *arg,
+                millis_t now);
 void locate_message(core_t *self, uint64_t session, const message_t *message,
                     millis_t now);
 void locate_worker_gone(core_t *self, uint64_t session, millis_t now);

@@ -418,7 +418,7 @@ ask_want(core_t *self, entry_t *entry, const rebuild_want_t *want, millis_t now)
         *decoding = (decoding_t){ self, entry->stream, rebuilding->pass };
         entry->asked++;
         fetch_chunk(self, entry->stream, want->extent, want->key.block,
-                    want->key.slot, on_decoded, decoding, now);
+                    want->key.slot, 0, on_decoded, decoding, now);
         return;
     }
     const store_t *store = zhashx_lookup(rebuilding->stores, &want->store);

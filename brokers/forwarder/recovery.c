@@ -674,8 +674,8 @@ ask_slot(struct recovery *recovery, const extent_t *extent, uint64_t block,
     read_t *read = zmalloc(sizeof *read);
     *read = (read_t){ .recovery = recovery, .nth = nth };
     recovery->in_air++;
-    fetch_chunk(recovery->core, recovery->stream, extent, block, slot, on_read,
-                read, now);
+    fetch_chunk(recovery->core, recovery->stream, extent, block, slot, 0,
+                on_read, read, now);
 }
 
 static void

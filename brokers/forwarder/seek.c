@@ -121,6 +121,12 @@ guess(const stream_t *stream, const extent_t *extent, uint64_t offset)
     return best->index + 1 + (offset - past) / usual;
 }
 
+static uint64_t
+trace_of(const seek_t *seek)
+{
+    return relay_trace(seek->core->relay, seek->stream, seek->offset);
+}
+
 static void on_fetched(void *arg, status_t status, const chunk_header_t *header,
                        buffer_t *payload, bool decoded, millis_t now);
 
@@ -132,8 +138,8 @@ fetch_index(seek_t *seek, const stream_t *stream, const extent_t *extent,
     unsigned slot;
     seek->index = index;
     placement_of_index(extent, index, &block, &slot);
-    fetch_chunk(seek->core, stream->record.id, extent, block, slot, on_fetched,
-                seek, now);
+    fetch_chunk(seek->core, stream->record.id, extent, block, slot,
+                trace_of(seek), on_fetched, seek, now);
 }
 
 //  The workers have said what they have: go there.
@@ -198,13 +204,15 @@ on_fetched(void *arg, status_t status, const chunk_header_t *header,
             .now_us = self->effects.wall_us(self->with),
             .head = serve_head(stream),
         };
+        chunk.source = fetch_source(self, &chunk.source_ms);
         uint64_t offset = seek->offset, id = seek->stream;
         end(seek);
         relay_land(self->relay, id, offset, &chunk, now);
     } else if (seek->phase == PHASE_GUESS) {
         //  Another chunk's fault is none of ours
         seek->phase = PHASE_WALK;
-        locate_ask(stream, extent, false, seek->offset, on_located, seek, now);
+        locate_ask(stream, extent, false, seek->offset, trace_of(seek),
+                   on_located, seek, now);
     } else if (status == STATUS_OK && seek->steps < 2 * LIMIT_SLOTS &&
                header->offset <= seek->offset &&
                seek->index + 1 < seek_extent_end(stream, extent)) {

@@ -20,10 +20,12 @@ typedef struct {
     place_t key;
     zlistx_t *askers;  //  asker_t, first come first told
     bool own;          //  The owner wants it too
+    uint64_t trace;    //  Of the request that it began for
 } flight_t;
 
 struct flights {
     flights_effects_t effects;
+    const sink_t *sink;
     void *with;
     zhashx_t *by_key;  //  flight_t, invariant 1
     size_t askers;
@@ -52,10 +54,11 @@ free_asker(void **asker_p)
 }
 
 flights_t *
-flights_new(const flights_effects_t *effects, void *with)
+flights_new(const flights_effects_t *effects, const sink_t *sink, void *with)
 {
     flights_t *self = zmalloc(sizeof *self);
     self->effects = *effects;
+    self->sink = sink;
     self->with = with;
     self->due = MILLIS_NEVER;
     self->by_key = zhashx_new();
@@ -110,10 +113,11 @@ asks_of(flights_t *self, const peer_t *peer)
 }
 
 static flight_t *
-begin(flights_t *self, place_t key)
+begin(flights_t *self, place_t key, uint64_t trace)
 {
     flight_t *flight = zmalloc(sizeof *flight);
     flight->key = key;
+    flight->trace = trace;
     flight->askers = zlistx_new();
     zlistx_set_destructor(flight->askers, free_asker);
     zhashx_insert(self->by_key, &flight->key, flight);
@@ -136,7 +140,7 @@ flights_ask(flights_t *self, const peer_t *peer, const message_t *question,
     }
     bool first = !flight;
     if (first)
-        flight = begin(self, key);
+        flight = begin(self, key, question->trace);
     asker_t *asker = zmalloc(sizeof *asker);
     *asker = (asker_t){ .peer = *peer,
                         .request = question->request,
@@ -150,7 +154,8 @@ flights_ask(flights_t *self, const peer_t *peer, const message_t *question,
 }
 
 bool
-flights_want(flights_t *self, uint64_t stream, uint64_t offset, millis_t now)
+flights_want(flights_t *self, uint64_t stream, uint64_t offset, uint64_t trace,
+             millis_t now)
 {
     place_t key = { stream, offset };
     flight_t *flight = zhashx_lookup(self->by_key, &key);
@@ -160,7 +165,7 @@ flights_want(flights_t *self, uint64_t stream, uint64_t offset, millis_t now)
     }
     if (zhashx_size(self->by_key) >= FLIGHTS_MOST)
         return false;
-    begin(self, key)->own = true;
+    begin(self, key, trace)->own = true;
     self->effects.fetch(self->with, stream, offset, now);
     return true;
 }
@@ -220,6 +225,20 @@ flights_answer(flights_t *self, const peer_t *peer, uint64_t request,
     self->effects.send(self->with, peer, &message, chunk->payload);
 }
 
+//  One who waited is answered; how the chunk came is told first.
+static void
+land(flights_t *self, const flight_t *flight, const asker_t *asker,
+     const flights_chunk_t *chunk)
+{
+    sink_source_t source = {
+        .node = chunk->source ? chunk->source : "",
+        .ms = chunk->source_ms,
+        .joined = flight->trace == asker->trace ? 0 : flight->trace,
+    };
+    sink_sourced(self->sink, &asker->peer, asker->request, &source);
+    flights_answer(self, &asker->peer, asker->request, asker->trace, chunk);
+}
+
 void
 flights_land(flights_t *self, uint64_t stream, uint64_t offset,
              const flights_chunk_t *chunk)
@@ -229,7 +248,7 @@ flights_land(flights_t *self, uint64_t stream, uint64_t offset,
         return;
     for (asker_t *asker = zlistx_first(flight->askers); asker;
          asker = zlistx_next(flight->askers))
-        flights_answer(self, &asker->peer, asker->request, asker->trace, chunk);
+        land(self, flight, asker, chunk);
     free_flight(self, flight);
 }
 
@@ -252,6 +271,14 @@ flights_wanted(const flights_t *self, uint64_t stream, uint64_t offset)
 {
     place_t key = { stream, offset };
     return zhashx_lookup(self->by_key, &key) != NULL;
+}
+
+uint64_t
+flights_trace(const flights_t *self, uint64_t stream, uint64_t offset)
+{
+    place_t key = { stream, offset };
+    const flight_t *flight = zhashx_lookup(self->by_key, &key);
+    return flight ? flight->trace : 0;
 }
 
 size_t

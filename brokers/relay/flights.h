@@ -17,6 +17,7 @@
 #include "message.h"
 #include "millis.h"
 #include "peer.h"
+#include "sink.h"
 
 #define FLIGHTS_MOST 1024
 #define FLIGHTS_OWN 128
@@ -42,20 +43,24 @@ typedef struct {
     bool sealed;
     micros_t now_us;  //  The origin's clock when it spoke; 0: not known
     uint64_t head;
+    const char *source;  //  The node that it was taken from; NULL: from none,
+    double source_ms;    //  and how long that one took; 0: not measured
 } flights_chunk_t;
 
-//  `effects` and `with` are lent until destroy.
-flights_t *flights_new(const flights_effects_t *effects, void *with);
+//  `effects` are copied; the sink (NULL: none) and `with` are lent until
+//  destroy.
+flights_t *flights_new(const flights_effects_t *effects, const sink_t *sink,
+                       void *with);
 void flights_destroy(flights_t **self_p);
 
 //  Somebody asks for the chunk at `offset`; answered by `due` at the latest.
 void flights_ask(flights_t *self, const peer_t *peer, const message_t *question,
                  uint64_t stream, uint64_t offset, millis_t due, millis_t now);
 
-//  The owner itself wants that chunk, beside whoever asks. False: too many are
-//  wanted already.
+//  The owner itself wants that chunk, beside whoever asks, for a request of
+//  that trace (0: none). False: too many are wanted already.
 bool flights_want(flights_t *self, uint64_t stream, uint64_t offset,
-                  millis_t now);
+                  uint64_t trace, millis_t now);
 
 //  It does not any more: the flight goes on only for others.
 void flights_unwant(flights_t *self, uint64_t stream, uint64_t offset);
@@ -78,6 +83,9 @@ void flights_fail(flights_t *self, uint64_t stream, uint64_t offset,
 
 //  Whether anybody still waits for (stream, offset), the owner included.
 bool flights_wanted(const flights_t *self, uint64_t stream, uint64_t offset);
+
+//  The trace of the request that a flight began for; 0: of none.
+uint64_t flights_trace(const flights_t *self, uint64_t stream, uint64_t offset);
 
 //  Flights under way, and askers waiting, now.
 size_t flights_count(const flights_t *self);

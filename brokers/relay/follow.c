@@ -12,7 +12,7 @@ static const try_t NO_TRY = { .link = -1, .due = MILLIS_NEVER };
 void
 follow_begin(stream_t *stream)
 {
-    stream->source = stream->heard_link = -1;
+    stream->source = stream->heard_link = stream->carrier = -1;
     stream->pend = stream->move = stream->yield = NO_TRY;
     stream->avoid = zmalloc((stream->node->settings.siblings_count + 1) *
                             sizeof *stream->avoid);
@@ -275,8 +275,10 @@ ask_siblings(stream_t *stream, millis_t now)
     int sibling;
     siblings_outcome_t outcome = siblings_ask(self->siblings, stream->id,
                                               PACKET_LIVE, now, &sibling);
-    if (outcome == SIBLINGS_ASK)
+    if (outcome == SIBLINGS_ASK) {
+        happened_asked(self, stream->id, PACKET_LIVE, 0);
         follow_cast(self, PACKET_WHO, -1, stream->id, PACKET_LIVE, PACKET_LIVE);
+    }
     if (outcome == SIBLINGS_ASK || outcome == SIBLINGS_OPEN) {
         stream->seek = SEEK_WHO;
         stream->who_due = now + 1;
@@ -345,8 +347,12 @@ gain(stream_t *stream, int link, const Rill__V1__Item *item, millis_t now)
     stream->latest = stream->head;  //  What is below was published before
     stream->latest_at = 0;
     hear(stream, link, item->topic);
-    if (!carries)
+    if (!carries) {
+        stream->carrier = link;
         return;
+    }
+    happened_carries(stream);
+    stream->carrier = -1;
     stream->parent = (size_t)link;
     if (!stream->side_topic)
         stream->side_topic = self->effects.random(self->with);
@@ -597,6 +603,7 @@ follow_packet(relay_t *self, int sibling, const packet_t *packet, millis_t now)
     }
     case PACKET_YES:
     case PACKET_NO:
+        happened_answered(self, link, packet);
         siblings_answer(self->siblings, sibling, packet, now);
         break;
     case PACKET_CARRY:
@@ -686,6 +693,7 @@ go_idle(stream_t *stream, millis_t now)
         return;
     unpark(stream, NULL, now);
     lose(stream, NULL, now);
+    stream->carrier = -1;
     stream->parent = 0;  //  Who begins anew begins with the best
     stream->flowing = false;
     pursue_unwant(stream);

@@ -302,6 +302,7 @@ typedef struct {
     const flights_chunk_t *chunk;
     const message_t *message;
     uint64_t end;
+    size_t receivers;
 } edition_t;
 
 static void
@@ -311,6 +312,7 @@ publish_to(void *with, uint64_t stream, const grant_t *grant)
     relay_t *self = edition->stream->node;
     if (grant->next >= edition->end)
         return;
+    edition->receivers++;
     self->counts.published++;
     node_gave(self, stream, edition->chunk->header->length);
     self->effects.publish(self->with, stream, grant->topic, edition->message,
@@ -334,7 +336,7 @@ lend_publish(stream_t *stream, const flights_chunk_t *chunk)
     flow.now_us = stream->as_of_us;
     message_t message = MESSAGE(FLOW, flow, &flow, 0, 0);
     edition_t edition = { stream, chunk, &message,
-                          chunk->header->offset + chunk->header->length };
+                          chunk->header->offset + chunk->header->length, 0 };
     grants_each(self->grants, stream->id, publish_to, &edition);
     bool behind = false;
     for (size_t i = 0; i < stream->followers_count; i++)
@@ -343,7 +345,9 @@ lend_publish(stream_t *stream, const flights_chunk_t *chunk)
         self->counts.published++;
         node_gave(self, stream->id,
                   stream->followers_count * chunk->header->length);
+        edition.receivers += stream->followers_count;
         self->effects.publish(self->with, stream->id, stream->side_topic,
                               &message, chunk->payload);
     }
+    happened_published(stream, chunk->header, edition.receivers);
 }

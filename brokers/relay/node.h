@@ -7,7 +7,8 @@
  *  watch.c   sessions (19, 20)
  *  depot.c   what of the window lies on a disk
  *  pass.c    questions passed to the parent
- *  report.c  what is told of all that
+ *  report.c  what is told of all that, to who asks
+ *  happened.c  and as it happens, to who listens
  */
 #ifndef NODE_H
 #define NODE_H
@@ -96,8 +97,9 @@ typedef struct stream {
     int source;  //  A link, or -1
     millis_t since;
     uint64_t grant, topic;  //  That the source said
-    uint64_t heard_topic;   //  That is subscribed to at heard_link
-    int heard_link;         //  -1: none
+    int carrier;  //  The sibling that carried it last; -1: none. It is told
+    uint64_t heard_topic;  //  That is subscribed to at heard_link
+    int heard_link;        //  -1: none
     seek_t seek;
     millis_t who_due;
     try_t pend, move, yield;
@@ -363,6 +365,22 @@ void pass_sweep(relay_t *self, millis_t now);
 millis_t pass_due(const relay_t *self);
 void pass_destroy(relay_t *self);
 bool pass_uses(const relay_t *self, int link);
+
+//  happened.c: each is told to the sink if it wants it, and changes nothing
+void happened_opened(const stream_t *stream, const session_t *session);
+void happened_stalled(const stream_t *stream, const session_t *session);
+//  One that was not begun was not opened.
+void happened_ended(const relay_t *self, const session_t *session,
+                    status_t status);
+void happened_published(const stream_t *stream, const chunk_header_t *header,
+                        size_t receivers);
+//  The group is asked who has what lies at an offset, or PACKET_LIVE; a sibling
+//  answers.
+void happened_asked(const relay_t *self, uint64_t stream, uint64_t offset,
+                    uint64_t trace);
+void happened_answered(const relay_t *self, int link, const packet_t *packet);
+//  A parent granted the stream to this node.
+void happened_carries(const stream_t *stream);
 
 //  report.c
 void report_answer(relay_t *self, const peer_t *peer, const message_t *message,

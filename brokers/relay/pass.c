@@ -24,6 +24,8 @@ struct passed {
     unsigned tried;
     millis_t due;
     uint64_t stream;                     //  Of a Locate
+    uint64_t trace;                      //  Of who asked first
+    micros_t asked_us;                   //  For the sink
     buffer_t *said;                      //  The question, packed, its request 0
     Rill__V1__Message__BodyCase answer;  //  What answers it
     waiter_t *waiters;
@@ -39,11 +41,29 @@ drop(relay_t *self, passed_t *passed)
     free(passed);
 }
 
+//  From whom what they waited for comes is told to the sink.
+static void
+tell_source(const relay_t *self, const passed_t *passed)
+{
+    const sink_t *sink = self->settings.sink;
+    if (passed->link < 0 || !SINK_WANTS(sink, REQUEST))
+        return;
+    sink_source_t source = { .node = self->links[passed->link].name,
+                             .ms = sink_ms(passed->asked_us,
+                                           SINK_CLOCK(sink, REQUEST)) };
+    for (size_t i = 0; i < passed->count; i++) {
+        const waiter_t *waiter = &passed->waiters[i];
+        source.joined = waiter->trace == passed->trace ? 0 : passed->trace;
+        sink_sourced(sink, &waiter->peer, waiter->request, &source);
+    }
+}
+
 //  Those that waited, whose question is over: what is done for one may ask anew.
 static waiter_t *
 end(relay_t *self, passed_t *passed, size_t *count_r)
 {
     waiter_t *waiters = passed->waiters;
+    tell_source(self, passed);
     *count_r = passed->count;
     passed->waiters = NULL;
     drop(self, passed);
@@ -87,6 +107,8 @@ ask(relay_t *self, passed_t *passed, int link, millis_t now)
     INVARIANT(status == STATUS_OK);
     passed->link = link;
     passed->request = question->request = ++self->request;
+    question->trace = passed->trace;
+    passed->asked_us = SINK_CLOCK(self->settings.sink, REQUEST);
     passed->due = now + patience(self, passed);
     if (self->root) {
         self->effects.locate(self->with, question->locate->stream,
@@ -205,6 +227,7 @@ pass_ask(relay_t *self, const peer_t *peer, const message_t *message,
         passed = zmalloc(sizeof *passed);
         passed->said = buffer_ref(said);
         passed->answer = answer_of(message->body_case);
+        passed->trace = message->trace;
         if (message->body_case == RILL__V1__MESSAGE__BODY_LOCATE)
             passed->stream = message->locate->stream;
         zlistx_add_end(self->passed, passed);
@@ -311,6 +334,13 @@ bool
 relay_locating(const relay_t *self, uint64_t request)
 {
     return find(self, -1, request) != NULL;
+}
+
+uint64_t
+relay_locate_trace(const relay_t *self, uint64_t request)
+{
+    const passed_t *passed = find(self, -1, request);
+    return passed ? passed->trace : 0;
 }
 
 void

@@ -17,6 +17,7 @@ struct pursuit {
     int link;  //  It is in the air to; -1: not
     uint64_t request;
     millis_t sent, due, ends;  //  Not sent: MILLIS_NEVER
+    micros_t asked_us;         //  When it was sent, for the sink
     int side;                  //  The sibling to ask, -1: not known
     uint64_t accused;          //  Siblings that did not have it, bit by bit
     bool side_tried, asked_siblings;
@@ -180,7 +181,10 @@ ask(relay_t *self, pursuit_t *pursuit, int link, bool straight, millis_t now)
     pursuit->sent = now;
     pursuit->due = millis_least(now + hop_of(self, link), pursuit->ends);
     self->links[link].used = true;
-    message_t message = MESSAGE(ASK, ask, &body, pursuit->request, 0);
+    pursuit->asked_us = SINK_CLOCK(self->settings.sink, REQUEST);
+    message_t message = MESSAGE(
+        ASK, ask, &body, pursuit->request,
+        flights_trace(self->flights, pursuit->stream, pursuit->offset));
     if (self->effects.tell(self->with, link, &message) == STATUS_OK)
         return;
     pursuit->sent = MILLIS_NEVER;
@@ -216,6 +220,9 @@ ask_siblings(relay_t *self, pursuit_t *pursuit, millis_t now)
     int sibling = -1;
     switch (siblings_ask(self->siblings, pursuit->stream, run, now, &sibling)) {
     case SIBLINGS_ASK:
+        happened_asked(
+            self, pursuit->stream, run,
+            flights_trace(self->flights, pursuit->stream, pursuit->offset));
         follow_cast(self, PACKET_WHO, -1, pursuit->stream, run,
                     run + SIBLINGS_RUN_BYTES);
         pursuit->due = now + SIBLINGS_WAIT_MS;
@@ -384,6 +391,7 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
     if (!payload || message_to_chunk(answer->chunk, &header) != STATUS_OK)
         return false;
     bool straight = false;
+    double took = 0;
     if (pursuit && header.key.stream == pursuit->stream &&
         covers(&header, pursuit->offset)) {
         link_t *from = &self->links[link];
@@ -391,6 +399,8 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
         from->round_ms = from->round_ms ? (7 * from->round_ms + round) / 8
                                         : round;
         straight = pursuit->straight;
+        took = sink_ms(pursuit->asked_us,
+                       SINK_CLOCK(self->settings.sink, REQUEST));
         drop(self, pursuit);
     } else if (pursuit ||
                !flights_within(self->flights, header.key.stream, header.offset,
@@ -408,6 +418,8 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
         .sealed = answer->sealed && answer->head,
         .now_us = answer->now_us,
         .head = answer->head,
+        .source = self->links[link].name,
+        .source_ms = took,
     };
     *(straight              ? &self->counts.from_up
       : is_side(self, link) ? &self->counts.from_side
@@ -642,7 +654,7 @@ pursue_fill(stream_t *stream, millis_t now)
             at = next == UINT64_MAX ? stream->tail : next;
             continue;
         }
-        if (!flights_want(self->flights, stream->id, at, now))
+        if (!flights_want(self->flights, stream->id, at, 0, now))
             return;
         fills++;
         if (next == UINT64_MAX || stream->again > now)

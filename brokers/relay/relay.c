@@ -349,7 +349,7 @@ relay_new(const relay_settings_t *settings, const relay_effects_t *effects,
     self->window = window_new(settings->window_bytes, depot_spill, self);
     self->passing = window_new(PASSING_BYTES, NULL, NULL);
     depot_new(self);
-    self->flights = flights_new(&FETCHES, self);
+    self->flights = flights_new(&FETCHES, settings->sink, self);
     self->grants = grants_new(span(self, GRANTS_LEASE_MS));
     self->sessions = sessions_new(span(self, SESSIONS_LEASE_MS));
     self->siblings = siblings_new(settings->group, settings->siblings,
@@ -515,6 +515,7 @@ relay_on_published(relay_t *self, int link, uint64_t id, uint64_t topic,
         .route = is_side(self, link) ? RILL__V1__ROUTE__ROUTE_SIBLING
                                      : RILL__V1__ROUTE__ROUTE_PARENT,
         .now_us = message->flow->now_us,
+        .source = self->links[link].name,
     };
     *(is_side(self, link) ? &self->counts.from_side
                           : &self->counts.from_parent) += 1;
@@ -613,6 +614,12 @@ relay_fail(relay_t *self, uint64_t id, uint64_t offset, status_t status,
     stream_t *stream = node_stream(self, id);
     if (stream)
         watch_failed(stream, offset, status, nearest, now);
+}
+
+uint64_t
+relay_trace(const relay_t *self, uint64_t stream, uint64_t offset)
+{
+    return flights_trace(self->flights, stream, offset);
 }
 
 bool

@@ -137,6 +137,8 @@ void relay_fail(relay_t *self, uint64_t stream, uint64_t offset,
                 status_t status, const char *text, uint64_t nearest,
                 millis_t now);
 bool relay_wanted(const relay_t *self, uint64_t stream, uint64_t offset);
+//  The trace of the request that a chunk's fetch began for; 0: of none.
+uint64_t relay_trace(const relay_t *self, uint64_t stream, uint64_t offset);
 
 //  Of the root: an ask for a time or for the newest chunk; and how its locate
 //  ends. STATUS_OK: the chunk begins at `offset` and was created at
@@ -145,8 +147,9 @@ void relay_ask_at(relay_t *self, const peer_t *peer, const message_t *question,
                   millis_t now);
 void relay_located(relay_t *self, uint64_t request, status_t status,
                    uint64_t offset, micros_t created_us, millis_t now);
-//  Whether somebody still waits for it.
+//  Whether somebody still waits for it, and the trace of who asked first.
 bool relay_locating(const relay_t *self, uint64_t request);
+uint64_t relay_locate_trace(const relay_t *self, uint64_t request);
 
 //  A child asks for a chunk of a run that another of its group was given lately
 //  and that it does not say to lack it: that one, else NULL, and then it is the

@@ -12,6 +12,7 @@ struct sessions {
     entry_t *first, *last;
     millis_t lease_ms;
     millis_t due;  //  Not later than the earliest end
+    uint64_t opened;
 };
 
 static size_t
@@ -86,6 +87,7 @@ sessions_open(sessions_t *self, const peer_t *peer, uint64_t request,
         return NULL;
     entry_t *entry = zmalloc(sizeof *entry);
     session = &entry->session;
+    session->number = ++self->opened;
     session->peer = *peer;
     session->request = request;
     entry->before = self->last;
@@ -156,7 +158,7 @@ sessions_due(const sessions_t *self)
 }
 
 size_t
-sessions_sweep(sessions_t *self, millis_t now)
+sessions_sweep(sessions_t *self, sessions_fn *ends, void *with, millis_t now)
 {
     size_t ended = 0;
     if (self->due > now)
@@ -168,6 +170,7 @@ sessions_sweep(sessions_t *self, millis_t now)
             self->due = millis_least(self->due, entry->session.expires);
             continue;
         }
+        ends(with, &entry->session, now);
         sessions_close(self, &entry->session);
         ended++;
     }

@@ -30,6 +30,7 @@ typedef enum {
 } session_start_t;
 
 typedef struct {
+    uint64_t number;  //  Of all that were opened
     peer_t peer;
     uint64_t request, trace;  //  Of its Watch
     uint64_t stream;          //  0: not known yet
@@ -39,6 +40,7 @@ typedef struct {
     uint64_t cursor;  //  Sent up to here
     uint64_t sent;    //  Bytes of payload, all told
     uint64_t credit;  //  That may be
+    bool stalled;     //  It was told that there is more, and no credit
     millis_t expires;
 } session_t;
 
@@ -69,8 +71,9 @@ void sessions_each(sessions_t *self, uint64_t stream, sessions_fn *each,
 
 size_t sessions_count(const sessions_t *self);
 
-//  Close those whose lease is over; returns how many.
+//  Close those whose lease is over, each after `ends`; returns how many.
 millis_t sessions_due(const sessions_t *self);
-size_t sessions_sweep(sessions_t *self, millis_t now);
+size_t sessions_sweep(sessions_t *self, sessions_fn *ends, void *with,
+                      millis_t now);
 
 #endif

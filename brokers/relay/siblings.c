@@ -18,6 +18,7 @@ typedef struct {
     int outcome;     //  A sibling, or -1
     bool open;
     millis_t until;  //  Open: it ends; else: it is forgotten
+    siblings_mark_t mark;
 } question_t;
 
 struct siblings {
@@ -197,6 +198,13 @@ siblings_forget(siblings_t *self, uint64_t stream, uint64_t from)
     question_t *question = find(self, stream, from);
     if (question)
         remove_question(self, question);
+}
+
+siblings_mark_t *
+siblings_mark(const siblings_t *self, uint64_t stream, uint64_t from)
+{
+    question_t *question = find(self, stream, from);
+    return question ? &question->mark : NULL;
 }
 
 millis_t

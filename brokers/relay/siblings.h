@@ -14,6 +14,7 @@
 
 #include "millis.h"
 #include "packet.h"
+#include "sink.h"
 
 #define SIBLINGS_MOST 64
 #define SIBLINGS_QUESTIONS 1024
@@ -53,6 +54,17 @@ void siblings_answer(siblings_t *self, int sibling, const packet_t *packet,
 
 //  Forget the outcome: it was wrong.
 void siblings_forget(siblings_t *self, uint64_t stream, uint64_t from);
+
+//  What is told of a question, and nothing else.
+typedef struct {
+    uint64_t trace;     //  Of the request that led to it
+    micros_t asked_us;  //  By the sink's clock
+} siblings_mark_t;
+
+//  The mark of a question that is remembered, its asker's to write; lent until
+//  the next call. NULL: it is not.
+siblings_mark_t *siblings_mark(const siblings_t *self, uint64_t stream,
+                               uint64_t from);
 
 //  When the next open question ends.
 millis_t siblings_due(const siblings_t *self);

@@ -20,6 +20,7 @@ over(relay_t *self, session_t *session, status_t status)
     body.status = (Rill__V1__Status)status;
     message_t message = MESSAGE(OVER, over, &body, 0, 0);
     answer(self, session, &message, NULL);
+    happened_ended(self, session, status);
     sessions_close(self->sessions, session);
 }
 
@@ -133,7 +134,8 @@ want(stream_t *stream, const session_t *session, millis_t now)
                         : foresees ? at + stream->chunk_bytes
                                    : 0;
         if (at >= asked_to(stream) || (i > 0 && at >= far) ||
-            !flights_want(self->flights, stream->id, at, now) || !next)
+            !flights_want(self->flights, stream->id, at, session->trace, now) ||
+            !next)
             return;
         at = next;
     }
@@ -157,9 +159,13 @@ pump(void *with, session_t *session, millis_t now)
     }
     if (!session->begun)
         return;
+    bool may = session_may(session);
+    if (!may && !session->stalled && session->cursor < stream->head)
+        happened_stalled(stream, session);
+    session->stalled = !may && session->cursor < stream->head;
     if (stream->sealed && session->cursor >= stream->head)
         over(self, session, STATUS_OK);
-    else if (session_may(session) && session->cursor < stream->head)
+    else if (may && session->cursor < stream->head)
         want(stream, session, now);
 }
 
@@ -264,6 +270,7 @@ begin_at(stream_t *stream, session_t *session, uint64_t place, millis_t now)
     body.moved = session->cursor != place;
     message_t message = MESSAGE(WATCHED, watched, &body, 0, 0);
     answer(self, session, &message, NULL);
+    happened_opened(stream, session);
     stream->is_idle = false;
     count(stream, now);
     watch_pump(stream, now);
@@ -372,6 +379,8 @@ watch_open(relay_t *self, const peer_t *peer, const message_t *message,
     }
     session_t *before = sessions_find(self->sessions, peer, message->request);
     uint64_t left = before ? before->stream : 0;
+    if (before)
+        happened_ended(self, before, STATUS_OK);
     session_t *session = sessions_open(self->sessions, peer, message->request,
                                        watch->credit, now);
     if (left)
@@ -460,6 +469,7 @@ watch_stop(relay_t *self, const peer_t *peer, const message_t *message,
     if (!session)
         return;
     uint64_t id = session->stream;
+    happened_ended(self, session, STATUS_OK);
     sessions_close(self->sessions, session);
     stream_t *stream = node_stream(self, id);
     if (stream)
@@ -527,10 +537,17 @@ relay_stop(relay_t *self, millis_t now)
     }
 }
 
+static void
+tell_silent(void *with, session_t *session, millis_t now)
+{
+    (void)now;
+    happened_ended(with, session, STATUS_LATE);
+}
+
 void
 watch_sweep(relay_t *self, millis_t now)
 {
-    if (!sessions_sweep(self->sessions, now))
+    if (!sessions_sweep(self->sessions, tell_silent, self, now))
         return;
     zlistx_t *all = zhashx_values(self->streams);
     for (stream_t *stream = zlistx_first(all); stream;

@@ -111,7 +111,7 @@ begin(void)
 {
     static const flights_effects_t effects = { .fetch = fetch, .send = keep };
     end();  //  What a failed case left
-    world.flights = flights_new(&effects, NULL);
+    world.flights = flights_new(&effects, NULL, NULL);
 }
 
 static void
@@ -250,8 +250,8 @@ all_have_their_bounds(void)
     CHECK(world.fetches == BEGUN);
     //  The owner's wants have room of their own.
     for (uint64_t i = BEGUN; i < FLIGHTS_MOST; i++)
-        CHECK(flights_want(world.flights, STREAM, i, 0));
-    CHECK(!flights_want(world.flights, STREAM, FLIGHTS_MOST, 0));
+        CHECK(flights_want(world.flights, STREAM, i, 0, 0));
+    CHECK(!flights_want(world.flights, STREAM, FLIGHTS_MOST, 0, 0));
     for (uint64_t i = BEGUN; i < FLIGHTS_MOST; i++)
         flights_unwant(world.flights, STREAM, i);
     //  Room again when they are answered; what waits at the end is freed.

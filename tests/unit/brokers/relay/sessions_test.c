@@ -61,20 +61,32 @@ nothing_is_sent_without_credit(void)
     sessions_destroy(&sessions);
 }
 
+static size_t ended;
+
+static void
+count_end(void *with, session_t *session, millis_t now)
+{
+    (void)with, (void)now;
+    CHECK(session->expires <= now);
+    ended++;
+}
+
 static void
 who_is_silent_is_over(void)
 {
+    ended = 0;
     sessions_t *sessions = sessions_new(LEASE);
     session_t *kept = open_one(sessions, 1, 1, 1, 0);
     open_one(sessions, 1, 2, 1, 0);
     sessions_keep(sessions, kept, 1, 4000);
     CHECK(sessions_due(sessions) <= LEASE);
-    CHECK(sessions_sweep(sessions, LEASE - 1) == 0);
-    CHECK(sessions_sweep(sessions, LEASE) == 1);
+    CHECK(sessions_sweep(sessions, count_end, NULL, LEASE - 1) == 0);
+    CHECK(sessions_sweep(sessions, count_end, NULL, LEASE) == 1);
     peer_t peer = peer_of(1);
     CHECK(sessions_find(sessions, &peer, 1) == kept);
     CHECK(!sessions_find(sessions, &peer, 2));
-    CHECK(sessions_sweep(sessions, 4000 + LEASE) == 1);
+    CHECK(sessions_sweep(sessions, count_end, NULL, 4000 + LEASE) == 1);
+    CHECK(ended == 2);
     CHECK(sessions_count(sessions) == 0);
     CHECK(sessions_due(sessions) == MILLIS_NEVER);
     sessions_destroy(&sessions);
