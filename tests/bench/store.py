@@ -1,0 +1,100 @@
+"""The chunk store beside fio on a fallocated file: same sizes, depth, syncs."""
+import json
+import os
+import re
+import subprocess
+
+from figures import Figure
+from peers import BUILD, ROOT, Absent, folder, program
+
+SYNC = 4 << 20    # Bytes between two fdatasync of fio; the store groups them.
+DEPTH = 4
+
+
+def fio(home, chunk, size):
+    """(MB/s, CPU seconds per GB)."""
+    done = subprocess.run(
+        [program('fio'), '--name=chunks', f'--directory={home}',
+         '--filename=fio', f'--size={size}', f'--bs={chunk}', '--rw=write',
+         '--ioengine=io_uring', f'--iodepth={DEPTH}', '--direct=1',
+         f'--fdatasync={SYNC // chunk}', '--end_fsync=1',
+         '--fallocate=native', '--randrepeat=0', '--refill_buffers=0',
+         '--output-format=json'], capture_output=True, text=True)
+    (home / 'fio').unlink(missing_ok=True)
+    if done.returncode:
+        raise Absent(f'fio: {(done.stderr or done.stdout)[-400:]}')
+    job = json.loads(done.stdout[done.stdout.index('{'):])['jobs'][0]
+    rate = size / (job['write']['runtime'] / 1000) / 1e6
+    cpu = (job['usr_cpu'] + job['sys_cpu']) / 100 * job['job_runtime'] / 1000
+    return rate, cpu / (size / 1e9)
+
+
+def store(home, chunk, size):
+    """What bench-chunkstore prints of one round, by its first words."""
+    done = subprocess.run([ROOT / 'build/release/bin/bench-chunkstore', home,
+                           str(chunk // 1024), str(size >> 20), '1'],
+                          capture_output=True, text=True)
+    if done.returncode:
+        raise Absent(f'bench-chunkstore: {done.stderr[-400:]}')
+    return done.stdout
+
+
+PRINTED = re.compile(
+    r'store +(?P<rate>[\d.]+) MB/s +(?P<cpu>[\d.]+) s/GB +(?P<written>[\d.]+) '
+    r'written.*?p99 (?P<commit>[\d.]+), stall (?P<stall>[\d.]+)\s+'
+    r'cold read p99 (?P<cold>[\d.]+) ms, bare (?P<bare>[\d.]+) +half dropped in '
+    r'(?P<dropped>[\d.]+) s, storing (?P<after>[\d.]+) MB/s beside '
+    r'(?P<beside>[\d.]+)', re.S)
+
+
+def figures(turns, size, say=print):
+    found = []
+    for chunk in (256 << 10, 1 << 20):
+        of = f'chunks of {chunk >> 10} KiB'
+        rate = Figure(f'chunk store, {of}', 'MB/s', 'rill', 'fio', '>= 0.85')
+        cpu = Figure(f'chunk store, {of}: CPU', 's/GB', 'rill',
+                     wanted='<= 0.35')
+        written = Figure(f'chunk store, {of}: written per byte', 'bytes',
+                         'rill', wanted='<= 1.02')
+        commit = Figure(f'chunk store, {of}: append to durable, p99', 'ms',
+                        'rill', wanted='<= 10')
+        stall = Figure(f'chunk store, {of}: longest stall', 'ms', 'rill',
+                       wanted='<= 50')
+        cold = Figure(f'chunk store, {of}: random cold chunk, p99', 'ms', 'rill',
+                      'bare direct read', '<= 1.5')
+        drop = Figure(f'chunk store, {of}: half of it dropped', 's', 'rill',
+                      wanted='<= 1')
+        beside = Figure(f'chunk store, {of}: storing while that is dropped',
+                        'MB/s', 'meanwhile', 'without', '>= 0.97')
+        has_fio = True
+        for turn in range(turns):
+            say(f'store, {of}: turn {turn + 1} of {turns}')
+            with folder() as home:
+                os.sync()
+                if has_fio:
+                    try:
+                        theirs, theirs_cpu = fio(home, chunk, size)
+                        rate.add('fio', theirs)
+                        cpu.add('fio', theirs_cpu)
+                    except Absent as why:
+                        say(f'left out: fio: {why}')
+                        has_fio = False
+                os.sync()
+                told = PRINTED.search(store(home, chunk, size))
+            got = {k: float(v) for k, v in told.groupdict().items()}
+            rate.add('rill', got['rate'])
+            cpu.add('rill', got['cpu'])
+            written.add('rill', got['written'])
+            commit.add('rill', got['commit'])
+            stall.add('rill', got['stall'])
+            cold.add('rill', got['cold'])
+            cold.add('bare direct read', got['bare'])
+            drop.add('rill', got['dropped'])
+            beside.add('meanwhile', got['after'])
+            beside.add('without', got['beside'])
+        found += [rate, cpu, written, commit, stall, cold, drop, beside]
+    return found
+
+
+def needs(size):
+    return 4 * size
