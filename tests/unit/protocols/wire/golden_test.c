@@ -1,6 +1,7 @@
 //  The bytes of tests/wire are version 1: one file for each body (and for each
-//  way of saying it, where a body has several) with every field set, and the
-//  fixed header. Other languages read them too.
+//  way of saying it, where a body has several) with every field set, for each
+//  event and the sample of a tap, and the fixed header. Other languages read
+//  them too.
 //
 //  After a field or body was added:  golden_test --write  writes them anew;
 //  what else `git diff` then shows is a breach of the rule in WIRE.md.
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "message.h"
+#include "rill/v1/event.pb-c.h"
 
 #include "proof.h"
 
@@ -239,11 +241,43 @@ write_file(const char *path, const uint8_t *bytes, size_t size)
     }
 }
 
-//  Visit every body in every way.
 typedef bool visit_fn(const char *path, const uint8_t *bytes, size_t size);
 
+//  Visit what goes without an envelope: BODY.bin, or BODY-WHAT.bin of the
+//  alternative of number `choice`.
 static bool
-visit_all(visit_fn *visit)
+visit_bare(visit_fn *visit, const ProtobufCMessageDescriptor *of,
+           const char *body, unsigned choice)
+{
+    char path[200];
+    uint8_t bytes[SAID_MOST];
+    snprintf(path, sizeof path, FOLDER "%s.bin", body);
+    for (unsigned i = 0; i < of->n_fields; i++)
+        if (of->fields[i].flags & PROTOBUF_C_FIELD_FLAG_ONEOF &&
+            chosen(of, &of->fields[i], choice))
+            snprintf(path, sizeof path, FOLDER "%s-%s.bin", body,
+                     of->fields[i].name);
+    ProtobufCMessage *said = example(of, choice);
+    CHECK(protobuf_c_message_get_packed_size(said) <= SAID_MOST);
+    size_t size = protobuf_c_message_pack(said, bytes);
+    protobuf_c_message_free_unpacked(said, NULL);
+    return visit(path, bytes, size);
+}
+
+//  Visit every event and the sample.
+static bool
+visit_tap(visit_fn *visit)
+{
+    const ProtobufCMessageDescriptor *event = &rill__v1__event__descriptor;
+    bool all = visit_bare(visit, &rill__v1__sample__descriptor, "sample", 0);
+    for (unsigned choice = 0; choice < ways(event); choice++)
+        all = visit_bare(visit, event, "event", choice) && all;
+    return all;
+}
+
+//  Visit every body in every way.
+static bool
+visit_bodies(visit_fn *visit)
 {
     bool all = true;
     const ProtobufCMessageDescriptor *bodies = &rill__v1__message__descriptor;
@@ -265,7 +299,8 @@ visit_all(visit_fn *visit)
 static void
 every_message_is_said_in_the_bytes_it_always_had(void)
 {
-    CHECK(visit_all(equals_file));
+    CHECK(visit_bodies(equals_file));
+    CHECK(visit_tap(equals_file));
 }
 
 //  It unpacks, nothing in it is unknown, and it packs to the same bytes.
@@ -289,7 +324,31 @@ understood(const char *path, const uint8_t *bytes, size_t size)
 static void
 every_message_is_understood_and_packs_to_the_same_bytes(void)
 {
-    CHECK(visit_all(understood));
+    CHECK(visit_bodies(understood));
+}
+
+//  The same of what goes without an envelope.
+static bool
+understood_bare(const char *path, const uint8_t *bytes, size_t size)
+{
+    uint8_t again[SAID_MOST];
+    ProtobufCMessage *heard = protobuf_c_message_unpack(
+        strstr(path, "/event") ? &rill__v1__event__descriptor
+                               : &rill__v1__sample__descriptor,
+        NULL, size, bytes);
+    bool same = heard && heard->n_unknown_fields == 0 &&
+                protobuf_c_message_get_packed_size(heard) == size &&
+                protobuf_c_message_pack(heard, again) == size &&
+                memcmp(again, bytes, size) == 0;
+    if (heard)
+        protobuf_c_message_free_unpacked(heard, NULL);
+    return same;
+}
+
+static void
+every_event_is_understood_and_packs_to_the_same_bytes(void)
+{
+    CHECK(visit_tap(understood_bare));
 }
 
 static void
@@ -331,12 +390,14 @@ main(int argc, char **argv)
         uint8_t form[CHUNK_HEADER_BYTES];
         chunk_header_pack(&HEADER, form);
         write_file(FOLDER "chunk_header.bin", form, sizeof(form));
-        return !visit_all(write_one);
+        return !visit_bodies(write_one) || !visit_tap(write_one);
     }
     CASE(every_message_is_said_in_the_bytes_it_always_had,
          "every message is said in the bytes it always had");
     CASE(every_message_is_understood_and_packs_to_the_same_bytes,
          "message 2: every message is understood and packs to the same bytes");
+    CASE(every_event_is_understood_and_packs_to_the_same_bytes,
+         "every event and sample is understood and packs to the same bytes");
     CASE(the_fixed_header_lies_as_it_always_did,
          "chunk 1: the fixed header lies as it always did");
     CASE(the_header_on_the_bus_is_the_one_that_lies_on_disk,
