@@ -60,6 +60,7 @@ canvass_ask(canvass_t *self, size_t nth, message_t *question)
     node_t *node = &self->nodes[nth];
     message_free(&node->answer);
     question->request = node->request = ++self->request;
+    question->trace = random_u64();
     if (node->socket)
         (void)frames_send(node->socket, NULL, question, NULL);
 }

@@ -22,6 +22,7 @@ struct client {
     bool broke;    //  It was connected and is to be again
     bool blocked;  //  It took nothing when we last sent
     uint64_t request;
+    uint64_t trace;  //  Of what is asked now
     uint64_t offset;
     char text[512];
 
@@ -153,7 +154,9 @@ wait_event(client_t *self, int fd, millis_t now, millis_t until)
 static status_t
 send_message(client_t *self, const message_t *message, buffer_t *payload)
 {
-    status_t status = frames_send(self->socket, NULL, message, payload);
+    message_t traced = *message;
+    traced.trace = self->trace;
+    status_t status = frames_send(self->socket, NULL, &traced, payload);
     self->blocked = status == STATUS_BUSY;
     return status;
 }
@@ -241,6 +244,7 @@ client_ask(client_t *self, message_t *question, message_t **answer_r)
     *self->text = '\0';
     self->offset = 0;
     question->request = ++self->request;
+    self->trace = random_u64();
     return await(self, question, answer_r);
 }
 
@@ -343,8 +347,17 @@ publisher_says(void *with, const message_t *message, buffer_t *payload)
     return send_message(with, message, payload);
 }
 
+//  Each ask is a request of its own.
 static status_t
 reader_says(void *with, const message_t *message)
+{
+    client_t *self = with;
+    self->trace = random_u64();
+    return send_message(self, message, NULL);
+}
+
+static status_t
+watcher_says(void *with, const message_t *message)
 {
     return send_message(with, message, NULL);
 }
@@ -416,6 +429,7 @@ client_publish(client_t *self, const publisher_settings_t *settings,
 {
     static const publisher_effects_t EFFECTS = { publisher_says, chance };
     millis_t now = zclock_mono();
+    self->trace = random_u64();
     self->publisher = publisher_new(settings, &EFFECTS, self, now);
     const publisher_state_t *state = publisher_state(self->publisher);
     for (;;) {
@@ -529,7 +543,7 @@ client_watch(client_t *self, const watcher_settings_t *settings,
              const client_viewer_t *viewer, void *with,
              watcher_state_t *state_r)
 {
-    static const watcher_effects_t EFFECTS = { reader_says, watcher_delivers,
+    static const watcher_effects_t EFFECTS = { watcher_says, watcher_delivers,
                                                watcher_skips, watcher_leaves,
                                                chance };
     char endpoint[ENDPOINT_BYTES];
@@ -543,6 +557,7 @@ client_watch(client_t *self, const watcher_settings_t *settings,
     self->places = places;
     self->places_count = places_count;
     self->place = 0;
+    self->trace = random_u64();
     self->watcher = watcher_new(settings, &EFFECTS, self, taker_now(self));
     status_t status = watch_on(self, state_r);
     watcher_destroy(&self->watcher);

@@ -5,7 +5,9 @@
  *       asked; a question always ends with an answer or a status.
  *    2. An answer belongs to the question: what comes late for another one is
  *       dropped.
- *    3. Time that a taker takes is not time that a reader waits: one that is
+ *    3. Every request bears a random trace: a question, an ask of a reading, a
+ *       session, a source.
+ *    4. Time that a taker takes is not time that a reader waits: one that is
  *       paused for an hour goes on then.
  *
  *  The transport of the cores publisher and reader, and the questions that

@@ -1,5 +1,6 @@
 #include "client.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "checksum.h"
@@ -94,10 +95,27 @@ answer_report(node_t *self, const received_t *asked)
     frames_send(self->front, &asked->peer, &message, NULL);
 }
 
+//  What the node heard: all, without a trace, and asks under one that an
+//  earlier ask had.
+static atomic_uint heard, untraced, retraced;
+
+static void
+count_traces(const message_t *message)
+{
+    static uint64_t last;
+    heard++;
+    untraced += message->trace == 0;
+    if (message->body_case != RILL__V1__MESSAGE__BODY_ASK)
+        return;
+    retraced += message->trace == last;
+    last = message->trace;
+}
+
 static void
 answer(node_t *self, const received_t *asked)
 {
     const message_t *message = asked->message;
+    count_traces(message);
     switch (message->body_case) {
     case RILL__V1__MESSAGE__BODY_STATUS_ASK:
         answer_report(self, asked);
@@ -295,6 +313,12 @@ what_was_published_is_read_back(void)
     zactor_destroy(&actor);
 }
 
+static void
+every_request_bears_a_trace(void)
+{
+    CHECK(heard > 10 && untraced == 0 && retraced == 0);
+}
+
 int
 main(void)
 {
@@ -304,8 +328,10 @@ main(void)
     CASE(an_answer_belongs_to_its_question,
          "client 2: an answer belongs to its question");
     CASE(a_slow_taker_has_waited_for_nobody,
-         "client 3: who takes its time is not told that no answer came");
+         "client 4: who takes its time is not told that no answer came");
     CASE(what_was_published_is_read_back,
          "invariant 2: what was published over a socket is read back");
+    CASE(every_request_bears_a_trace,
+         "client 3: all that was asked bore a trace, each ask its own");
     return proof_end();
 }
