@@ -7,6 +7,8 @@
 
 enum { HEADER_TRIES = 16 };  //  Records of an epoch that are asked for theirs
 
+#define SPOILT (1ull << 40)  //  Weak blocks that one which is unsound outweighs
+
 typedef struct {
     uint64_t epoch;
     uint64_t block;
@@ -37,14 +39,18 @@ typedef struct {
     uint64_t offset;      //  Of the first byte
     uint64_t reach;       //  Behind the last, at least
     bool ended;           //  The last says END
+    uint64_t unsound;     //  First block that cannot be read for all its
+                          //  records; UINT64_MAX: none
     //  The way to it: the run before, NULL where the way begins.
     size_t before;  //  SIZE_MAX: none
     size_t origin;  //  Where the way begins
     uint64_t begin_index;
     uint64_t weak;  //  Blocks of the way before it that lack a quorum
+    uint64_t vain;  //  Offset from which on nothing of that way was
+                    //  acknowledged; UINT64_MAX: not known
 } run_t;
 
-typedef enum { ASK_FIRST, ASK_LAST, ASK_FLAG, ASK_REACH } step_t;
+typedef enum { ASK_FIRST, ASK_LAST, ASK_FLAG, ASK_REACH, ASK_SOUND } step_t;
 
 struct rebuild {
     uint64_t stream;
@@ -60,6 +66,7 @@ struct rebuild {
     size_t runs_count, runs_room;
     //  What is asked now.
     size_t at, run;
+    uint64_t part;  //  ASK_SOUND: of the run's blocks and their data slots
     step_t step;
     size_t tries;
     rebuild_want_t want;
@@ -244,7 +251,9 @@ add_run(rebuild_t *self, epoch_t *epoch, const group_t *group)
         .first = group->block,
         .end = group->block,
         .offset = group->offset,
+        .unsound = UINT64_MAX,
         .before = SIZE_MAX,
+        .vain = UINT64_MAX,
     };
 }
 
@@ -314,6 +323,21 @@ take_extent(rebuild_t *self, epoch_t *epoch)
     find_runs(self, epoch);
 }
 
+static uint64_t
+index_of(const run_t *run, uint64_t block)
+{
+    return run->epoch->extent->base_index + block * run->epoch->extent->code.k;
+}
+
+//  Whether a block has less than the quorum: maybe it was dealt again in a later
+//  epoch, or was dealt there in vain.
+static bool
+is_weak(const epoch_t *epoch, const group_t *group)
+{
+    uint64_t all = (1ull << slots_of(epoch)) - 1;
+    return slots_in(group->mask & all) < placement_quorum(epoch->extent->code);
+}
+
 //  ---- questions
 
 static bool
@@ -339,6 +363,40 @@ ask_chunk(rebuild_t *self, const epoch_t *epoch, uint64_t block, unsigned slot)
     return true;
 }
 
+//  The first block of a run that was maybe not settled.
+static uint64_t
+unsettled_from(const rebuild_t *self, const run_t *run)
+{
+    const extent_t *extent = run->epoch->extent;
+    unsigned k = extent->code.k;
+    uint64_t block = self->mark > extent->base_index
+                         ? (self->mark - extent->base_index + k - 1) / k
+                         : 0;
+    return block > run->first ? block : run->first;
+}
+
+//  Where there are several attempts a weak block is read: if it cannot be,
+//  another may do.
+static bool
+ask_sound(rebuild_t *self, const epoch_t *epoch)
+{
+    unsigned k = epoch->extent->code.k;
+    for (; self->run < self->runs_count; self->run++, self->part = 0) {
+        const run_t *run = &self->runs[self->run];
+        uint64_t from = unsettled_from(self, run);
+        while (run->epoch == epoch && run->unsound == UINT64_MAX &&
+               from + self->part / k < run->end) {
+            uint64_t block = from + self->part / k;
+            group_t group = group_of(self, epoch, block);
+            if (is_weak(epoch, &group))
+                return ask_chunk(self, epoch, block,
+                                 (unsigned)(self->part % k));
+            self->part += k;
+        }
+    }
+    return false;
+}
+
 //  Whether this epoch has a question at the step it is at.
 static bool
 ask(rebuild_t *self, epoch_t *epoch)
@@ -360,6 +418,8 @@ ask(rebuild_t *self, epoch_t *epoch)
             return false;
         return ask_chunk(self, epoch, 0, 0);
     }
+    if (self->step == ASK_SOUND)
+        return self->epochs_count > 1 && ask_sound(self, epoch);
     for (; self->run < self->runs_count; self->run++) {
         const run_t *run = &self->runs[self->run];
         unsigned last = epoch->extent->code.k - 1u;
@@ -380,7 +440,9 @@ rebuild_wants(rebuild_t *self, rebuild_want_t *want_r)
         if (self->asked)
             break;
         self->tries = 0;
-        if (self->step == ASK_REACH) {
+        if (self->step == ASK_REACH)
+            self->run = self->part = 0;
+        if (self->step == ASK_SOUND) {
             self->at++;
             self->step = ASK_FIRST;
         } else
@@ -447,16 +509,15 @@ rebuild_answer(rebuild_t *self, const chunk_header_t *header)
         }
         self->run++;
         break;
+    case ASK_SOUND:
+        if (!header)
+            self->runs[self->run].unsound = self->want.key.block;
+        self->part++;
+        break;
     }
 }
 
 //  ---- the way through
-
-static uint64_t
-index_of(const run_t *run, uint64_t block)
-{
-    return run->epoch->extent->base_index + block * run->epoch->extent->code.k;
-}
 
 //  Where a run has a block that begins at `index`, or ends there.
 static bool
@@ -529,22 +590,47 @@ cut_runs(rebuild_t *self)
     }
 }
 
-//  Blocks of a run, below one, that have less than the quorum: maybe they were
-//  dealt again in a later epoch, or were dealt there in vain.
+//  Weak blocks of a run, below one; SPOILT if it has an unsound one there.
 static uint64_t
 weak_blocks(const rebuild_t *self, const run_t *run, uint64_t below)
 {
-    uint64_t weak = 0;
-    uint64_t all = (1ull << slots_of(run->epoch)) - 1;
-    unsigned quorum = placement_quorum(run->epoch->extent->code);
+    uint64_t weak = run->unsound < below ? SPOILT : 0;
     group_t group = group_of(self, run->epoch, run->first);
     while (group.from < group.to && group.block < below) {
-        weak += slots_in(group.mask & all) < quorum;
+        weak += is_weak(run->epoch, &group);
         if (group.to == run->epoch->to)
             break;
         group = group_at(self, run->epoch, group.to);
     }
     return weak;
+}
+
+//  Whether a block was never acknowledged: less than the quorum was there even
+//  if every store that was not asked had its part (R8).
+static bool
+is_vain(const epoch_t *epoch, const group_t *group)
+{
+    const extent_t *extent = epoch->extent;
+    unsigned there = 0;
+    for (unsigned slot = 0; slot < slots_of(epoch); slot++)
+        there +=
+            group->mask >> slot & 1 ||
+            !extent->stores[placement_position(extent, group->block, slot)];
+    return there < placement_quorum(extent->code);
+}
+
+//  Offset from which on nothing of the way to a run, and of the run below a
+//  block, was acknowledged: blocks are in order (R9). UINT64_MAX: not known.
+static uint64_t
+vain_from(const rebuild_t *self, const run_t *run, uint64_t below)
+{
+    for (uint64_t block = run->first; block < below && run->vain == UINT64_MAX;
+         block++) {
+        group_t group = group_of(self, run->epoch, block);
+        if (is_vain(run->epoch, &group))
+            return group.offset;
+    }
+    return run->vain;
 }
 
 //  For each run the way to it that begins lowest; of those the one with the
@@ -572,6 +658,7 @@ find_ways(rebuild_t *self)
             run->origin = other->origin;
             run->begin_index = other->begin_index;
             run->weak = weak;
+            run->vain = vain_from(self, other, cut);
         }
     }
 }
@@ -593,6 +680,13 @@ goes_on(const rebuild_t *self, const run_t *run, const run_t *last)
            origin->epoch->extent->base_index >= end;
 }
 
+//  Weak blocks of the whole way.
+static uint64_t
+weakness(const rebuild_t *self, const run_t *run)
+{
+    return run->weak + weak_blocks(self, run, run->end);
+}
+
 //  Whether a way is to be taken rather than another: it begins lower; or
 //  reaches further; or has fewer weak blocks; or is later.
 static bool
@@ -602,22 +696,61 @@ is_better(const rebuild_t *self, const run_t *run, const run_t *other)
         return !other || run->begin_index < other->begin_index;
     if (run->reach != other->reach)
         return run->reach > other->reach;
-    return run->weak + weak_blocks(self, run, run->end) <=
-           other->weak + weak_blocks(self, other, other->end);
+    return weakness(self, run) <= weakness(self, other);
 }
 
-//  The best of the ways that go on after `last`. SIZE_MAX: none.
+//  The best of the ways that go on after `last`; only of the sound ones, if they
+//  reach as far as `least`. SIZE_MAX: none.
 static size_t
-furthest(const rebuild_t *self, const run_t *last)
+best_of(const rebuild_t *self, const run_t *last, bool sound, uint64_t least)
 {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < self->runs_count; i++) {
         const run_t *run = &self->runs[i];
         const run_t *so_far = best == SIZE_MAX ? NULL : &self->runs[best];
-        if (goes_on(self, run, last) && is_better(self, run, so_far))
+        if (goes_on(self, run, last) && is_better(self, run, so_far) &&
+            (!sound || (weakness(self, run) < SPOILT && run->reach >= least)))
             best = i;
     }
     return best;
+}
+
+//  Whether a way begins where another does, and has all that was settled of it.
+static bool
+may_replace(const rebuild_t *self, const run_t *run, const run_t *other)
+{
+    uint64_t end = index_of(other, other->end);
+    if (end > self->mark)
+        end = self->mark;
+    return run->begin_index == other->begin_index &&
+           index_of(run, run->end) >= end;
+}
+
+//  The best of the ways that go on after `last`. If it has a block that cannot be
+//  read, one that begins as low and has all that any other can have had of what
+//  was acknowledged is better. SIZE_MAX: none.
+static size_t
+furthest(const rebuild_t *self, const run_t *last)
+{
+    size_t best = best_of(self, last, false, 0);
+    if (best == SIZE_MAX || weakness(self, &self->runs[best]) < SPOILT)
+        return best;
+    uint64_t least = 0;
+    for (size_t i = 0; i < self->runs_count; i++) {
+        const run_t *run = &self->runs[i];
+        if (!goes_on(self, run, last))
+            continue;
+        uint64_t sure = vain_from(self, run, run->end);
+        if (sure > run->reach)
+            sure = run->reach;
+        if (sure > least)
+            least = sure;
+    }
+    size_t other = best_of(self, last, true, least);
+    return other != SIZE_MAX &&
+                   may_replace(self, &self->runs[other], &self->runs[best])
+               ? other
+               : best;
 }
 
 static void

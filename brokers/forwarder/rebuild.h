@@ -8,7 +8,9 @@
  *       that index behind a hole.
  *    3. What was acknowledged and is nowhere is said, never passed over.
  *    4. (R16) Of the ways through what is held the one that reaches furthest
- *       is taken, whatever its epochs: a later attempt may be the shorter.
+ *       is taken, whatever its epochs: a later attempt may be the shorter. If
+ *       a block of it cannot be read, one that has all that can have been
+ *       acknowledged goes first.
  *
  *  write.md R16. A stream is sealed if its last block says END and everything
  *  from the settled mark on is whole; else recovery (R8) looks at its end, as

@@ -26,6 +26,7 @@ typedef struct {
     int lost;          //  Place in the ensemble of a store that is gone
     int gone;          //  A block that is nowhere
     int weak;          //  A block with k slots only
+    int rotten;        //  Another, of which one cannot be read
 } deal_t;
 
 static deal_t deals[DEALS];
@@ -56,7 +57,8 @@ deal(uint64_t epoch, uint64_t base, uint64_t blocks)
                       .width = 4,
                       .lost = NONE,
                       .gone = NONE,
-                      .weak = NONE };
+                      .weak = NONE,
+                      .rotten = NONE };
     return self;
 }
 
@@ -111,7 +113,8 @@ is_held(const deal_t *self, const extent_t *extent, uint64_t block,
         unsigned slot)
 {
     return (int)block != self->gone &&
-           ((int)block != self->weak || slot < self->code.k) &&
+           (((int)block != self->weak && (int)block != self->rotten) ||
+            slot < self->code.k) &&
            placement_position(extent, block, slot) != self->lost;
 }
 
@@ -156,10 +159,12 @@ make(uint64_t mark)
         tell(&deals[i]);
     rebuild_want_t want;
     while (rebuild_wants(rebuild, &want)) {
-        chunk_header_t header = header_of(deal_of(want.key.epoch),
-                                          want.key.block, want.key.slot);
-        decoded += want.kind == REBUILD_CHUNK;
-        rebuild_answer(rebuild, unreadable ? NULL : &header);
+        const deal_t *of = deal_of(want.key.epoch);
+        chunk_header_t header = header_of(of, want.key.block, want.key.slot);
+        bool chunk = want.kind == REBUILD_CHUNK;
+        bool rotten = chunk && (int)want.key.block == of->rotten;
+        decoded += chunk;
+        rebuild_answer(rebuild, unreadable || rotten ? NULL : &header);
     }
     return rebuild_chain(rebuild, &rebuilt);
 }
@@ -289,6 +294,67 @@ of_two_that_reach_as_far_the_stronger_is_taken(void)
     deal(6, 12, 4);
     CHECK(make(8));
     CHECK(rebuilt.count == 2 && rebuilt.chain[1]->epoch == 6);
+    end();
+}
+
+//  Three attempts, the second reaching furthest though one block of it was never
+//  acknowledged, and cannot be read.
+static void
+deal_rotten(uint64_t blocks, int block)
+{
+    deal(5, 0, 8);
+    deal(6, 12, 6)->rotten = block;
+    deal(7, 12, blocks);
+}
+
+static void
+of_two_the_one_that_can_be_read_is_taken(void)
+{
+    deal_rotten(4, 1);
+    CHECK(make(8));
+    CHECK(rebuilt.count == 2 && rebuilt.chain[1]->epoch == 7);
+    CHECK(rebuilt.reach == 20 * LENGTH && !rebuilt.lost);
+    end();
+    //  If it has all that the other can have had of what was acknowledged.
+    deal_rotten(4, 4);
+    CHECK(make(8));
+    CHECK(rebuilt.count == 2 && rebuilt.chain[1]->epoch == 7);
+    end();
+    deal_rotten(3, 4);
+    CHECK(make(8));
+    CHECK(rebuilt.count == 2 && rebuilt.chain[1]->epoch == 6);
+    CHECK(rebuilt.reach == 24 * LENGTH);
+    end();
+    //  The store of the missing part is gone, and may have had it.
+    deal_rotten(4, 1);
+    extent_t *extent = extent_of(&deals[1]);
+    deals[1].lost = placement_position(extent, 1, 2);
+    extent_free(extent);
+    CHECK(make(8));
+    CHECK(rebuilt.count == 2 && rebuilt.chain[1]->epoch == 6);
+    end();
+    //  Nor if it lacks what was settled.
+    deal_rotten(3, 5);
+    deals[1].weak = 1;
+    CHECK(make(20));
+    CHECK(rebuilt.count == 2 && rebuilt.chain[1]->epoch == 6);
+    CHECK(!rebuilt.lost);
+    end();
+}
+
+static void
+only_what_another_may_have_is_read(void)
+{
+    deal(5, 0, 10)->weak = 7;
+    CHECK(make(8) && decoded == 0);
+    end();
+    deal(5, 0, 10)->weak = 7;
+    deal(6, 20, 2);
+    CHECK(make(8) && decoded == 2);
+    end();
+    deal(5, 0, 10)->weak = 7;
+    deal(6, 20, 2);
+    CHECK(make(16) && decoded == 0);
     end();
 }
 
@@ -479,7 +545,7 @@ a_history(unsigned seed)
         bool counts = CHANCE(3) > 0;
         uint64_t reach = base + 2 * next->blocks;
         if (!counts && CHANCE(2))
-            next->weak = (int)CHANCE((unsigned)next->blocks);
+            next->rotten = (int)CHANCE((unsigned)next->blocks);
         //  What was stored is dealt again before an attempt counts.
         if (counts && reach >= stored)
             stored = reach;
@@ -527,6 +593,10 @@ main(void)
          "rebuild 2: a later attempt goes on where it begins");
     CASE(of_two_that_reach_as_far_the_stronger_is_taken,
          "invariant 5: of two that reach as far the stronger is taken");
+    CASE(of_two_the_one_that_can_be_read_is_taken,
+         "invariant 1: what cannot be read gives way to what was settled");
+    CASE(only_what_another_may_have_is_read,
+         "rebuild 1: what only one attempt has is not read first");
     CASE(what_a_later_epoch_replaced_is_nobodys,
          "rebuild 1: what a later epoch replaced is nobody's");
     CASE(an_attempt_that_does_not_fit_is_passed_over,
