@@ -657,7 +657,9 @@ check_block(ledger_t *self, const stream_t *stream, block_t *block,
                      "%u+%u durable: the loss of one store would take it",
                      stream->name, (unsigned long long)block->epoch,
                      (unsigned long long)block->number, ever, k, block->code.m);
-    if (settled && ever < all && !block->found)
+    //  What lies before an accepted loss counts as settled, also what went with
+    //  it and is there again when its stores are.
+    if (settled && ever < all && !block->found && !block->excused)
         story_breach(1,
                      "%s epoch %llx block %llu is said to be settled with "
                      "%u of %u+%u durable",

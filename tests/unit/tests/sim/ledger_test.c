@@ -593,6 +593,21 @@ a_loss_nobody_asked_for(void)
     end();
 }
 
+//  Of a block that was lost nothing is to be made that it never had.
+static void
+what_was_lost_need_not_be_whole(void)
+{
+    begin_with(2, K + 1, true);
+    tell_stored();
+    CHECK(broken_by(tell_settled) == 1);
+    for (uint64_t i = 1; i <= K + 1; i++)
+        ledger_lost(ledger, i,
+                    (chunk_key_t){ STREAM, epoch, 0, (unsigned)i - 1 });
+    ledger_disaster(ledger);
+    tell_settled();
+    end();
+}
+
 static void
 what_is_kept_for_a_time(void)
 {
@@ -673,6 +688,8 @@ main(void)
     CASE(nothing_stored_and_dealt_again,
          "invariant 19: where nothing was stored, a later attempt alone tells "
          "nobody what was before it");
+    CASE(what_was_lost_need_not_be_whole,
+         "invariant 1: what is below an accepted loss need not be whole");
     CASE(what_is_kept_for_a_time,
          "invariant 11: what goes before its time is found");
     return proof_end();
