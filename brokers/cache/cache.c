@@ -49,7 +49,7 @@ typedef struct {
     breaker_t *breaker;
     loans_t *loans;
     tap_t *tap;
-    tally_t tally;
+    counters_t counters;
     reporter_t *reporter;      //  To the director
     uint64_t was_out, was_in;  //  Bytes at the last report,
     millis_t was_at;           //  and when that was
@@ -68,7 +68,7 @@ send_front(void *with, const peer_t *peer, const message_t *message,
         return;
     status_t status = loans_send(self->loans, self->front, peer, message,
                                  payload);
-    tally_sent(&self->tally, status, payload != NULL);
+    tally_sent(&self->counters, status, payload != NULL);
     if (status != STATUS_OK)
         tap_fault(self->tap, status, "front");
 }
@@ -151,12 +151,12 @@ release(void *with, uint64_t first)
     return keeper_release(self->keeper, first, zclock_mono());
 }
 
-static size_t
-count(void *with, Rill__V1__Counter *counters_r, size_t most)
+static void
+count(void *with, counters_t *to)
 {
     cache_t *self = with;
-    bus_counts_t bus = bus_counts(self->bus);
-    return tally_tell(&self->tally, &bus, counters_r, most);
+    tally_bus(to, self->bus);
+    counters_add(to, &self->counters);
 }
 
 static const relay_effects_t EFFECTS = {
@@ -253,7 +253,7 @@ take_front(void *with, status_t status, received_t *received, millis_t now)
     bool ours = whole && (reporter_on_front(self->reporter, received) ||
                           relay_on_front(self->relay, &received->peer,
                                          received->message, now));
-    tally_came(&self->tally, status, ours);
+    tally_came(&self->counters, status, ours);
     if (ours || received->peer.size == 0)
         return true;
     Rill__V1__Refused refused = message_refusal(whole ? STATUS_KIND : status,
@@ -361,7 +361,7 @@ static void
 on_closing(void *with, zsock_t *socket)
 {
     cache_t *self = with;
-    self->tally.flooded++;
+    counters_up(&self->counters, COUNTER_sockets_flooded_total);
     log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
               socket == self->front     ? "front"
               : socket == self->publish ? "publish"
@@ -422,7 +422,12 @@ static void
 sample(void *with)
 {
     cache_t *self = with;
-    tap_sample(self->tap, true, NULL, 0);
+    counters_t counters = { 0 };
+    counters_told_t told;
+    relay_count(self->relay, &counters);
+    count(self, &counters);
+    counters_tell(&counters, SETTINGS_CACHE, &told);
+    tap_sample(self->tap, true, told.list, told.count);
 }
 
 /*--------------------------------------------------------- start and end */

@@ -1,54 +1,35 @@
 #include "tally.h"
 
 void
-tally_came(tally_t *self, status_t status, bool ours)
+tally_came(counters_t *to, status_t status, bool ours)
 {
-    self->in++;
+    counters_up(to, COUNTER_messages_received_total);
     if (status == STATUS_OK) {
-        *(ours ? &self->taken : &self->refused) += 1;
+        counters_up(to, ours ? COUNTER_messages_total_taken
+                             : COUNTER_messages_total_refused);
         return;
     }
-    self->unreadable++;
-    self->too_large += status == STATUS_TOO_LARGE;
-    self->versions += status == STATUS_VERSION;
+    counters_up(to, COUNTER_messages_total_unreadable);
+    if (status == STATUS_TOO_LARGE)
+        counters_up(to, COUNTER_messages_unreadable_total_too_large);
+    else if (status == STATUS_VERSION)
+        counters_up(to, COUNTER_messages_unreadable_total_version);
 }
 
 void
-tally_sent(tally_t *self, status_t status, bool lent)
+tally_sent(counters_t *to, status_t status, bool lent)
 {
     if (status == STATUS_BUSY && lent)
-        self->busy++;
+        counters_up(to, COUNTER_answers_busy_total);
     else if (status != STATUS_OK)
-        self->unsent++;
+        counters_up(to, COUNTER_answers_unsent_total);
 }
 
-size_t
-tally_tell(const tally_t *self, const bus_counts_t *bus,
-           Rill__V1__Counter *counters_r, size_t most)
+void
+tally_bus(counters_t *to, const bus_t *bus)
 {
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counted[] = {
-        { "messages_in", self->in },
-        { "messages_taken", self->taken },
-        { "messages_refused", self->refused },
-        { "messages_unreadable", self->unreadable },
-        { "unreadable_too_large", self->too_large },
-        { "unreadable_versions", self->versions },
-        { "answers_unsent", self->unsent },
-        { "answers_busy", self->busy },
-        { "sockets_flooded", self->flooded },
-        { "packets_said", bus->said },
-        { "packets_strange", bus->strange },
-        { "packets_overflown", bus->overflow },
-    };
-    size_t count = sizeof counted / sizeof *counted;
-    count = count < most ? count : most;
-    for (size_t i = 0; i < count; i++) {
-        rill__v1__counter__init(&counters_r[i]);
-        counters_r[i].name = message_lend(counted[i].name);
-        counters_r[i].value = counted[i].value;
-    }
-    return count;
+    bus_counts_t counts = bus_counts(bus);
+    to->values[COUNTER_packets_sent_total] += counts.said;
+    to->values[COUNTER_packets_dropped_total_strange] += counts.strange;
+    to->values[COUNTER_packets_dropped_total_overflow] += counts.overflow;
 }

@@ -124,7 +124,11 @@ static void
 sample(void *with)
 {
     director_t *self = with;
-    tap_sample(self->tap, true, NULL, 0);
+    counters_t counters = { 0 };
+    counters_told_t told;
+    director_core_count(self->core, &counters);
+    counters_tell(&counters, SETTINGS_DIRECTOR, &told);
+    tap_sample(self->tap, true, told.list, told.count);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,

@@ -29,7 +29,7 @@ struct director_core {
     assign_place_t *places;  //  Room for all, used within a call
     millis_t began, awake;   //  From then on silence of caches says something
     millis_t now;            //  Of the event
-    uint64_t loads, wheres, offers, refused;
+    counters_t counters;
 };
 
 //  The place of a name in a list; its count: it is not there.
@@ -101,7 +101,7 @@ refuse(director_core_t *self, const peer_t *peer, uint64_t request,
 {
     Rill__V1__Refused refused = message_refusal(status, text, 0);
     message_t message = MESSAGE(REFUSED, refused, &refused, request, 0);
-    self->refused++;
+    counters_up(&self->counters, COUNTER_requests_refused_total);
     self->effects.send(self->with, peer, &message);
 }
 
@@ -143,7 +143,7 @@ on_load(director_core_t *self, const peer_t *peer, const message_t *message)
                            .seq = load->seq,
                            .sessions = load->sessions,
                            .out_bps = load->out_bps };
-    self->loads++;
+    counters_up(&self->counters, COUNTER_loads_total);
     if (load->leaving) {
         if (census_leave(self->census, cache, load->incarnation))
             note_cache(self, "cache_left", cache);
@@ -262,7 +262,7 @@ send_offer(director_core_t *self, const peer_t *peer, const message_t *question,
     }
     message_t answer = MESSAGE(OFFER, offer, &offering.offer, question->request,
                                question->trace);
-    self->offers++;
+    counters_up(&self->counters, COUNTER_offers_total);
     self->effects.send(self->with, peer, &answer);
 }
 
@@ -284,7 +284,7 @@ on_where(director_core_t *self, const peer_t *peer, const char *seen,
     network_t address;
     bool known;
     const char *text = address_of(where, seen, &address, &known);
-    self->wheres++;
+    counters_up(&self->counters, COUNTER_terminals_asked_total);
     if (*where->name && !chunk_name_legal(where->name)) {
         refuse(self, peer, message->request, STATUS_NAME, NULL);
         return;
@@ -351,35 +351,28 @@ tell_nodes(const director_core_t *self, uint64_t from, nodes_told_t *told,
     report->next = from < all ? from : 0;
 }
 
+void
+director_core_count(const director_core_t *self, counters_t *to)
+{
+    counters_add(to, &self->counters);
+    to->values[COUNTER_caches_live] = census_count(self->census);
+    to->values[COUNTER_caches_known] = self->settings->caches_count;
+}
+
 static void
 on_status(director_core_t *self, const peer_t *peer, const message_t *message)
 {
-    struct {
-        const char *name;
-        uint64_t value;
-    } counts[] = {
-        { "caches_live", census_count(self->census) },
-        { "caches_known", self->settings->caches_count },
-        { "loads_heard", self->loads },
-        { "terminals_asked", self->wheres },
-        { "offers_made", self->offers },
-        { "requests_refused", self->refused },
-    };
-    enum { COUNTS = sizeof(counts) / sizeof(counts[0]) };
-    Rill__V1__Counter counters[COUNTS], *list[COUNTS];
-    for (size_t i = 0; i < COUNTS; i++) {
-        rill__v1__counter__init(&counters[i]);
-        counters[i].name = message_lend(counts[i].name);
-        counters[i].value = counts[i].value;
-        list[i] = &counters[i];
-    }
+    counters_t counters = { 0 };
+    counters_told_t counted;
+    director_core_count(self, &counters);
+    counters_tell(&counters, SETTINGS_DIRECTOR, &counted);
     Rill__V1__Report report = RILL__V1__REPORT__INIT;
     report.role = message_lend("director");
     report.node = self->settings->director.node.name;
     report.version = message_lend(RILL_VERSION);
     report.uptime_ms = self->now - self->began;
-    report.n_counters = COUNTS;
-    report.counters = list;
+    report.n_counters = counted.count;
+    report.counters = counted.list;
     if (self->sink)
         report.tap_at = message_lend(self->sink->at);
     nodes_told_t told;

@@ -14,6 +14,7 @@
 #ifndef DIRECTOR_CORE_H
 #define DIRECTOR_CORE_H
 
+#include "counters.h"
 #include "message.h"
 #include "millis.h"
 #include "peer.h"
@@ -50,6 +51,9 @@ void director_core_on_front(director_core_t *self, const peer_t *peer,
 //  What came is no message; the peer is told, if it is known.
 void director_core_on_bad(director_core_t *self, const peer_t *peer,
                           uint64_t request, status_t status);
+
+//  What it counts and how it is, added to `to`.
+void director_core_count(const director_core_t *self, counters_t *to);
 
 millis_t director_core_due(const director_core_t *self);
 void director_core_sweep(director_core_t *self, millis_t now);

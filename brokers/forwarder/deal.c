@@ -670,7 +670,7 @@ deal_again(stream_t *stream, size_t from, millis_t now)
             zlistx_add_end(pieces, block->pieces[s]);
             block->pieces[s] = NULL;
         }
-        self->counters.redealt_blocks++;
+        counters_up(&self->counters, COUNTER_blocks_redealt_total);
         block_free(block);
     }
     stream->ring_count = from;
@@ -823,7 +823,8 @@ acknowledge(stream_t *stream, size_t upto, millis_t now)
         return false;
     }
     for (size_t i = stream->ring_stored; i < upto; i++)
-        self->stored_bytes += fresh_bytes(deal_ring(stream, i), stream->stored);
+        self->counters.values[COUNTER_stored_bytes_total] += fresh_bytes(
+            deal_ring(stream, i), stream->stored);
     stream->ring_stored = upto;
     stream->stored = block_end(last);
     ingest_owe(stream);
@@ -846,7 +847,8 @@ settle(stream_t *stream)
     piece_t *last = block->pieces[block->dealt - 1];
     bool end = last->flags & CHUNK_END;
     uint64_t from = stream->recovered ? stream->recovered_to : 0;
-    self->settled_bytes += fresh_bytes(block, from);
+    self->counters.values[COUNTER_settled_bytes_total] += fresh_bytes(block,
+                                                                      from);
     stream->settled = block_end(block);
     stream->settled_index = last->index + 1;
     ingest_owe(stream);
@@ -915,7 +917,7 @@ take_receipt(core_t *self, worker_t *worker, stream_t *stream,
         placement_store(block->extent, block->number, key->slot) !=
             worker->store ||
         block->slots[key->slot] != SLOT_PUSHED) {
-        self->counters.stale_receipts++;
+        counters_up(&self->counters, COUNTER_faults_total_receipt_stale);
         return;
     }
     block->slots[key->slot] = SLOT_RECEIPTED;
@@ -930,7 +932,7 @@ deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
     worker_t *worker = membership_by_session(self->members, receipt->session);
     if (!worker || worker->store != receipt->store ||
         receipt->term != catalogue_term(self->catalogue)) {
-        core_drop(self, &self->counters.foreign_receipts);
+        core_drop(self, COUNTER_faults_total_receipt_foreign);
         return;
     }
     stream_t *stream = NULL;
@@ -942,7 +944,7 @@ deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
             stream = core_stream(self, key->stream);
         }
         if (!stream || stream->state == STREAM_SEALED)
-            self->counters.stale_receipts++;
+            counters_up(&self->counters, COUNTER_faults_total_receipt_stale);
         else
             take_receipt(self, worker, stream, key, now);
     }

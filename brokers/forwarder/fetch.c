@@ -391,7 +391,7 @@ decode(core_t *self, job_t *job, millis_t now)
     }
     for (unsigned i = 0; i < code.k + code.m; i++)
         buffer_unref(&contents[i]);
-    self->counters.decoded_reads += status == STATUS_OK;
+    self->counters.values[COUNTER_reads_total_decoded] += status == STATUS_OK;
     finish(self, job, payload ? status : STATUS_CORRUPT,
            payload ? &found : NULL, payload, true, now);
     buffer_unref(&payload);
@@ -473,7 +473,7 @@ fetch_chunk(core_t *self, uint64_t stream, const extent_t *extent,
     };
     kept_t *kept = zhashx_lookup(self->fetches->kept_by_key, &key);
     if (kept) {
-        self->counters.cached_reads++;
+        counters_up(&self->counters, COUNTER_reads_total_kept);
         buffer_t *payload = buffer_ref(kept->payload);
         chunk_header_t header = kept->header;
         answer(arg, STATUS_OK, &header, payload, kept->decoded, now);
@@ -566,7 +566,8 @@ fetch_message(core_t *self, uint64_t session, const message_t *message,
     free_place(self, worker, now);
     if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
         status_t status = message_status(message->refused->status);
-        self->counters.corrupt_reads += status == STATUS_CORRUPT;
+        self->counters.values[COUNTER_reads_failed_total_corrupt] +=
+            status == STATUS_CORRUPT;
         close_part(self, part, status == STATUS_OK ? STATUS_MALFORMED : status,
                    NULL, NULL, now);
         return true;
@@ -581,8 +582,9 @@ fetch_message(core_t *self, uint64_t session, const message_t *message,
          checksum_crc32c(buffer_bytes(payload), header.length) !=
              header.payload_crc))
         status = STATUS_CORRUPT;
-    self->counters.corrupt_reads += status != STATUS_OK;
-    self->counters.store_reads += status == STATUS_OK;
+    self->counters.values[COUNTER_reads_failed_total_corrupt] += status !=
+                                                                 STATUS_OK;
+    self->counters.values[COUNTER_reads_total_store] += status == STATUS_OK;
     self->fetches->source = worker->name;
     self->fetches->source_ms = sink_ms(
         part->asked_us, SINK_CLOCK(self->settings.sink, REQUEST));
@@ -624,7 +626,7 @@ fetch_worker_gone(core_t *self, uint64_t store, millis_t now)
 static void
 make_late(core_t *self, part_t *part, worker_t *worker, millis_t now)
 {
-    self->counters.late_fetches++;
+    counters_up(&self->counters, COUNTER_reads_failed_total_late);
     worker->shunned = now + core_patience(self, SHUN_MS);
     part->late = true;
     part->due = now + core_patience(self, LOST_MS);

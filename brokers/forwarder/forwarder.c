@@ -406,7 +406,11 @@ static void
 sample(void *with)
 {
     forwarder_t *self = with;
-    tap_sample(self->tap, self->ready, NULL, 0);
+    counters_t counters = { 0 };
+    counters_told_t told;
+    forwarder_core_count(self->core, &counters, zclock_mono());
+    counters_tell(&counters, SETTINGS_FORWARDER, &told);
+    tap_sample(self->tap, self->ready, told.list, told.count);
 }
 
 /*--------------------------------------------------------- start and end */

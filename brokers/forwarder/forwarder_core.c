@@ -44,7 +44,7 @@ core_refuse(core_t *self, const peer_t *peer, const message_t *question,
     Rill__V1__Refused refused = message_refusal(status, text, offset);
     message_t answer = MESSAGE(REFUSED, refused, &refused, question->request,
                                question->trace);
-    self->counters.refused++;
+    counters_up(&self->counters, COUNTER_requests_refused_total);
     self->effects.send(self->with, peer, &answer, NULL);
 }
 
@@ -243,8 +243,8 @@ relay_send(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     core_t *self = with;
-    self->counters.refused += message->body_case ==
-                              RILL__V1__MESSAGE__BODY_REFUSED;
+    self->counters.values[COUNTER_requests_refused_total] +=
+        message->body_case == RILL__V1__MESSAGE__BODY_REFUSED;
     self->effects.send(self->with, peer, message, payload);
 }
 
@@ -468,8 +468,9 @@ static before_t
 message_in(core_t *self, millis_t now)
 {
     self->now = now;
-    self->counters.messages_in++;
-    return (before_t){ self->counters.refused, self->counters.dropped };
+    counters_up(&self->counters, COUNTER_messages_received_total);
+    return (before_t){ self->counters.values[COUNTER_requests_refused_total],
+                       self->dropped };
 }
 
 //  `asked`: by somebody who hears a refusal; others' answers may end questions
@@ -478,20 +479,22 @@ static void
 message_done(core_t *self, before_t before, bool asked)
 {
     counters_t *counters = &self->counters;
-    if (asked && counters->refused != before.refused)
-        counters->messages_refused++;
-    else if (counters->dropped != before.dropped)
-        counters->messages_dropped++;
+    bool refused = counters->values[COUNTER_requests_refused_total] !=
+                   before.refused;
+    if (asked && refused)
+        counters_up(counters, COUNTER_messages_total_refused);
+    else if (self->dropped != before.dropped)
+        counters_up(counters, COUNTER_messages_total_dropped);
     else
-        counters->messages_taken++;
+        counters_up(counters, COUNTER_messages_total_taken);
     ingest_tell(self);
 }
 
 void
-core_drop(core_t *self, uint64_t *reason)
+core_drop(core_t *self, counter_t reason)
 {
-    ++*reason;
-    self->counters.dropped++;
+    counters_up(&self->counters, reason);
+    self->dropped++;
 }
 
 //  Workers come, and people ask how it goes.
@@ -561,7 +564,7 @@ forwarder_core_on_front(forwarder_core_t *self, const peer_t *peer,
         members_message(self, peer, message, now);
         break;
     default:
-        self->counters.misplaced++;
+        counters_up(&self->counters, COUNTER_faults_total_misplaced);
         core_refuse(self, peer, message, STATUS_KIND, NULL, 0);
         break;
     }
@@ -588,7 +591,7 @@ on_rebuilding(core_t *self, uint64_t worker, const message_t *message,
             rebuilding_refused(self, worker, message, now);
         break;
     default:
-        core_drop(self, &self->counters.misplaced);
+        core_drop(self, COUNTER_faults_total_misplaced);
         break;
     }
 }
@@ -635,7 +638,7 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         layout_scanned(self, worker, message, now);
         break;
     default:
-        core_drop(self, &self->counters.misplaced);
+        core_drop(self, COUNTER_faults_total_misplaced);
         break;
     }
     message_done(self, before, false);
@@ -651,7 +654,7 @@ forwarder_core_on_receipt(forwarder_core_t *self, const message_t *message,
     if (message->body_case == RILL__V1__MESSAGE__BODY_RECEIPT)
         deal_receipt(self, message->receipt, now);
     else
-        core_drop(self, &self->counters.misplaced);
+        core_drop(self, COUNTER_faults_total_misplaced);
     message_done(self, before, false);
 }
 
@@ -673,10 +676,12 @@ forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
                       uint64_t request, status_t status, millis_t now)
 {
     self->now = now;
-    self->counters.messages_in++;
-    self->counters.unreadable++;
-    self->counters.too_large += status == STATUS_TOO_LARGE;
-    self->counters.versions += status == STATUS_VERSION;
+    counters_up(&self->counters, COUNTER_messages_received_total);
+    counters_up(&self->counters, COUNTER_messages_total_unreadable);
+    self->counters.values[COUNTER_messages_unreadable_total_too_large] +=
+        status == STATUS_TOO_LARGE;
+    self->counters.values[COUNTER_messages_unreadable_total_version] +=
+        status == STATUS_VERSION;
     message_t question = { .request = request };
     if (peer && peer->size && self->fault == STATUS_OK)
         core_refuse(self, peer, &question, status, NULL, 0);
@@ -685,13 +690,13 @@ forwarder_core_on_bad(forwarder_core_t *self, const peer_t *peer,
 void
 forwarder_core_on_unsent(forwarder_core_t *self)
 {
-    self->counters.unsent++;
+    counters_up(&self->counters, COUNTER_answers_unsent_total);
 }
 
 void
 forwarder_core_on_flood(forwarder_core_t *self)
 {
-    self->counters.flooded++;
+    counters_up(&self->counters, COUNTER_sockets_flooded_total);
 }
 
 size_t

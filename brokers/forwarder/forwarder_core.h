@@ -18,6 +18,7 @@
 #ifndef FORWARDER_CORE_H
 #define FORWARDER_CORE_H
 
+#include "counters.h"
 #include "kv.h"
 #include "message.h"
 #include "millis.h"
@@ -131,6 +132,9 @@ size_t forwarder_core_workers(const forwarder_core_t *self);
 
 //  The budget of open chunks in force.
 size_t forwarder_core_memory(const forwarder_core_t *self);
+
+//  What it counts and how it is, added to `to`.
+void forwarder_core_count(forwarder_core_t *self, counters_t *to, millis_t now);
 
 millis_t forwarder_core_due(const forwarder_core_t *self);
 void forwarder_core_sweep(forwarder_core_t *self, millis_t now);

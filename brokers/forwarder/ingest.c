@@ -582,7 +582,7 @@ attached_stream(core_t *self, const peer_t *peer, const message_t *message,
 {
     stream_t *stream = zhashx_lookup(self->by_session, &session);
     if (!stream) {
-        self->counters.unknown_session++;
+        counters_up(&self->counters, COUNTER_faults_total_session_unknown);
         core_refuse(self, peer, message, STATUS_SESSION, NULL, 0);
         return NULL;
     }
@@ -638,7 +638,7 @@ take_piece(stream_t *stream, const Rill__V1__Piece *piece, buffer_t *payload,
                                        .kind = (uint8_t)piece->marks[i]->kind };
     buffer_t *fresh = known ? buffer_slice(payload, known, size)
                             : buffer_ref(payload);
-    self->received_bytes += size;
+    self->counters.values[COUNTER_received_bytes_total] += size;
     stream->brought = true;
     chunker_take(stream->chunker, fresh, marks, count, now,
                  self->effects.wall_us(self->with));
@@ -662,7 +662,8 @@ on_piece(core_t *self, const peer_t *peer, const message_t *message,
     status_t status = self->draining ? STATUS_STOPPING
                                      : check_piece(stream, piece, size);
     if (status != STATUS_OK) {
-        self->counters.out_of_order += status == STATUS_OFFSET;
+        self->counters.values[COUNTER_faults_total_piece_out_of_order] +=
+            status == STATUS_OFFSET;
         core_refuse(self, peer, message, status, NULL,
                     stream->chunker ? chunker_next(stream->chunker) : 0);
     } else if (stream->chunker &&
@@ -684,7 +685,7 @@ on_finish(core_t *self, const peer_t *peer, const message_t *message,
                         ? record->size
                         : chunker_next(stream->chunker);
     if (finish->offset != next) {
-        self->counters.out_of_order++;
+        counters_up(&self->counters, COUNTER_faults_total_piece_out_of_order);
         core_refuse(self, peer, message, STATUS_OFFSET, NULL, next);
         return;
     }
@@ -753,7 +754,7 @@ ingest_message(core_t *self, const peer_t *peer, const message_t *message,
         if (stream)
             ingest_detach(stream, now);
         else
-            core_drop(self, &self->counters.unknown_session);
+            core_drop(self, COUNTER_faults_total_session_unknown);
         break;
     }
 }

@@ -269,7 +269,7 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     worker_t *worker = membership_find(self->members, hello->store);
     bool runs = worker && worker->state != WORKER_AWAY;
     if (runs && message->request <= worker->hello) {
-        core_drop(self, &self->counters.repeated_hellos);
+        core_drop(self, COUNTER_faults_total_hello_repeated);
         return;
     }
     if (!worker && count >= LIMIT_WORKERS &&
@@ -314,7 +314,7 @@ session_worker(core_t *self, const peer_t *peer, const message_t *message,
 {
     worker_t *worker = membership_by_session(self->members, session);
     if (!worker) {
-        self->counters.unknown_worker++;
+        counters_up(&self->counters, COUNTER_faults_total_worker_unknown);
         core_refuse(self, peer, message, STATUS_SESSION, NULL, 0);
     }
     return worker;
@@ -351,7 +351,8 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
             continue;
         //  Of a stranger not even the settled mark is believed.
         if (!core_bears(stream, worker->store))
-            self->counters.foreign_inventories++;
+            counters_up(&self->counters,
+                        COUNTER_faults_total_inventory_foreign);
         else
             fits = recovery_held(stream, worker->store, inventory->held[i]);
     }
@@ -436,7 +437,7 @@ members_message(core_t *self, const peer_t *peer, const message_t *message,
         if (worker)
             members_leave(self, worker, false, "it stops", now);
         else
-            core_drop(self, &self->counters.unknown_worker);
+            core_drop(self, COUNTER_faults_total_worker_unknown);
         break;
     }
 }
@@ -449,7 +450,7 @@ members_leave(core_t *self, worker_t *worker, bool blamed, const char *why,
 {
     uint64_t session = worker->session;
     core_note(self, 1, "worker-left worker=%s why=\"%s\"", worker->name, why);
-    self->counters.departures++;
+    counters_up(&self->counters, COUNTER_workers_departed_total);
     self->effects.disconnect(self->with, session);
     membership_leave(self->members, worker, blamed, now);
     if (self->rebuilding)

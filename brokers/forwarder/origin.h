@@ -11,7 +11,8 @@
  *  seek.c     which chunk covers an offset
  *  moment.c   which was the last chunk at a time
  *  locate.c   what workers' indexes say of either
- *  serve.c    readers: describe, list, ask, remove, status
+ *  serve.c    readers: describe, list, ask, remove
+ *  health.c   how the origin is: status, counters
  *  horizon.c  what is older than its retention (R15)
  *  doubt.c    whether the catalogue is an older copy (R16)
  *  rebuilding.c the catalogue again, from what workers hold (R16)
@@ -27,6 +28,7 @@
 
 #include "catalogue.h"
 #include "chunker.h"
+#include "counters.h"
 #include "forwarder_core.h"
 #include "garbage.h"
 #include "membership.h"
@@ -171,19 +173,6 @@ typedef struct {
     uint64_t stores[];
 } removed_t;
 
-typedef struct {
-    //  Of messages: all, and how each ended
-    uint64_t messages_in, messages_taken, messages_refused, messages_dropped,
-        unreadable;
-    uint64_t unsent;  //  Answers that a peer did not take
-    //  Why, among other things that happened
-    uint64_t too_large, versions, misplaced, dropped, repeated_hellos,
-        foreign_inventories, unknown_worker, unknown_session, out_of_order,
-        foreign_receipts, stale_receipts, refused, redealt_blocks,
-        decoded_reads, corrupt_reads, late_fetches, departures, cached_reads,
-        store_reads, memory_reads, flooded, swept_records, unknown_streams;
-} counters_t;
-
 struct forwarder_core {
     forwarder_settings_t settings;
     char *name;
@@ -236,7 +225,9 @@ struct forwarder_core {
     status_t fault;
     char fault_text[256];
     counters_t counters;
-    uint64_t received_bytes, stored_bytes, settled_bytes;
+    uint64_t dropped;   //  Messages, for whatever reason
+    counters_t census;  //  What was counted in all streams at census_at
+    millis_t census_at;
 };
 
 typedef struct forwarder_core core_t;
@@ -247,7 +238,7 @@ void core_note(core_t *self, int level, const char *format, ...)
 void core_fail(core_t *self, status_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 //  The message at hand ends here; `reason` counts why.
-void core_drop(core_t *self, uint64_t *reason);
+void core_drop(core_t *self, counter_t reason);
 void core_refuse(core_t *self, const peer_t *peer, const message_t *question,
                  status_t status, const char *text, uint64_t offset);
 stream_t *core_stream(core_t *self, uint64_t id);
@@ -451,7 +442,15 @@ void moment_locate(core_t *self, uint64_t stream, micros_t time_us,
 struct moments *moments_new(void);
 void moments_destroy(struct moments **self_p);
 
-//  serve.c: describe, list, remove, status; layout.c: where chunks lie.
+//  health.c: the status
+void health_answer(core_t *self, const peer_t *peer, const message_t *message,
+                   millis_t now);
+//  Settled blocks of a stream that lack a slot; with `store` not 0, those that
+//  lack that store's.
+uint64_t health_lacks(const core_t *self, const stream_t *stream,
+                      uint64_t store);
+
+//  serve.c: describe, list, remove; layout.c: where chunks lie.
 void serve_message(core_t *self, const peer_t *peer, const message_t *message,
                    millis_t now);
 void serve_ask(core_t *self, const peer_t *peer, const message_t *message,
@@ -463,6 +462,10 @@ void layout_scanned(core_t *self, uint64_t session, const message_t *message,
 void layout_worker_gone(core_t *self, uint64_t session, millis_t now);
 void layout_sweep(core_t *self, millis_t now);
 millis_t layout_due(core_t *self);
+//  What stores a recovering stream waits for are called, `most` at most.
+size_t serve_waited(core_t *self, const recovery_loss_t *loss,
+                    char labels_r[][CORE_LABEL_BYTES], char **list_r,
+                    size_t most);
 //  The oldest offset that can be read.
 uint64_t serve_first(const stream_t *stream);
 //  The end of what was dealt, which is in memory or stored.

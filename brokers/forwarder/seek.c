@@ -241,7 +241,7 @@ from_memory(core_t *self, stream_t *stream, uint64_t offset)
         .now_us = self->effects.wall_us(self->with),
         .head = serve_head(stream),
     };
-    self->counters.memory_reads++;
+    counters_up(&self->counters, COUNTER_reads_total_memory);
     relay_land(self->relay, stream->record.id, offset, &chunk, self->now);
     return true;
 }

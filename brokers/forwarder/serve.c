@@ -1,12 +1,10 @@
-/*  Readers: what streams there are, what they hold, their chunks; removal; and
- *  the status of the whole origin.
+/*  Readers: what streams there are, what they hold, their chunks; removal.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "invariant.h"
 #include "origin.h"
-#include "version.h"
 
 enum {
     LIST_MOST = 100,
@@ -15,82 +13,6 @@ enum {
     HOLES_MOST = 200,
     WAITED_MOST = 8,  //  Stores that a stream is said to wait for
 };
-
-//  ---- what is under-protected: computed, never tracked (R12)
-
-static uint64_t
-extent_blocks(const stream_t *stream, size_t nth)
-{
-    const extent_t *extent = stream->chain[nth];
-    uint64_t end = nth + 1 < stream->chain_count
-                       ? placement_index_before(stream->chain[nth + 1])
-                   : stream->state == STREAM_SEALED ? stream->record.end_index
-                                                    : stream->settled_index;
-    return end > extent->base_index
-               ? (end - extent->base_index) / extent->code.k
-               : 0;
-}
-
-//  Blocks of [0, count) with a slot at one of the positions in `away`.
-static uint64_t
-blocks_touching(const extent_t *extent, const bool *away, uint64_t count)
-{
-    uint64_t touching = 0;
-    unsigned slots = extent->code.k + extent->code.m;
-    for (uint64_t b = 0; b < count; b++)
-        for (unsigned s = 0; s < slots; s++)
-            if (away[placement_position(extent, b, s)]) {
-                touching++;
-                break;
-            }
-    return touching;
-}
-
-//  Blocks of an extent that lack a slot: exact for stores that lack all their
-//  slots; of those that lack some it is not known whether they are of the same
-//  blocks, so that it is at most so many.
-static uint64_t
-blocks_lacking(const core_t *self, uint64_t stream, const extent_t *extent,
-               uint64_t blocks)
-{
-    bool all[LIMIT_WORKERS] = { false };
-    bool any = false;
-    uint64_t lacking = 0;
-    for (uint16_t p = 0; p < extent->width; p++) {
-        uint64_t id = extent->stores[p];
-        uint64_t missing = stock_missing(self, stream, extent, blocks, id);
-        all[p] = missing && missing == placement_count(extent, blocks, id);
-        any = any || all[p];
-        if (!all[p])
-            lacking += missing;
-    }
-    //  The pattern of turns repeats after W cycles of at most W blocks.
-    uint64_t period = (uint64_t)extent->width * extent->width;
-    if (any && blocks >= period)
-        lacking += blocks / period * blocks_touching(extent, all, period);
-    if (any)
-        lacking += blocks_touching(extent, all, blocks % period);
-    return lacking < blocks ? lacking : blocks;
-}
-
-//  Settled blocks of a stream that lack a slot; with `store` not 0, those that
-//  lack that store's.
-static uint64_t
-under_protected(const core_t *self, const stream_t *stream, uint64_t store)
-{
-    uint64_t total = 0;
-    for (size_t i = 0; i < stream->chain_count; i++) {
-        const extent_t *extent = stream->chain[i];
-        uint64_t blocks = extent_blocks(stream, i);
-        if (!blocks)
-            continue;
-        total += store
-                     ? stock_missing(self, stream->record.id, extent, blocks,
-                                     store)
-                     : blocks_lacking(self, stream->record.id, extent, blocks);
-    }
-    return total;
-}
 
 //  ---- describe and list
 
@@ -116,10 +38,9 @@ serve_newest(const stream_t *stream)
     return stream->last_us ? stream->last_us : stream->record.newest_us;
 }
 
-//  What stores a recovering stream waits for are called.
-static size_t
-name_waited(core_t *self, const recovery_loss_t *loss,
-            char labels_r[][CORE_LABEL_BYTES], char **list_r, size_t most)
+size_t
+serve_waited(core_t *self, const recovery_loss_t *loss,
+             char labels_r[][CORE_LABEL_BYTES], char **list_r, size_t most)
 {
     size_t count = loss->away < most ? loss->away : most;
     for (size_t i = 0; i < count; i++)
@@ -156,7 +77,7 @@ describe(core_t *self, stream_t *stream, described_t *to, millis_t now)
     body->newest_us = serve_newest(stream);
     body->writing = stream->attached && !sealed;
     body->extents = (uint32_t)stream->chain_count;
-    body->under_protected = under_protected(self, stream, 0);
+    body->under_protected = health_lacks(self, stream, 0);
     body->held = (Rill__V1__Status)(stream->state == STREAM_RECOVERING
                                         ? STATUS_HELD
                                         : stream->held);
@@ -167,8 +88,8 @@ describe(core_t *self, stream_t *stream, described_t *to, millis_t now)
     body->lost_to = record->lost_to;
     if (stream->state == STREAM_RECOVERING) {
         recovery_loss_t loss = recovery_loss(stream, now);
-        body->n_waits_for = name_waited(self, &loss, to->labels, to->waits_for,
-                                        WAITED_MOST);
+        body->n_waits_for = serve_waited(self, &loss, to->labels, to->waits_for,
+                                         WAITED_MOST);
         body->waits_for = to->waits_for;
     }
     code_t least = core_protection(stream);
@@ -438,8 +359,8 @@ on_settle(core_t *self, const peer_t *peer, const message_t *message,
     char labels[LIMIT_WORKERS][CORE_LABEL_BYTES], *waits_for[LIMIT_WORKERS];
     settled.stream = stream->record.id;
     settled.waits = stream->state == STREAM_RECOVERING;
-    settled.n_waits_for = name_waited(self, &loss, labels, waits_for,
-                                      LIMIT_WORKERS);
+    settled.n_waits_for = serve_waited(self, &loss, labels, waits_for,
+                                       LIMIT_WORKERS);
     settled.waits_for = waits_for;
     settled.lost_blocks = loss.blocks;
     settled.lost_bytes = loss.bytes;
@@ -457,233 +378,6 @@ on_settle(core_t *self, const peer_t *peer, const message_t *message,
     message_t answer = MESSAGE(SETTLED, settled, &settled, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);
-}
-
-//  ---- status
-
-static const char *
-state_name(const worker_t *worker)
-{
-    switch (worker->state) {
-    case WORKER_JOINING:
-        return "joining";
-    case WORKER_WAITING:
-        return "waiting";
-    case WORKER_LIVE:
-        return worker->full ? "full" : "live";
-    default:
-        return "away";
-    }
-}
-
-//  Streams that nobody is answered about, and all that they wait for.
-static void
-count_waiting(core_t *self, Rill__V1__Report *report, recovery_loss_t *all,
-              millis_t now)
-{
-    *all = (recovery_loss_t){ .blocks = 0 };
-    for (stream_t *stream = zlistx_first(self->open); stream;
-         stream = zlistx_next(self->open)) {
-        if (stream->state != STREAM_RECOVERING)
-            continue;
-        recovery_loss_t loss = recovery_loss(stream, now);
-        report->waiting++;
-        for (size_t i = 0; i < loss.away; i++) {
-            size_t at = 0;
-            while (at < all->away && all->store[at] != loss.store[i])
-                at++;
-            if (at == all->away && all->away < LIMIT_WORKERS)
-                all->store[all->away++] = loss.store[i];
-        }
-    }
-}
-
-static void
-count_streams(const core_t *self, Rill__V1__Report *report)
-{
-    for (stream_t *stream = zhashx_first(self->by_id); stream;
-         stream = zhashx_next(self->by_id)) {
-        report->streams++;
-        report->open_streams += stream->state != STREAM_SEALED;
-        report->under_protected += under_protected(self, stream, 0);
-    }
-}
-
-static uint64_t
-lacking(const core_t *self, uint64_t store)
-{
-    uint64_t blocks = 0;
-    for (stream_t *stream = zhashx_first(self->by_id); stream;
-         stream = zhashx_next(self->by_id))
-        blocks += under_protected(self, stream, store);
-    return blocks;
-}
-
-//  Stores that extents name and nobody has heard of in this term: wiped, lost,
-//  or not back yet. Writes up to LIMIT_WORKERS.
-static size_t
-lost_stores(const core_t *self, uint64_t *lost)
-{
-    size_t count = 0;
-    for (stream_t *stream = zhashx_first(self->by_id); stream;
-         stream = zhashx_next(self->by_id))
-        for (size_t i = 0; i < stream->chain_count; i++)
-            for (uint16_t p = 0; p < stream->chain[i]->width; p++) {
-                uint64_t id = stream->chain[i]->stores[p];
-                size_t at = 0;
-                while (at < count && lost[at] != id)
-                    at++;
-                if (at == count && count < LIMIT_WORKERS &&
-                    !membership_find(self->members, id))
-                    lost[count++] = id;
-            }
-    return count;
-}
-
-static void
-on_status(core_t *self, const peer_t *peer, const message_t *message,
-          millis_t now)
-{
-    Rill__V1__Report report = RILL__V1__REPORT__INIT;
-    const counters_t *c = &self->counters;
-    relay_counts_t served = relay_counts(self->relay);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counted[] = {
-        { "messages_in", c->messages_in },
-        { "messages_taken", c->messages_taken },
-        { "messages_refused", c->messages_refused },
-        { "messages_dropped", c->messages_dropped },
-        { "messages_unreadable", c->unreadable },
-        { "unreadable_too_large", c->too_large },
-        { "unreadable_versions", c->versions },
-        { "misplaced", c->misplaced },
-        { "hellos_repeated", c->repeated_hellos },
-        { "inventories_foreign", c->foreign_inventories },
-        { "workers_of_no_session", c->unknown_worker },
-        { "requests_refused", c->refused },
-        { "pieces_of_no_session", c->unknown_session },
-        { "pieces_out_of_order", c->out_of_order },
-        { "receipts_foreign", c->foreign_receipts },
-        { "receipts_stale", c->stale_receipts },
-        { "answers_unsent", c->unsent },
-        { "sockets_flooded", c->flooded },
-        { "blocks_dealt_again", c->redealt_blocks },
-        { "workers_departed", c->departures },
-        { "reads_from_memory", c->memory_reads },
-        { "reads_kept", c->cached_reads },
-        { "reads_from_workers", c->store_reads },
-        { "reads_decoded", c->decoded_reads },
-        { "reads_corrupt", c->corrupt_reads },
-        { "reads_late", c->late_fetches },
-        { "records_swept", c->swept_records },
-        { "streams_unknown", c->unknown_streams },
-        { "sessions", served.sessions },
-        { "grants", served.grants },
-        { "chunks_published", served.published },
-        { "chunks_delivered", served.delivered },
-        { "bytes_delivered", served.delivered_bytes },
-        { "bytes_given", served.given_bytes },
-    };
-    enum { COUNTERS = sizeof counted / sizeof counted[0] };
-    Rill__V1__Counter counters[COUNTERS], *counter_list[COUNTERS];
-    for (size_t i = 0; i < COUNTERS; i++) {
-        rill__v1__counter__init(&counters[i]);
-        counters[i].name = (char *)(uintptr_t)counted[i].name;
-        counters[i].value = counted[i].value;
-        counter_list[i] = &counters[i];
-    }
-    report.n_counters = COUNTERS;
-    report.counters = counter_list;
-
-    worker_t **all;
-    size_t workers = membership_all(self->members, &all);
-    workers = workers < LIMIT_WORKERS ? workers : LIMIT_WORKERS;
-    uint64_t lost[LIMIT_WORKERS];
-    char lost_names[LIMIT_WORKERS][CORE_LABEL_BYTES];
-    char away[] = "away";
-    size_t lost_count = lost_stores(self, lost);
-    Rill__V1__WorkerReport *bodies = zmalloc((workers + lost_count + 1) *
-                                             sizeof *bodies);
-    report.workers = zmalloc((workers + lost_count + 1) *
-                             sizeof *report.workers);
-    uint64_t least = UINT64_MAX, most = 0, sum = 0, live = 0;
-    for (size_t i = 0; i < workers; i++) {
-        Rill__V1__WorkerReport *body = &bodies[i];
-        rill__v1__worker_report__init(body);
-        body->name = all[i]->name;
-        body->store = all[i]->store;
-        body->state = (char *)(uintptr_t)state_name(all[i]);
-        body->chunks = all[i]->chunks;
-        body->bytes = all[i]->bytes;
-        body->free_bytes = all[i]->free_bytes;
-        body->space_bytes = all[i]->space_bytes;
-        body->unreceipted = all[i]->outstanding;
-        body->reach = all[i]->reach;
-        body->under_repair = lacking(self, all[i]->store);
-        report.workers[report.n_workers++] = body;
-        if (all[i]->state != WORKER_LIVE)
-            continue;
-        live++;
-        sum += all[i]->bytes;
-        least = all[i]->bytes < least ? all[i]->bytes : least;
-        most = all[i]->bytes > most ? all[i]->bytes : most;
-    }
-    for (size_t i = 0; i < lost_count; i++) {
-        Rill__V1__WorkerReport *body = &bodies[workers + i];
-        rill__v1__worker_report__init(body);
-        body->name = core_label(self, lost[i], lost_names[i]);
-        body->store = lost[i];
-        body->state = away;
-        body->under_repair = lacking(self, lost[i]);
-        report.workers[report.n_workers++] = body;
-    }
-    if (sum)
-        report.imbalance = (double)(most - least) /
-                           ((double)sum / (double)live);
-    count_streams(self, &report);
-
-    Rill__V1__Protection code = RILL__V1__PROTECTION__INIT;
-    worker_t *queue[1];
-    code_t plain = { 0, 0 }, now_code;
-    bool narrower;
-    if (placement_code(membership_queue(self->members, queue, 1), plain, false,
-                       &now_code, &narrower) == STATUS_OK) {
-        code.k = now_code.k;
-        code.m = now_code.m;
-    }
-    char role[] = "forwarder", version[] = RILL_VERSION;
-    report.role = role;
-    report.node = self->name;
-    report.version = version;
-    report.cluster = catalogue_cluster(self->catalogue);
-    report.term = catalogue_term(self->catalogue);
-    report.protection = &code;
-    report.received_bytes = self->received_bytes;
-    report.stored_bytes = self->stored_bytes;
-    report.settled_bytes = self->settled_bytes;
-    report.memory_bytes = self->memory;
-    report.catalogue_bytes = catalogue_bytes(self->catalogue);
-    report.uptime_ms = now - self->began;
-    recovery_loss_t waited;
-    char labels[WAITED_MOST][CORE_LABEL_BYTES], *waits_for[WAITED_MOST];
-    count_waiting(self, &report, &waited, now);
-    report.n_waits_for = name_waited(self, &waited, labels, waits_for,
-                                     WAITED_MOST);
-    report.waits_for = waits_for;
-    relay_told_t told;
-    relay_tell(self->relay, message->status_ask->from, &told);
-    report.carried = told.list;
-    report.n_carried = told.count;
-    report.next = told.next;
-    if (self->settings.sink)
-        report.tap_at = message_lend(self->settings.sink->at);
-    message_t answer = MESSAGE(REPORT, report, &report, message->request,
-                               message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
-    free(report.workers);
-    free(bodies);
 }
 
 void
@@ -704,7 +398,7 @@ serve_message(core_t *self, const peer_t *peer, const message_t *message,
         on_settle(self, peer, message, now);
         break;
     default:
-        on_status(self, peer, message, now);
+        health_answer(self, peer, message, now);
         break;
     }
 }

@@ -311,7 +311,8 @@ stock_counted(core_t *self, uint64_t session, const message_t *message,
         return;
     }
     store->told = true;
-    self->counters.unknown_streams += store->unknown;
+    self->counters.values[COUNTER_faults_total_stream_unknown] +=
+        store->unknown;
     if (store->unknown)
         core_note(self, 0,
                   "unknown-streams worker=%s epochs=%" PRIu64
@@ -467,7 +468,7 @@ stock_swept(core_t *self, uint64_t session, const message_t *message,
     stock_t *stock = worker ? find(stocks, worker->store, swept->stream,
                                    swept->epoch)
                             : NULL;
-    self->counters.swept_records += swept->dropped;
+    self->counters.values[COUNTER_records_swept_total] += swept->dropped;
     if (!stock || stock->session != session)
         return;
     stock->records -= swept->dropped < stock->records ? swept->dropped

@@ -59,7 +59,7 @@ depot_spill(void *with, const window_chunk_t *chunk)
     if (self->effects.keep(self->with, ++depot->number, header,
                            chunk->payload) != STATUS_OK ||
         !window_add_place(depot->places, header, depot->number))
-        self->counts.disk_refused++;
+        counters_up(&self->counters, COUNTER_window_disk_failed_total_refused);
 }
 
 const window_chunk_t *
@@ -199,7 +199,7 @@ relay_recalled(relay_t *self, uint64_t number, status_t status,
                                             recall->offset);
     if (status != STATUS_OK || !kept || kept->number != number ||
         !is_right(kept, payload)) {
-        self->counts.disk_lost++;
+        counters_up(&self->counters, COUNTER_window_disk_failed_total_lost);
         window_drop_place(depot->places, number);
         while ((recall = next_of(depot, number)) != NULL)
             fail(self, recall, now);
@@ -215,7 +215,7 @@ relay_recalled(relay_t *self, uint64_t number, status_t status,
                               .payload = payload,
                               .route = RILL__V1__ROUTE__ROUTE_LOCAL,
                               .watermark = header.watermark };
-    self->counts.from_disk++;
+    counters_up(&self->counters, COUNTER_chunks_taken_total_disk);
     node_take(self, &chunk, CAME_STRAIGHT, now);
     follow_flush(self, now);
 }
@@ -226,7 +226,7 @@ relay_unkept(relay_t *self, uint64_t number, millis_t now)
     self->now = now;
     if (!self->depot)
         return;
-    self->counts.disk_refused++;
+    counters_up(&self->counters, COUNTER_window_disk_failed_total_refused);
     window_drop_place(self->depot->places, number);
 }
 
@@ -281,7 +281,7 @@ depot_sweep(relay_t *self, millis_t now)
         zlistx_add_end(depot->recalls, recall);
         if (recall->due > now)
             continue;
-        self->counts.late++;
+        counters_up(&self->counters, COUNTER_asks_late_total);
         fail(self, recall, now);
     }
 }

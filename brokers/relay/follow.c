@@ -569,7 +569,7 @@ follow_kept(relay_t *self, int at, const Rill__V1__Kept *kept, millis_t now)
     if (is_side(self, at) ? kept->tier != self->settings.tier
                           : kept->tier >= self->settings.tier ||
                                 !streq(kept->node, link->name)) {
-        self->counts.misplaced++;
+        counters_up(&self->counters, COUNTER_faults_total_misplaced);
         return;
     }
     link->heard = now;

@@ -258,7 +258,7 @@ lend_keep(relay_t *self, const peer_t *peer, const message_t *message,
         (side ? !streq(keep->group, self->settings.group) ||
                     keep->tier != self->settings.tier || self->root
               : keep->tier <= self->settings.tier)) {
-        self->counts.misplaced++;
+        counters_up(&self->counters, COUNTER_faults_total_misplaced);
         node_refuse(self, peer, message->request, message->trace,
                     STATUS_ARGUMENT, NULL, 0);
         return;
@@ -313,7 +313,7 @@ publish_to(void *with, uint64_t stream, const grant_t *grant)
     if (grant->next >= edition->end)
         return;
     edition->receivers++;
-    self->counts.published++;
+    counters_up(&self->counters, COUNTER_chunks_published_total);
     node_gave(self, stream, edition->chunk->header->length);
     self->effects.publish(self->with, stream, grant->topic, edition->message,
                           edition->chunk->payload);
@@ -342,7 +342,7 @@ lend_publish(stream_t *stream, const flights_chunk_t *chunk)
     for (size_t i = 0; i < stream->followers_count; i++)
         behind = behind || stream->followers[i].next < edition.end;
     if (behind && follow_carries(stream)) {
-        self->counts.published++;
+        counters_up(&self->counters, COUNTER_chunks_published_total);
         node_gave(self, stream->id,
                   stream->followers_count * chunk->header->length);
         edition.receivers += stream->followers_count;

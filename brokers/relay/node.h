@@ -188,7 +188,7 @@ struct relay {
     millis_t now, began;
     millis_t coarse_at;
     bool stopping;
-    relay_counts_t counts;
+    counters_t counters;
 };
 
 static inline millis_t
@@ -201,6 +201,13 @@ static inline bool
 is_side(const relay_t *self, int link)
 {
     return link >= (int)self->settings.parents_count;
+}
+
+static inline counter_t
+node_taken_from(const relay_t *self, int link)
+{
+    return is_side(self, link) ? COUNTER_chunks_taken_total_sibling
+                               : COUNTER_chunks_taken_total_parent;
 }
 
 //  relay.c

@@ -378,7 +378,7 @@ pass_answer(relay_t *self, int link, const message_t *message, millis_t now)
         return;
     }
     if (message->body_case != passed->answer) {
-        self->counts.misplaced++;
+        counters_up(&self->counters, COUNTER_faults_total_misplaced);
         go_on(self, passed, now);
         return;
     }

@@ -208,7 +208,7 @@ late(relay_t *self, pursuit_t *pursuit, millis_t now)
     }
     if (pursuit->due > now)
         return;
-    self->counts.late++;
+    counters_up(&self->counters, COUNTER_asks_late_total);
     go_on(self, pursuit, STATUS_LATE, now);
 }
 
@@ -421,9 +421,8 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
         .source = self->links[link].name,
         .source_ms = took,
     };
-    *(straight              ? &self->counts.from_up
-      : is_side(self, link) ? &self->counts.from_side
-                            : &self->counts.from_parent) += 1;
+    counters_up(&self->counters, straight ? COUNTER_chunks_taken_total_up
+                                          : node_taken_from(self, link));
     (void)node_open_stream(self, header.key.stream, true);
     node_take(self, &chunk, straight ? CAME_STRAIGHT : CAME_FETCHED, now);
     return true;
@@ -466,7 +465,7 @@ answer_held(relay_t *self, const peer_t *peer, const message_t *message,
         chunk.head = stream->head;
         chunk.now_us = stream->as_of_us;
     }
-    self->counts.from_here++;
+    counters_up(&self->counters, COUNTER_answers_held_total);
     flights_answer(self->flights, peer, message->request, message->trace,
                    &chunk);
 }

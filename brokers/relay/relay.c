@@ -276,7 +276,8 @@ is_right(relay_t *self, const Rill__V1__ChunkHeader *from, buffer_t *payload,
                  header_r->length == buffer_size(payload) &&
                  header_r->payload_crc == checksum_crc32c(buffer_bytes(payload),
                                                           buffer_size(payload));
-    self->counts.corrupt += !right;
+    if (!right)
+        counters_up(&self->counters, COUNTER_faults_total_chunk_corrupt);
     return right;
 }
 
@@ -285,7 +286,7 @@ static void
 entered(relay_t *self, int link, const chunk_header_t *header)
 {
     stream_t *stream = node_stream(self, header->key.stream);
-    self->counts.taken_bytes += header->length;
+    self->counters.values[COUNTER_taken_bytes_total] += header->length;
     if (stream && is_side(self, link))
         stream->from_siblings += header->length;
     else if (stream)
@@ -296,7 +297,7 @@ void
 node_gave(relay_t *self, uint64_t id, size_t bytes)
 {
     stream_t *stream = node_stream(self, id);
-    self->counts.given_bytes += bytes;
+    self->counters.values[COUNTER_given_bytes_total] += bytes;
     if (stream)
         stream->given += bytes;
 }
@@ -448,7 +449,8 @@ relay_on_front(relay_t *self, const peer_t *peer, const message_t *message,
 {
     self->now = now;
     bool ours = front(self, peer, message, now);
-    self->counts.misplaced += !ours;
+    if (!ours)
+        counters_up(&self->counters, COUNTER_faults_total_misplaced);
     follow_flush(self, now);
     return ours;
 }
@@ -488,7 +490,7 @@ relay_on_link(relay_t *self, int link, const message_t *message,
         pass_answer(self, link, message, now);
         break;
     default:
-        self->counts.misplaced++;
+        counters_up(&self->counters, COUNTER_faults_total_misplaced);
         break;
     }
     follow_flush(self, now);
@@ -503,7 +505,7 @@ relay_on_published(relay_t *self, int link, uint64_t id, uint64_t topic,
     chunk_header_t header;
     if (message->body_case != RILL__V1__MESSAGE__BODY_FLOW || !stream ||
         stream->heard_link != link || stream->heard_topic != topic) {
-        self->counts.misplaced++;
+        counters_up(&self->counters, COUNTER_faults_total_misplaced);
         return;
     }
     if (!is_right(self, message->flow->chunk, payload, &header) ||
@@ -517,8 +519,7 @@ relay_on_published(relay_t *self, int link, uint64_t id, uint64_t topic,
         .now_us = message->flow->now_us,
         .source = self->links[link].name,
     };
-    *(is_side(self, link) ? &self->counts.from_side
-                          : &self->counts.from_parent) += 1;
+    counters_up(&self->counters, node_taken_from(self, link));
     entered(self, link, &header);
     node_take(self, &chunk, CAME_LIVE, now);
     follow_flush(self, now);
@@ -538,10 +539,10 @@ void
 relay_on_packet(relay_t *self, const packet_t *packet, millis_t now)
 {
     self->now = now;
-    self->counts.packets_in++;
+    counters_up(&self->counters, COUNTER_packets_received_total);
     int sibling = siblings_take(self->siblings, packet, now);
     if (sibling < 0) {
-        self->counts.packets_dropped++;
+        counters_up(&self->counters, COUNTER_packets_dropped_total_unknown);
         return;
     }
     follow_packet(self, sibling, packet, now);

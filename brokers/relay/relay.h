@@ -20,6 +20,7 @@
 #ifndef RELAY_H
 #define RELAY_H
 
+#include "counters.h"
 #include "flights.h"
 #include "packet.h"
 #include "sink.h"
@@ -88,9 +89,9 @@ typedef struct {
                      buffer_t *payload);
     status_t (*recall)(void *with, uint64_t number);
     status_t (*release)(void *with, uint64_t first);
-    //  What its owner counts, for the status of a cache: how many counters of
-    //  at most so many. NULL: nothing.
-    size_t (*count)(void *with, Rill__V1__Counter *counters_r, size_t most);
+    //  What its owner counts, for the status of a cache, added to `to`. NULL:
+    //  nothing.
+    void (*count)(void *with, counters_t *to);
     //  One event for the log: key=value.
     void (*note)(void *with, const char *text);
 } relay_effects_t;
@@ -183,16 +184,13 @@ size_t relay_states(const relay_t *self, relay_state_t *states_r, size_t most);
 
 typedef struct {
     size_t sessions, flights, grants, window_bytes, window_chunks, streams;
-    //  Chunks: taken in by route, given out in asks and sessions, published
-    uint64_t from_here, from_side, from_parent, from_up, published, delivered;
+    size_t disk_bytes, disk_chunks;  //  What the disk holds
     uint64_t delivered_bytes, taken_bytes;
-    uint64_t given_bytes;  //  In sessions, answers and what is published
-    uint64_t packets_in, packets_dropped, corrupt, misplaced, late;
-    //  Of the disk: what it holds; chunks read, not taken, not given back right
-    size_t disk_bytes, disk_chunks;
-    uint64_t from_disk, disk_refused, disk_lost;
 } relay_counts_t;
 relay_counts_t relay_counts(const relay_t *self);
+
+//  What it counts and how it is, added to `to`.
+void relay_count(const relay_t *self, counters_t *to);
 
 //  What a Report tells of its streams: those of an id from `from` on, by id;
 //  `next` is where they go on, 0: those were all. The bodies lend their names

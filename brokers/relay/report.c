@@ -6,15 +6,48 @@
 relay_counts_t
 relay_counts(const relay_t *self)
 {
-    relay_counts_t counts = self->counts;
-    counts.sessions = sessions_count(self->sessions);
-    counts.flights = flights_count(self->flights);
-    counts.grants = grants_count(self->grants);
-    counts.window_bytes = window_bytes(self->window);
-    counts.window_chunks = window_count(self->window);
-    counts.streams = zhashx_size(self->streams);
+    relay_counts_t counts = {
+        .sessions = sessions_count(self->sessions),
+        .flights = flights_count(self->flights),
+        .grants = grants_count(self->grants),
+        .window_bytes = window_bytes(self->window),
+        .window_chunks = window_count(self->window),
+        .streams = zhashx_size(self->streams),
+        .delivered_bytes = self->counters.values[COUNTER_delivered_bytes_total],
+        .taken_bytes = self->counters.values[COUNTER_taken_bytes_total],
+    };
     depot_count(self, &counts);
     return counts;
+}
+
+//  Of what is taken, how far the worst stream is behind what exists.
+static uint64_t
+behind(const relay_t *self)
+{
+    uint64_t most = 0;
+    for (stream_t *stream = zhashx_first(self->streams); stream;
+         stream = zhashx_next(self->streams))
+        if (stream->flowing && stream->head > stream->flow &&
+            stream->head - stream->flow > most)
+            most = stream->head - stream->flow;
+    return most;
+}
+
+void
+relay_count(const relay_t *self, counters_t *to)
+{
+    relay_counts_t counts = relay_counts(self);
+    counters_add(to, &self->counters);
+    to->values[COUNTER_sessions] = counts.sessions;
+    to->values[COUNTER_sessions_stalled] = sessions_stalled(self->sessions);
+    to->values[COUNTER_flights] = counts.flights;
+    to->values[COUNTER_grants] = counts.grants;
+    to->values[COUNTER_streams_known] = counts.streams;
+    to->values[COUNTER_behind_bytes] = behind(self);
+    to->values[COUNTER_window_bytes_memory] = counts.window_bytes;
+    to->values[COUNTER_window_bytes_disk] = counts.disk_bytes;
+    to->values[COUNTER_window_chunks_memory] = counts.window_chunks;
+    to->values[COUNTER_window_chunks_disk] = counts.disk_chunks;
 }
 
 size_t
@@ -113,49 +146,12 @@ void
 report_answer(relay_t *self, const peer_t *peer, const message_t *message,
               millis_t now)
 {
-    relay_counts_t counts = relay_counts(self);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counted[] = {
-        { "sessions", counts.sessions },
-        { "flights", counts.flights },
-        { "grants", counts.grants },
-        { "window_bytes", counts.window_bytes },
-        { "window_chunks", counts.window_chunks },
-        { "chunks_from_here", counts.from_here },
-        { "chunks_from_siblings", counts.from_side },
-        { "chunks_from_parents", counts.from_parent },
-        { "chunks_from_above", counts.from_up },
-        { "chunks_published", counts.published },
-        { "chunks_delivered", counts.delivered },
-        { "bytes_taken", counts.taken_bytes },
-        { "bytes_given", counts.given_bytes },
-        { "bytes_delivered", counts.delivered_bytes },
-        { "packets_in", counts.packets_in },
-        { "packets_dropped", counts.packets_dropped },
-        { "corrupt_chunks", counts.corrupt },
-        { "misplaced", counts.misplaced },
-        { "late_fetches", counts.late },
-        { "disk_bytes", counts.disk_bytes },
-        { "disk_chunks", counts.disk_chunks },
-        { "chunks_from_disk", counts.from_disk },
-        { "chunks_disk_refused", counts.disk_refused },
-        { "chunks_disk_lost", counts.disk_lost },
-    };
-    enum { COUNTED = sizeof counted / sizeof *counted };
-    enum { OTHERS = 32, ALL = COUNTED + OTHERS };
-    Rill__V1__Counter counters[ALL], *list[ALL];
-    size_t count = COUNTED;
-    for (size_t i = 0; i < COUNTED; i++) {
-        rill__v1__counter__init(&counters[i]);
-        counters[i].name = message_lend(counted[i].name);
-        counters[i].value = counted[i].value;
-    }
+    counters_t counters = { 0 };
+    counters_told_t counted;
+    relay_count(self, &counters);
     if (self->effects.count)
-        count += self->effects.count(self->with, &counters[COUNTED], OTHERS);
-    for (size_t i = 0; i < count; i++)
-        list[i] = &counters[i];
+        self->effects.count(self->with, &counters);
+    counters_tell(&counters, SETTINGS_CACHE, &counted);
     relay_told_t told;
     relay_tell(self, message->status_ask->from, &told);
     Rill__V1__Report body = RILL__V1__REPORT__INIT;
@@ -163,10 +159,10 @@ report_answer(relay_t *self, const peer_t *peer, const message_t *message,
     body.node = message_lend(self->settings.node);
     body.version = message_lend(RILL_VERSION);
     body.uptime_ms = now - self->began;
-    body.streams = counts.streams;
-    body.memory_bytes = counts.window_bytes;
-    body.counters = list;
-    body.n_counters = count;
+    body.streams = counters.values[COUNTER_streams_known];
+    body.memory_bytes = counters.values[COUNTER_window_bytes_memory];
+    body.counters = counted.list;
+    body.n_counters = counted.count;
     body.carried = told.list;
     body.n_carried = told.count;
     body.next = told.next;

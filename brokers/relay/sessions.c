@@ -151,6 +151,15 @@ sessions_count(const sessions_t *self)
     return zhashx_size(self->table);
 }
 
+size_t
+sessions_stalled(const sessions_t *self)
+{
+    size_t count = 0;
+    for (const entry_t *entry = self->first; entry; entry = entry->behind)
+        count += entry->session.begun && !session_may(&entry->session);
+    return count;
+}
+
 millis_t
 sessions_due(const sessions_t *self)
 {

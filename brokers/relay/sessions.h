@@ -70,6 +70,8 @@ void sessions_each(sessions_t *self, uint64_t stream, sessions_fn *each,
                    void *with, millis_t now);
 
 size_t sessions_count(const sessions_t *self);
+//  Of those that began, how many are out of credit.
+size_t sessions_stalled(const sessions_t *self);
 
 //  Close those whose lease is over, each after `ends`; returns how many.
 millis_t sessions_due(const sessions_t *self);

@@ -83,8 +83,8 @@ send_chunk(stream_t *stream, session_t *session, const window_chunk_t *chunk)
     message_t message = MESSAGE(FLOW, flow, &flow, 0, 0);
     //  First the account, then the word: whoever hears it may answer at once.
     session_sent(session, header->offset + header->length, header->length);
-    self->counts.delivered++;
-    self->counts.delivered_bytes += header->length;
+    counters_up(&self->counters, COUNTER_chunks_delivered_total);
+    self->counters.values[COUNTER_delivered_bytes_total] += header->length;
     node_gave(self, stream->id, header->length);
     answer(self, session, &message, chunk->payload);
 }

@@ -23,7 +23,7 @@ import zmq
 import hostile
 
 ROW = '{:26} {:>9} {:>7} {:>9} {:>9} {:>9}'
-CAME = 'messages_in', 'packets_in', 'packets_strange', 'packets_overflown'
+CAME = 'messages_received_total', 'packets_received_total', 'packets_dropped_total_strange', 'packets_dropped_total_overflow'
 TICKS = os.sysconf('SC_CLK_TCK')
 
 

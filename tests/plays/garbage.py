@@ -2,7 +2,7 @@
 import collections
 import shutil
 
-from stage import CHUNK, STEADY, Stage, end, expect, wait_for
+from stage import CHUNK, STEADY, Stage, counted, end, expect, wait_for
 
 SIZE = 40_000_000
 
@@ -25,7 +25,8 @@ def workers(stage):
 
 
 def counter(stage, name):
-    return {c['name']: c['value'] for c in stage.status()['counters']}[name]
+    return counted((c['name'], c['value'])
+                   for c in stage.status()['counters'])[name]
 
 
 def wait_tidy(stage, *names):
@@ -71,7 +72,7 @@ with Stage(patience=STEADY) as stage:
         stage.wait_live(*stage.names[1:])
         lacking = wait_tidy(stage, 'film')
         expect(not +lacking, f'{lacking} are missing')
-        wait_for(lambda: counter(stage, 'records_swept') >= 3,
+        wait_for(lambda: counter(stage, 'records_swept_total') >= 3,
                  'all three were dealt again')
         wait_for(lambda: stage.status()['under_protected'] == 0,
                  'nothing is under-protected')

@@ -18,8 +18,8 @@ import time
 
 import zmq
 
-from stage import (SECONDS, SLOW, Failed, Stage, end, expect, messages,
-                   wait_for)
+from stage import (SECONDS, SLOW, Failed, Stage, counted, end, expect,
+                   messages, wait_for)
 
 MB = 1 << 20
 BUDGET = 64 * MB            # The forwarder's for open chunks
@@ -210,7 +210,7 @@ class Attacked(Stage):
         peer = Peer(self.at[name])
         report = wait_for(lambda: peer.ask(status_ask={}), f'{name} reports')
         peer.close()
-        return {c.name: c.value for c in report.report.counters}
+        return counted((c.name, c.value) for c in report.report.counters)
 
     def cluster_id(self):
         return int(self.status()['cluster'], 16)
@@ -233,9 +233,9 @@ class Attacked(Stage):
 
 #   What a node counts coming in, and in what it ends, once.
 GROUPS = {
-    'messages_in': ('messages_taken', 'messages_refused', 'messages_dropped',
-                    'messages_unreadable'),
-    'ask_in': ('ask_answered', 'ask_refused', 'ask_unsaid')}
+    'messages_received_total': ('messages_total_taken', 'messages_total_refused', 'messages_total_dropped',
+                    'messages_total_unreadable'),
+    'worker_messages_received_total_front': ('worker_messages_total_front_answered', 'worker_messages_total_front_refused', 'worker_messages_total_front_unsaid')}
 
 
 def adds_up(counts):
@@ -541,19 +541,19 @@ def main():
         with stage.attack('invariant 21: what is no message is refused once '
                           'at a front, and counted at every socket'):
             wrong_words(stage)
-            stage.counted('origin', 'messages_unreadable', first['origin'], 20)
-            stage.counted('origin', 'unreadable_too_large', first['origin'], 4)
-            stage.counted('origin', 'misplaced', first['origin'], 4)
-            stage.counted('w1', 'bad_in', first['w1'], 20)
-            stage.counted('w1', 'store_kind', first['w1'], 3)
+            stage.counted('origin', 'messages_total_unreadable', first['origin'], 20)
+            stage.counted('origin', 'messages_unreadable_total_too_large', first['origin'], 4)
+            stage.counted('origin', 'faults_total_misplaced', first['origin'], 4)
+            stage.counted('w1', 'worker_messages_received_total_unreadable', first['w1'], 20)
+            stage.counted('w1', 'worker_messages_total_chunks_kind', first['w1'], 3)
         with stage.attack('who sends no ZMTP, or a frame over the limit, loses '
                           'the connection'):
             wrong_bytes(stage)
         for at, kind, name, what in (
-                (stage.front, b'DEALER', 'origin', 'sockets_flooded'),
-                (stage.receipts, b'PUSH', 'origin', 'sockets_flooded'),
-                (stage.at['w1'], b'DEALER', 'w1', 'flooded'),
-                (stage.pull, b'PUSH', 'w1', 'flooded')):
+                (stage.front, b'DEALER', 'origin', 'sockets_flooded_total'),
+                (stage.receipts, b'PUSH', 'origin', 'sockets_flooded_total'),
+                (stage.at['w1'], b'DEALER', 'w1', 'sockets_flooded_total'),
+                (stage.pull, b'PUSH', 'w1', 'sockets_flooded_total')):
             socket_name = ('front' if at in stage.fronts else
                            'receipts' if name == 'origin' else 'pull')
             before = stage.counters(name)
@@ -568,16 +568,16 @@ def main():
         with stage.attack('invariant 21: a Hello that cannot be is refused and '
                           'says why; what a stranger holds counts nothing'):
             strangers_join(stage)
-            stage.counted('origin', 'hellos_repeated', before)
-            stage.counted('origin', 'workers_of_no_session', before, 7)
+            stage.counted('origin', 'faults_total_hello_repeated', before)
+            stage.counted('origin', 'faults_total_worker_unknown', before, 7)
             wait_for(lambda: stage.live() == set(stage.names[1:]),
                      'the workers are in the queue, and nobody else')
         with stage.attack('invariant 21: receipts of a stranger and chunks of '
                           'no session are counted, and count nothing'):
             worker = stage.counters('w1')
             strangers_receipt(stage)
-            stage.counted('origin', 'receipts_foreign', before, 16)
-            stage.counted('w1', 'store_old_term', worker, 100)
+            stage.counted('origin', 'faults_total_receipt_foreign', before, 16)
+            stage.counted('w1', 'worker_messages_total_chunks_old_term', worker, 100)
         with stage.attack('invariant 21: a question that cannot be is answered '
                           'all the same'):
             strangers_ask(stage)
@@ -587,13 +587,13 @@ def main():
         with stage.attack('invariant 18: 10,000 opens of random names are all '
                           'answered, few let in'):
             strangers_send(stage)
-            stage.counted('origin', 'pieces_of_no_session', before, 200)
+            stage.counted('origin', 'faults_total_session_unknown', before, 200)
         with stage.attack('invariant 18: who asks and reads nothing is lent '
                           'little, told BUSY, and goes'):
             wires = never_reads(stage)
-            wait_for(lambda: (now := stage.counters())['answers_unsent']
-                     + now['messages_refused'] > before['answers_unsent']
-                     + before['messages_refused'] + 100, 'it is refused')
+            wait_for(lambda: (now := stage.counters())['answers_unsent_total']
+                     + now['messages_total_refused'] > before['answers_unsent_total']
+                     + before['messages_total_refused'] + 100, 'it is refused')
             expect(not stays_alive(wires[0], SECONDS), 'it stays for ever')
             for wire in wires:
                 wire.close()

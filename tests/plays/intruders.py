@@ -17,7 +17,7 @@ import zmq
 from hostile import (MB, SLOW, WRONG, Peer, Wire, endless, kilobytes,
                      listening, refusal, say, wrong_bytes,
                      wrong_words)
-from stage import PATIENCE, SECONDS, Stage, end, expect, wait_for
+from stage import PATIENCE, SECONDS, Stage, counted, end, expect, wait_for
 
 LAN = f'239.192.{random.randrange(256)}.{random.randrange(1, 255)}'
 PIECE = 16 * 1024
@@ -126,14 +126,14 @@ class Show(Stage):
         peer = Peer(self.at[name])
         report = wait_for(lambda: peer.ask(status_ask={}), f'{name} reports')
         peer.close()
-        return {'streams': report.report.streams,
-                **{c.name: c.value for c in report.report.counters}}
+        return counted([('streams', report.report.streams), *(
+            (c.name, c.value) for c in report.report.counters)])
 
     def hear_all(self, at, peers, each):
         """What each of `peers` is answered to its requests 1 to `each`, as
         words; but for what it did not take in time, which its node counts."""
         told, left = [], {peer: set(range(1, each + 1)) for peer in peers}
-        before = self.counters(at)['answers_unsent']
+        before = self.counters(at)['answers_unsent_total']
 
         def done():
             for peer, requests in left.items():
@@ -142,7 +142,7 @@ class Show(Stage):
                         requests.remove(answer.request)
                         told.append(word(answer))
             return sum(map(len, left.values())) <= \
-                self.counters(at)['answers_unsent'] - before
+                self.counters(at)['answers_unsent_total'] - before
         wait_for(done, f'{at} answers {len(peers)} times {each}')
         return told
 
@@ -265,7 +265,7 @@ def at_the_director(stage):
                  {'where': {'name': 'y' * 50_000, 'address': 'z' * 9000}}):
         expect(peer.ask(**body), f'no answer to {str(body)[:50]}')
     peer.close()
-    stage.counted('director', before, requests_refused=12)
+    stage.counted('director', before, requests_refused_total=12)
     endless(stage.at['director'], b'DEALER')
     places = stage.rill('where', '--json', '--at',
                         stage.at['director']).expect(0)
@@ -392,9 +392,9 @@ def main():
             wrong_words(stage)
             wrong_bytes(stage)
             for name in before:
-                stage.counted(name, before[name], messages_unreadable=10,
-                              unreadable_too_large=2, unreadable_versions=2,
-                              messages_refused=2)
+                stage.counted(name, before[name], messages_total_unreadable=10,
+                              messages_unreadable_total_too_large=2, messages_unreadable_total_version=2,
+                              messages_total_refused=2)
         with stage.attack('invariants 18 and 21: what is no message is refused '
                           'at the director, which says where all the same'):
             at_the_director(stage)
@@ -403,12 +403,12 @@ def main():
             before = stage.counters('r1')
             endless(stage.at['r1'], b'DEALER')
             if not SLOW:
-                stage.counted('r1', before, sockets_flooded=1)
+                stage.counted('r1', before, sockets_flooded_total=1)
         with stage.attack('invariant 18: subscriptions without end are no '
                           'more than a nuisance'):
             before = stage.counters('r1')
             guest = subscriptions(stage, out)
-            stage.counted('r1', before, sockets_flooded=1)
+            stage.counted('r1', before, sockets_flooded_total=1)
             guest.close()
         with stage.attack('invariant 18: 1,000 connections that say nothing '
                           'hinder nobody'):
@@ -417,7 +417,7 @@ def main():
                           'reads nothing hinders nobody'):
             before = stage.counters('r1')
             wires = never_reads(stage, 'r1')
-            stage.counted('r1', before, answers_busy=100)
+            stage.counted('r1', before, answers_busy_total=100)
         for wire in wires:
             wire.close()
         before = stage.counters('r1'), time.monotonic()
@@ -426,15 +426,15 @@ def main():
                           'more of them are read than may be'):
             said = lan.flood([('127.0.0.1', int(at.split(':')[1]))
                               for at in stage.fronts], 1.5)
-            stage.counted('r1', before[0], packets_strange=said // 50)
+            stage.counted('r1', before[0], packets_dropped_total_strange=said // 50)
             now, took = stage.counters('r1'), time.monotonic() - before[1]
             read = sum(now[what] - before[0][what] for what in
-                       ('packets_strange', 'packets_in'))
+                       ('packets_dropped_total_strange', 'packets_received_total'))
             expect(read <= took * 5000 + 50, f'{read} packets were read in '
                    f'{took:.1f} s')
-            expect(now['packets_dropped'] > before[0]['packets_dropped'],
+            expect(now['packets_dropped_total_unknown'] > before[0]['packets_dropped_total_unknown'],
                    'what was heard before counts again')
-            expect(now['corrupt_chunks'] == 0, 'wrong bytes came')
+            expect(now['faults_total_chunk_corrupt'] == 0, 'wrong bytes came')
         lan.close()
         with stage.case('who says nothing, not even a greeting, is sent away'):
             expect(all(wire.cut() for wire in quiet[:len(quiet) // 2]),
@@ -445,9 +445,9 @@ def main():
             with stage.case(f'tally 1, invariant 21: the counters of {name} '
                             'add up'):
                 now = stage.counters(name)
-                expect(now['messages_in'] == sum(now[part] for part in (
-                    'messages_taken', 'messages_refused',
-                    'messages_unreadable')), f'{now}')
+                expect(now['messages_received_total'] == sum(now[part] for part in (
+                    'messages_total_taken', 'messages_total_refused',
+                    'messages_total_unreadable')), f'{now}')
         with stage.case('invariant 12: after all of it every viewer has all '
                         'of the stream, and the clip comes'):
             stage.get_all()

@@ -16,6 +16,7 @@ hangs on how fast the machine is.
 RILL_BUILD names the build folder, build/release by default. Slow builds (the
 sanitizers) get ten times the patience.
 """
+import collections
 import contextlib
 import hashlib
 import json
@@ -50,6 +51,15 @@ BROKEN = re.compile(r'Sanitizer|runtime error:|INVARIANT|invariant broken')
 failures = 0
 # Told to end, a play still takes away what it made.
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+
+
+def counted(pairs):
+    """Counters by the names that counters_table.h has for them: that of the
+    family and the labels' values. What is not told is 0."""
+    return collections.Counter({
+        '_'.join([name.partition('{')[0].removeprefix('rill_'),
+                  *re.findall('"(.*?)"', name)]): value
+        for name, value in pairs})
 
 
 class Failed(Exception):

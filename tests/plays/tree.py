@@ -10,7 +10,8 @@ import threading
 
 import zmq
 
-from stage import PATIENCE, Stage, end, expect, messages, stored, wait_for
+from stage import (PATIENCE, Stage, counted, end, expect, messages, stored,
+                   wait_for)
 
 LAN = f'239.192.{random.randrange(256)}.{random.randrange(1, 255)}'
 GROUPS = {'region': f'parents: [origin], window: 1h, '
@@ -92,13 +93,13 @@ class Watcher:
 
 def counters(stage, node):
     done = stage.rill('status', '--json', at=stage.at[node]).expect(0)
-    return {c['name']: c['value'] for c in done.json()['counters']}
+    return counted((c['name'], c['value']) for c in done.json()['counters'])
 
 
 def taken(stage, *nodes):
     """Chunks that nodes took from their parents."""
-    return sum(counters(stage, n)['chunks_from_parents']
-               + counters(stage, n)['chunks_from_above'] for n in nodes)
+    return sum(counters(stage, n)['chunks_taken_total_parent']
+               + counters(stage, n)['chunks_taken_total_up'] for n in nodes)
 
 
 def chunks(stage, source):
@@ -150,7 +151,7 @@ def is_drawn(stage):
             and all(c['name'] == 'cam' and c['viewers'] == 1
                     and c['out_bps'] > 0 and c['window_ms'] > 0
                     and c.get('lag_ms', 0) < 60_000 for c in cams.values())
-            and all(c['window_bytes'] and c['bytes_given']
+            and all(c['window_bytes'] and c['given_bytes_total']
                     for c in cams.values())
             and cams['t1']['bytes_from_siblings'] == 0
             and nodes['t1']['tier'] == 2
@@ -328,14 +329,14 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
             for viewer in viewers[1:]:
                 if viewer.process.poll() is None:
                     viewer.wait(len(cam.bytes) + 40 * PIECE)
-        published = counters(stage, 'origin')['chunks_published']
+        published = counters(stage, 'origin')['chunks_published_total']
         with cam.flowing():
-            wait_for(lambda: counters(stage, 'origin')['chunks_published'] >
+            wait_for(lambda: counters(stage, 'origin')['chunks_published_total'] >
                      published + 10, 'it publishes again')
-            asked = counters(stage, 'origin')['reads_from_memory']
-            wait_for(lambda: counters(stage, 'origin')['chunks_published'] >
+            asked = counters(stage, 'origin')['reads_total_memory']
+            wait_for(lambda: counters(stage, 'origin')['chunks_published_total'] >
                      published + 40, 'it goes on')
-        expect(counters(stage, 'origin')['reads_from_memory'] <= asked + 2,
+        expect(counters(stage, 'origin')['reads_total_memory'] <= asked + 2,
                'chunks are asked for that were published')
     with stage.case('a loop of REQ is a whole client: it describes and asks, '
                     'and waits for what is still to come'):
@@ -385,11 +386,11 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
             now = counters(stage, 't1')
             return {name: now[name] - before[name] for name in now}
         first, second = seen(), seen()
-        chunk_bytes = len(big.read_bytes()) / first['chunks_from_parents']
-        expect(second['chunks_from_disk'] * chunk_bytes > 20_000_000,
-               f'{second["chunks_from_disk"]} chunks came from the disk')
-        expect(second['bytes_taken'] < 5_000_000 + second[
-            'chunks_disk_refused'] * chunk_bytes, 'it was taken from above')
+        chunk_bytes = len(big.read_bytes()) / first['chunks_taken_total_parent']
+        expect(second['chunks_taken_total_disk'] * chunk_bytes > 20_000_000,
+               f'{second["chunks_taken_total_disk"]} chunks came from the disk')
+        expect(second['taken_bytes_total'] < 5_000_000 + second[
+            'window_disk_failed_total_refused'] * chunk_bytes, 'it was taken from above')
         for segment in stage.place('t1').glob('window/**/*'):
             if segment.is_file() and segment.stat().st_size > 1_000_000:
                 with open(segment, 'r+b') as file:
@@ -397,10 +398,10 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
                         file.seek(at)
                         file.write(b'rot')
                     os.fsync(file.fileno())
-        expect(seen()['chunks_disk_lost'] > 20, 'no damage was found')
+        expect(seen()['window_disk_failed_total_lost'] > 20, 'no damage was found')
         stage.kill('t1')
         stage.start('t1')
-        expect(not counters(stage, 't1')['disk_chunks'], 'it begins with some')
+        expect(not counters(stage, 't1')['window_chunks_disk'], 'it begins with some')
         seen()
     with stage.case('invariant 16: what nobody watches goes nowhere'):
         idle = Source(stage, 'idle', 2)
@@ -411,11 +412,11 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
         wait_for(lambda: not counters(stage, 'origin')['grants'] and
                  not counters(stage, 'r1')['grants'] and
                  not counters(stage, 'r2')['grants'], 'no grant is left', 120)
-        before = [counters(stage, n)['chunks_published']
+        before = [counters(stage, n)['chunks_published_total']
                   for n in ('origin', 'r1', 'r2')], taken(stage, 'r1', 'r2')
         idle.write(50)
         wait_for(lambda: stored(stage, 'idle') == len(idle.bytes), 'stored')
-        expect(before == ([counters(stage, n)['chunks_published']
+        expect(before == ([counters(stage, n)['chunks_published_total']
                            for n in ('origin', 'r1', 'r2')],
                           taken(stage, 'r1', 'r2')), 'it was sent on')
         idle.end()

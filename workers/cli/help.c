@@ -1,6 +1,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "counters.h"
 #include "events.h"
 #include "invariant.h"
 #include "settings.h"
@@ -85,6 +86,8 @@ help_run(const words_t *words)
         list_errors(stdout);
     } else if (strcmp(about, "events") == 0) {
         list_events(stdout);
+    } else if (strcmp(about, "counters") == 0) {
+        counters_explain(stdout);
     } else if (strcmp(about, "cluster") == 0) {
         settings_help(stdout);
     } else {

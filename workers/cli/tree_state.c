@@ -6,6 +6,7 @@
 
 #include "ask.h"
 #include "canvass.h"
+#include "counters.h"
 #include "invariant.h"
 #include "talk.h"
 
@@ -138,18 +139,16 @@ look_twice(const tree_state_t *state, pages_t *before, pages_t *after)
 /*--------------------------------------------------------- what came of that */
 
 static uint64_t
-counter(const Rill__V1__Report *report, const char *name)
+counter(const Rill__V1__Report *report, counter_t which)
 {
-    for (size_t i = 0; i < report->n_counters; i++)
-        if (streq(report->counters[i]->name, name))
-            return report->counters[i]->value;
-    return 0;
+    return counters_find(report->counters, report->n_counters,
+                         counters_series(which)->name);
 }
 
 static uint64_t
 bytes_in(const Rill__V1__Report *report)
 {
-    return report->received_bytes + counter(report, "bytes_taken");
+    return report->received_bytes + counter(report, COUNTER_taken_bytes_total);
 }
 
 static uint64_t
@@ -227,14 +226,14 @@ add_node(tree_node_t *node, const pages_t *before, const pages_t *after)
         node->report = was;
     if (!node->report)
         return;
-    node->viewers = counter(node->report, "sessions");
+    node->viewers = counter(node->report, COUNTER_sessions);
     node->bytes_in = bytes_in(node->report);
-    node->bytes_out = counter(node->report, "bytes_given");
+    node->bytes_out = counter(node->report, COUNTER_given_bytes_total);
     node->rated = took_ms > 0;  //  Else it began anew between the two
     if (node->rated) {
         node->in_bps = rate(bytes_in(was), node->bytes_in, took_ms);
-        node->out_bps = rate(counter(was, "bytes_given"), node->bytes_out,
-                             took_ms);
+        node->out_bps = rate(counter(was, COUNTER_given_bytes_total),
+                             node->bytes_out, took_ms);
     }
     const pages_t *last = after->count ? after : before;
     node->cut = rest_of(last) != 0;

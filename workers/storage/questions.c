@@ -24,19 +24,20 @@ typedef struct {
 struct questions {
     const storage_effects_t *effects;
     void *with;
-    uint64_t *tally;
+    counters_t *counters;
     fetch_t fetches[QUESTIONS_READS];
     size_t open;
 };
 
 questions_t *
-questions_new(const storage_effects_t *effects, void *with, uint64_t *tally)
+questions_new(const storage_effects_t *effects, void *with,
+              counters_t *counters)
 {
     questions_t *self = calloc(1, sizeof(*self));
     INVARIANT(self);
     self->effects = effects;
     self->with = with;
-    self->tally = tally;
+    self->counters = counters;
     return self;
 }
 
@@ -55,36 +56,38 @@ questions_open(const questions_t *self)
 
 static void
 say(questions_t *self, const peer_t *peer, const message_t *message,
-    buffer_t *payload, tally_t how)
+    buffer_t *payload, counter_t how)
 {
     status_t status = self->effects->answer(self->with, peer, message, payload);
-    self->tally[status == STATUS_OK ? how : TALLY_ask_unsaid]++;
+    counters_up(
+        self->counters,
+        status == STATUS_OK ? how : COUNTER_worker_messages_total_front_unsaid);
 }
 
-static tally_t
+static counter_t
 counter_of(status_t status)
 {
     switch (status) {
     case STATUS_ARGUMENT:
-        return TALLY_refused_argument;
+        return COUNTER_refusals_total_argument;
     case STATUS_KIND:
-        return TALLY_refused_kind;
+        return COUNTER_refusals_total_kind;
     case STATUS_MISS:
-        return TALLY_refused_miss;
+        return COUNTER_refusals_total_miss;
     case STATUS_GONE:
-        return TALLY_refused_gone;
+        return COUNTER_refusals_total_gone;
     case STATUS_FENCED:
-        return TALLY_refused_fenced;
+        return COUNTER_refusals_total_fenced;
     case STATUS_BUSY:
-        return TALLY_refused_busy;
+        return COUNTER_refusals_total_busy;
     case STATUS_STOPPING:
-        return TALLY_refused_stopping;
+        return COUNTER_refusals_total_stopping;
     case STATUS_IO:
-        return TALLY_refused_io;
+        return COUNTER_refusals_total_io;
     case STATUS_CORRUPT:
-        return TALLY_refused_corrupt;
+        return COUNTER_refusals_total_corrupt;
     default:
-        return TALLY_refused_other;
+        return COUNTER_refusals_total_other;
     }
 }
 
@@ -94,7 +97,7 @@ send_refusal(questions_t *self, const peer_t *peer, uint64_t request,
 {
     Rill__V1__Refused refused = message_refusal(status, NULL, 0);
     message_t message = MESSAGE(REFUSED, refused, &refused, request, trace);
-    self->tally[counter_of(status)]++;
+    counters_up(self->counters, counter_of(status));
     return self->effects->answer(self->with, peer, &message, NULL);
 }
 
@@ -111,7 +114,9 @@ refuse(questions_t *self, const peer_t *peer, uint64_t request, uint64_t trace,
        status_t status)
 {
     status_t sent = send_refusal(self, peer, request, trace, status);
-    self->tally[sent == STATUS_OK ? TALLY_ask_refused : TALLY_ask_unsaid]++;
+    counters_up(self->counters,
+                sent == STATUS_OK ? COUNTER_worker_messages_total_front_refused
+                                  : COUNTER_worker_messages_total_front_unsaid);
 }
 
 static void
@@ -175,7 +180,8 @@ questions_on_read(questions_t *self, uint64_t token, status_t status,
                                 open->trace);
     //  A Fetched always has its payload frame, also an empty one.
     buffer_t *frame = payload ? buffer_ref(payload) : buffer_new(0);
-    say(self, &open->peer, &message, frame, TALLY_ask_answered);
+    say(self, &open->peer, &message, frame,
+        COUNTER_worker_messages_total_front_answered);
     buffer_unref(&frame);
 }
 
@@ -209,7 +215,8 @@ on_locate(questions_t *self, const peer_t *peer, const message_t *ask)
     }
     message_t message = MESSAGE(LOCATED, located, &located, ask->request,
                                 ask->trace);
-    say(self, peer, &message, NULL, TALLY_ask_answered);
+    say(self, peer, &message, NULL,
+        COUNTER_worker_messages_total_front_answered);
 }
 
 //  A Scan is cut between blocks, so that the asker goes on at the next one.
@@ -265,7 +272,8 @@ on_scan(questions_t *self, const peer_t *peer, const message_t *ask)
     scanned.more = scan.more;
     message_t message = MESSAGE(SCANNED, scanned, &scanned, ask->request,
                                 ask->trace);
-    say(self, peer, &message, NULL, TALLY_ask_answered);
+    say(self, peer, &message, NULL,
+        COUNTER_worker_messages_total_front_answered);
 }
 
 //  Records counted by their epochs, as many as one answer takes.
@@ -340,7 +348,8 @@ on_count(questions_t *self, const peer_t *peer, const message_t *ask)
     counted.dropped_next = drops > DROPPED_MOST ? dropped[DROPPED_MOST] : 0;
     message_t message = MESSAGE(COUNTED, counted, &counted, ask->request,
                                 ask->trace);
-    say(self, peer, &message, NULL, TALLY_ask_answered);
+    say(self, peer, &message, NULL,
+        COUNTER_worker_messages_total_front_answered);
 }
 
 static void
@@ -358,7 +367,8 @@ on_drop(questions_t *self, const peer_t *peer, const message_t *ask)
     dropped.stream = drop->stream;
     message_t message = MESSAGE(DROPPED, dropped, &dropped, ask->request,
                                 ask->trace);
-    say(self, peer, &message, NULL, TALLY_ask_answered);
+    say(self, peer, &message, NULL,
+        COUNTER_worker_messages_total_front_answered);
 }
 
 static void
@@ -384,41 +394,22 @@ on_sweep(questions_t *self, const peer_t *peer, const message_t *ask)
     swept.dropped = dropped;
     swept.more = more;
     message_t message = MESSAGE(SWEPT, swept, &swept, ask->request, ask->trace);
-    say(self, peer, &message, NULL, TALLY_ask_answered);
+    say(self, peer, &message, NULL,
+        COUNTER_worker_messages_total_front_answered);
 }
 
-#define TALLY_TEXT(name) #name,
-static const char *const TALLY_NAMES[] = { TALLY(TALLY_TEXT) };
-#undef TALLY_TEXT
-
-//  protobuf-c wants char *, and changes none.
-static char *
-lend(const char *text)
+void
+questions_count(const questions_t *self, const questions_self_t *about,
+                counters_t *to)
 {
-    union {
-        const char *in;
-        char *out;
-    } same = { .in = text };
-    return same.out;
-}
-
-//  Every counter that is not 0.
-typedef struct {
-    Rill__V1__Counter counters[TALLY_COUNT + 1];
-    Rill__V1__Counter *list[TALLY_COUNT + 1];
-    size_t count;
-} counts_t;
-
-static void
-add_counter(counts_t *counts, const char *name, uint64_t value)
-{
-    if (value == 0)
-        return;
-    Rill__V1__Counter *counter = &counts->counters[counts->count];
-    rill__v1__counter__init(counter);
-    counter->name = lend(name);
-    counter->value = value;
-    counts->list[counts->count++] = counter;
+    chunkstore_space_t space = self->effects->space(self->with);
+    counters_add(to, self->counters);
+    to->values[COUNTER_store_chunks] = space.chunks;
+    to->values[COUNTER_store_bytes] = space.bytes;
+    to->values[COUNTER_store_free_bytes] = space.free_bytes;
+    to->values[COUNTER_store_limit_bytes] = space.space_bytes;
+    to->values[COUNTER_store_corrupt_total] = space.rot;
+    to->values[COUNTER_unreceipted_chunks] = about->unreceipted;
 }
 
 static void
@@ -428,9 +419,9 @@ on_status(questions_t *self, const peer_t *peer, const message_t *ask,
     chunkstore_identity_t identity = self->effects->identity(self->with);
     chunkstore_space_t space = self->effects->space(self->with);
     Rill__V1__WorkerReport worker = RILL__V1__WORKER_REPORT__INIT;
-    worker.name = lend(about->name);
+    worker.name = message_lend(about->name);
     worker.store = identity.store;
-    worker.state = lend(about->state);
+    worker.state = message_lend(about->state);
     worker.chunks = space.chunks;
     worker.bytes = space.bytes;
     worker.free_bytes = space.free_bytes;
@@ -438,27 +429,28 @@ on_status(questions_t *self, const peer_t *peer, const message_t *ask,
     worker.unreceipted = about->unreceipted;
     Rill__V1__WorkerReport *workers[] = { &worker };
 
-    counts_t counts = { .count = 0 };
-    for (size_t i = 0; i < TALLY_COUNT; i++)
-        add_counter(&counts, TALLY_NAMES[i], self->tally[i]);
-    add_counter(&counts, "rot", space.rot);
+    counters_t counters = { 0 };
+    counters_told_t told;
+    questions_count(self, about, &counters);
+    counters_tell(&counters, SETTINGS_WORKER, &told);
 
     Rill__V1__Report report = RILL__V1__REPORT__INIT;
-    report.role = lend("worker");
-    report.node = lend(about->name);
-    report.version = lend(RILL_VERSION);
+    report.role = message_lend("worker");
+    report.node = message_lend(about->name);
+    report.version = message_lend(RILL_VERSION);
     report.cluster = identity.cluster;
     report.term = identity.term;
     report.n_workers = 1;
     report.workers = workers;
     report.stored_bytes = space.bytes;
-    report.n_counters = counts.count;
-    report.counters = counts.list;
+    report.n_counters = told.count;
+    report.counters = told.list;
     report.uptime_ms = about->uptime;
-    report.tap_at = lend(about->tap_at);
+    report.tap_at = message_lend(about->tap_at);
     message_t message = MESSAGE(REPORT, report, &report, ask->request,
                                 ask->trace);
-    say(self, peer, &message, NULL, TALLY_ask_answered);
+    say(self, peer, &message, NULL,
+        COUNTER_worker_messages_total_front_answered);
 }
 
 void

@@ -13,8 +13,8 @@
 #ifndef QUESTIONS_H
 #define QUESTIONS_H
 
+#include "counters.h"
 #include "storage_core.h"
-#include "tally.h"
 
 #define QUESTIONS_READS 256
 
@@ -30,9 +30,9 @@ typedef struct {
     bool stopping;  //  Only StatusAsk is answered
 } questions_self_t;
 
-//  Effects, `with` and `tally` (of TALLY_COUNT) are lent until destroy.
+//  Effects, `with` and `counters` are lent until destroy.
 questions_t *questions_new(const storage_effects_t *effects, void *with,
-                           uint64_t *tally);
+                           counters_t *counters);
 void questions_destroy(questions_t **self_p);
 
 //  Answer, refuse, or begin to read.
@@ -46,6 +46,10 @@ void questions_on_read(questions_t *self, uint64_t token, status_t status,
 //  Say no to what could not be read but for its request, 0 if not even that.
 void questions_refuse(questions_t *self, const peer_t *peer, uint64_t request,
                       status_t status);
+
+//  What the worker counts and what it holds, added to `to`.
+void questions_count(const questions_t *self, const questions_self_t *about,
+                     counters_t *to);
 
 //  How many reads are open.
 size_t questions_open(const questions_t *self);

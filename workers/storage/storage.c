@@ -431,7 +431,12 @@ static void
 sample(void *with)
 {
     storage_t *self = with;
-    tap_sample(self->tap, storage_core_ready(self->core), NULL, 0);
+    counters_t counters = { 0 };
+    counters_told_t told;
+    storage_core_count(self->core, &counters);
+    counters_tell(&counters, SETTINGS_WORKER, &told);
+    tap_sample(self->tap, storage_core_ready(self->core), told.list,
+               told.count);
 }
 
 /*------------------------------------------------------------------- life */

@@ -11,7 +11,6 @@
 #include "invariant.h"
 #include "questions.h"
 #include "survey.h"
-#include "tally.h"
 
 //  Deadlines of write.md R7, before patience
 enum { HELLO_MS = 500, SILENCE_MS = 3000 };
@@ -93,7 +92,7 @@ struct storage_core {
     kept_t kept[SWEPT_MOST];
     size_t swept;  //  In this session; the oldest are forgotten
 
-    uint64_t tally[TALLY_COUNT];
+    counters_t counters;
 };
 
 static void pump(storage_core_t *self, millis_t now);
@@ -113,9 +112,9 @@ note(storage_core_t *self, int level, const char *format, ...)
 }
 
 static void
-count(storage_core_t *self, tally_t reason)
+count(storage_core_t *self, counter_t reason)
 {
-    self->tally[reason]++;
+    counters_up(&self->counters, reason);
 }
 
 static millis_t
@@ -176,7 +175,7 @@ say_hello(storage_core_t *self, millis_t now)
     message_t message = MESSAGE(HELLO, hello, &hello, 0, 0);
     status_t status = tell_forwarder(self, &message);
     bool said = status == STATUS_OK;
-    count(self, said ? TALLY_hello_said : TALLY_hello_unsaid);
+    count(self, said ? COUNTER_hellos_total_said : COUNTER_hellos_total_unsaid);
     self->hello_at = now + (said ? patient(self, HELLO_MS) : CONNECT_MS);
 }
 
@@ -191,7 +190,8 @@ say_keep(storage_core_t *self, millis_t now)
     keep.waiting = commits_waiting(self->commits) + self->choked;
     message_t message = MESSAGE(WORKER_KEEP, worker_keep, &keep, 0, 0);
     status_t status = tell_forwarder(self, &message);
-    count(self, status == STATUS_OK ? TALLY_keep_said : TALLY_keep_unsaid);
+    count(self, status == STATUS_OK ? COUNTER_keeps_total_said
+                                    : COUNTER_keeps_total_unsaid);
     self->keep_at = now + self->keep_ms;
 }
 
@@ -210,7 +210,7 @@ static void
 forget_owed(storage_core_t *self)
 {
     size_t owed = commits_owed(self->commits);
-    self->tally[TALLY_receipt_over] += owed;
+    self->counters.values[COUNTER_receipted_chunks_total_over] += owed;
     commits_said(self->commits, owed);
 }
 
@@ -221,7 +221,7 @@ forget_held(storage_core_t *self)
         return;
     self->choked = false;
     buffer_unref(&self->held_payload);
-    count(self, TALLY_store_left_over);
+    count(self, COUNTER_worker_messages_total_chunks_left_over);
 }
 
 //  End the session, if any: nothing of it is taken or receipted any more
@@ -311,15 +311,15 @@ on_welcome(storage_core_t *self, const message_t *message, millis_t now)
     chunkstore_identity_t identity = self->effects->identity(self->with);
     if (message->request <= self->welcomed ||
         message->request > self->request) {
-        count(self, TALLY_forwarder_old_welcome);
+        count(self, COUNTER_worker_messages_total_forwarder_old_welcome);
         return;
     }
     if (!welcome_whole(welcome)) {
-        count(self, TALLY_forwarder_bad_welcome);
+        count(self, COUNTER_worker_messages_total_forwarder_bad_welcome);
         return;
     }
     if (identity.cluster != 0 && welcome->cluster != identity.cluster) {
-        count(self, TALLY_forwarder_other_cluster);
+        count(self, COUNTER_worker_messages_total_forwarder_other_cluster);
         char text[FAULT_BYTES];
         snprintf(text, sizeof(text),
                  "this data directory belongs to cluster %016" PRIx64
@@ -330,19 +330,19 @@ on_welcome(storage_core_t *self, const message_t *message, millis_t now)
         return;
     }
     if (welcome->term < identity.term) {
-        count(self, TALLY_forwarder_old_term);
+        count(self, COUNTER_worker_messages_total_forwarder_old_term);
         note(self, 1, "old_term term=%" PRIu64 " granted=%" PRIu64,
              welcome->term, identity.term);
         return;
     }
     status_t status = keep_term(self, welcome);
     if (status != STATUS_OK) {
-        count(self, TALLY_forwarder_not_kept);
+        count(self, COUNTER_worker_messages_total_forwarder_not_kept);
         note(self, 0, "term_not_kept term=%" PRIu64 " status=%s", welcome->term,
              status_name(status));
         return;
     }
-    count(self, TALLY_forwarder_welcome);
+    count(self, COUNTER_worker_messages_total_forwarder_welcome);
     self->welcomed = message->request;
     enter_session(self, welcome, now);
     pump(self, now);
@@ -353,10 +353,10 @@ on_kept(storage_core_t *self, const Rill__V1__WorkerKept *kept, millis_t now)
 {
     if (!in_session(self) || kept->session != self->session ||
         kept->term != self->term) {
-        count(self, TALLY_forwarder_old_kept);
+        count(self, COUNTER_worker_messages_total_forwarder_old_kept);
         return;
     }
-    count(self, TALLY_forwarder_kept);
+    count(self, COUNTER_worker_messages_total_forwarder_kept);
     self->heard = now;
     for (size_t i = 0; i < kept->n_horizons; i++) {
         const Rill__V1__Horizon *horizon = kept->horizons[i];
@@ -390,10 +390,10 @@ on_refused(storage_core_t *self, const message_t *message, millis_t now)
     bool ours = message->request <= self->request;
     ours = ours && message->request > self->entered;
     if (self->state == HELLO && ours) {
-        count(self, TALLY_forwarder_refused);
+        count(self, COUNTER_worker_messages_total_forwarder_refused);
         on_hello_refused(self, status, message->refused->text);
     } else if (in_session(self) && ours) {
-        count(self, TALLY_forwarder_refused);
+        count(self, COUNTER_worker_messages_total_forwarder_refused);
         self->heard = now;
         if (status == STATUS_SESSION)
             rejoin(self, "session", now);
@@ -401,7 +401,7 @@ on_refused(storage_core_t *self, const message_t *message, millis_t now)
             note(self, 1, "refused status=%s text=\"%s\"", status_name(status),
                  message->refused->text);
     } else {
-        count(self, TALLY_forwarder_old_refused);
+        count(self, COUNTER_worker_messages_total_forwarder_old_refused);
     }
 }
 
@@ -409,10 +409,10 @@ void
 storage_core_on_forwarder(storage_core_t *self, const message_t *message,
                           millis_t now)
 {
-    count(self, TALLY_forwarder_in);
+    count(self, COUNTER_worker_messages_received_total_forwarder);
     bool welcome = message->body_case == RILL__V1__MESSAGE__BODY_WELCOME;
     if (self->state == OVER || (self->leaving && welcome)) {
-        count(self, TALLY_forwarder_stopping);
+        count(self, COUNTER_worker_messages_total_forwarder_stopping);
         return;
     }
     switch (message->body_case) {
@@ -426,7 +426,7 @@ storage_core_on_forwarder(storage_core_t *self, const message_t *message,
         on_refused(self, message, now);
         break;
     default:
-        count(self, TALLY_forwarder_kind);
+        count(self, COUNTER_worker_messages_total_forwarder_kind);
     }
 }
 
@@ -470,12 +470,12 @@ join(storage_core_t *self, millis_t now)
     if (status == STATUS_OK)
         status = say_inventory(self, now);
     if (status != STATUS_OK) {
-        count(self, TALLY_session_unreadable);
+        count(self, COUNTER_worker_sessions_total_unreadable);
         note(self, 0, "inventory_unreadable status=%s", status_name(status));
         rejoin(self, "inventory", now);
         self->hello_at = now + patient(self, HELLO_MS);
     } else if (self->state == SERVING) {
-        count(self, TALLY_session_served);
+        count(self, COUNTER_worker_sessions_total_served);
         self->noted = STATUS_OK;
         note(self, 1, "joined term=%" PRIu64 " session=%016" PRIx64, self->term,
              self->session);
@@ -508,51 +508,51 @@ append(storage_core_t *self, const chunk_header_t *header, buffer_t *payload,
        millis_t now)
 {
     if (is_swept(self, &header->key)) {
-        count(self, TALLY_store_swept);
+        count(self, COUNTER_worker_messages_total_chunks_swept);
         return true;
     }
     //  It waits before the store can tell: a store may be that fast.
     bool added = commits_add(self->commits, header->key);
     status_t status = self->effects->append(self->with, header, payload, now);
     if (status == STATUS_OK) {
-        count(self, TALLY_store_taken);
+        count(self, COUNTER_worker_messages_total_chunks_taken);
         return true;
     }
     if (added)
         commits_remove(self->commits, header->key);
     if (status == STATUS_BUSY)
         return false;
-    count(self, TALLY_store_failed);
+    count(self, COUNTER_worker_messages_total_chunks_failed);
     commits_owe(self->commits, header->key, status);
     return true;
 }
 
-//  Why a Store is not to be looked at further, or TALLY_COUNT.
-static tally_t
+//  Why a Store is not to be looked at further, or COUNTERS_COUNT.
+static counter_t
 fenced(const storage_core_t *self, const message_t *message)
 {
     if (message->body_case != RILL__V1__MESSAGE__BODY_STORE)
-        return TALLY_store_kind;
+        return COUNTER_worker_messages_total_chunks_kind;
     if (self->leaving || self->state == OVER)
-        return TALLY_store_stopping;
+        return COUNTER_worker_messages_total_chunks_stopping;
     if (self->state != SERVING)
-        return TALLY_store_early;
+        return COUNTER_worker_messages_total_chunks_early;
     if (message->store->term != self->term)
-        return TALLY_store_old_term;
+        return COUNTER_worker_messages_total_chunks_old_term;
     if (message->store->session != self->session)
-        return TALLY_store_old_session;
+        return COUNTER_worker_messages_total_chunks_old_session;
     if (storage_core_choked(self))
-        return TALLY_store_choked;
-    return TALLY_COUNT;
+        return COUNTER_worker_messages_total_chunks_choked;
+    return COUNTERS_COUNT;
 }
 
 void
 storage_core_on_store(storage_core_t *self, const message_t *message,
                       buffer_t *payload, millis_t now)
 {
-    count(self, TALLY_store_in);
-    tally_t reason = fenced(self, message);
-    if (reason != TALLY_COUNT) {
+    count(self, COUNTER_worker_messages_received_total_chunks);
+    counter_t reason = fenced(self, message);
+    if (reason != COUNTERS_COUNT) {
         count(self, reason);
         return;
     }
@@ -560,15 +560,15 @@ storage_core_on_store(storage_core_t *self, const message_t *message,
     chunk_header_t header;
     if (!message->store->chunk ||
         message_to_chunk(message->store->chunk, &header) != STATUS_OK) {
-        count(self, TALLY_store_header);
+        count(self, COUNTER_worker_messages_total_chunks_header);
         return;
     }
     size_t length = payload ? buffer_size(payload) : 0;
     if (length != header.length) {
-        count(self, TALLY_store_length);
+        count(self, COUNTER_worker_messages_total_chunks_length);
         commits_owe(self->commits, header.key, STATUS_CORRUPT);
     } else if (!append(self, &header, payload, now)) {
-        count(self, TALLY_choked);
+        count(self, COUNTER_store_choked_total);
         self->choked = true;
         self->held = header;
         self->held_payload = buffer_ref(payload);
@@ -620,12 +620,14 @@ say_receipt(storage_core_t *self)
     receipt.status = (Rill__V1__Status)why;
     message_t message = MESSAGE(RECEIPT, receipt, &receipt, 0, 0);
     if (self->effects->send_receipt(self->with, &message) != STATUS_OK) {
-        count(self, TALLY_receipt_unsent);
+        count(self, COUNTER_receipts_total_unsent);
         return 0;
     }
-    count(self, TALLY_receipt_sent);
-    self->tally[TALLY_receipt_stored] += receipt.n_stored;
-    self->tally[TALLY_receipt_failed] += receipt.n_failed;
+    count(self, COUNTER_receipts_total_sent);
+    self->counters.values[COUNTER_receipted_chunks_total_stored] +=
+        receipt.n_stored;
+    self->counters.values[COUNTER_receipted_chunks_total_failed] +=
+        receipt.n_failed;
     return said;
 }
 
@@ -677,18 +679,18 @@ static void
 settle(storage_core_t *self, chunk_key_t key, status_t status)
 {
     if (!commits_remove(self->commits, key))
-        count(self, TALLY_unasked);
+        count(self, COUNTER_commits_total_unasked);
     else if (self->state == SERVING)
         commits_owe(self->commits, key, status);
     else
-        count(self, TALLY_receipt_over);
+        count(self, COUNTER_receipted_chunks_total_over);
 }
 
 void
 storage_core_on_durable(storage_core_t *self, const chunk_key_t *keys,
                         size_t keys_count, millis_t now)
 {
-    self->tally[TALLY_durable] += keys_count;
+    self->counters.values[COUNTER_commits_total_durable] += keys_count;
     for (size_t i = 0; i < keys_count; i++)
         settle(self, keys[i], STATUS_OK);
     pump(self, now);
@@ -699,7 +701,7 @@ storage_core_on_failed(storage_core_t *self, const chunk_key_t *keys,
                        size_t keys_count, status_t status, millis_t now)
 {
     INVARIANT(status != STATUS_OK);
-    self->tally[TALLY_failed] += keys_count;
+    self->counters.values[COUNTER_commits_total_failed] += keys_count;
     note(self, 0, "not_stored chunks=%zu status=%s", keys_count,
          status_name(status));
     for (size_t i = 0; i < keys_count; i++)
@@ -723,6 +725,20 @@ state_word(const storage_core_t *self)
     }
 }
 
+static questions_self_t
+about_self(const storage_core_t *self, millis_t now)
+{
+    return (questions_self_t){
+        .name = self->name,
+        .tap_at = self->sink ? self->sink->at : "",
+        .state = state_word(self),
+        .unreceipted = commits_waiting(self->commits) +
+                       commits_owed(self->commits),
+        .uptime = now - self->born,
+        .stopping = self->leaving,
+    };
+}
+
 //  What the session's forwarder sweeps is not stored again (invariant 6).
 static void
 remember_sweep(storage_core_t *self, const Rill__V1__Sweep *sweep)
@@ -742,19 +758,18 @@ void
 storage_core_on_ask(storage_core_t *self, const peer_t *peer,
                     const message_t *message, millis_t now)
 {
-    count(self, TALLY_ask_in);
+    count(self, COUNTER_worker_messages_received_total_front);
     if (message->body_case == RILL__V1__MESSAGE__BODY_SWEEP)
         remember_sweep(self, message->sweep);
-    questions_self_t about = {
-        .name = self->name,
-        .tap_at = self->sink ? self->sink->at : "",
-        .state = state_word(self),
-        .unreceipted = commits_waiting(self->commits) +
-                       commits_owed(self->commits),
-        .uptime = now - self->born,
-        .stopping = self->leaving,
-    };
+    questions_self_t about = about_self(self, now);
     questions_on_ask(self->questions, peer, message, &about);
+}
+
+void
+storage_core_count(const storage_core_t *self, counters_t *to)
+{
+    questions_self_t about = about_self(self, self->born);
+    questions_count(self->questions, &about, to);
 }
 
 void
@@ -762,7 +777,7 @@ storage_core_on_bad(storage_core_t *self, const peer_t *peer, uint64_t request,
                     status_t status, millis_t now)
 {
     (void)now;
-    count(self, TALLY_bad_in);
+    count(self, COUNTER_worker_messages_received_total_unreadable);
     if (peer && peer->size > 0)
         questions_refuse(self->questions, peer, request, status);
 }
@@ -770,7 +785,7 @@ storage_core_on_bad(storage_core_t *self, const peer_t *peer, uint64_t request,
 void
 storage_core_on_flood(storage_core_t *self)
 {
-    count(self, TALLY_flooded);
+    count(self, COUNTER_sockets_flooded_total);
 }
 
 void
@@ -802,7 +817,7 @@ storage_core_new(const storage_settings_t *settings,
     self->commits = commits_new();
     self->survey = survey_new(effects, with);
     self->holdings = holdings_new();
-    self->questions = questions_new(effects, with, self->tally);
+    self->questions = questions_new(effects, with, &self->counters);
     self->state = HELLO;
     self->born = now;
     self->hello_at = now;
@@ -894,7 +909,7 @@ void
 storage_core_sweep(storage_core_t *self, millis_t now)
 {
     if (in_session(self) && now >= self->heard + patient(self, SILENCE_MS)) {
-        count(self, TALLY_session_silent);
+        count(self, COUNTER_worker_sessions_total_silent);
         rejoin(self, "silence", now);
     }
     if (self->state == HELLO && now >= self->hello_at)

@@ -10,7 +10,7 @@
  *       cannot be read whole is not sent: what it left out would be taken for
  *       absent (R8).
  *    4. (house 21) Every message that comes in is acted on, refused, or
- *       counted by reason; Report.counters shows the reasons (tally.h).
+ *       counted by reason; Report.counters shows the reasons (counters.h).
  *    5. (house 18) Unsent receipts, open reads and chunks that the store does
  *       not take are bounded; over the bound chunks are no longer read.
  *
@@ -29,6 +29,7 @@
 #define STORAGE_CORE_H
 
 #include "chunkstore.h"
+#include "counters.h"
 #include "message.h"
 #include "millis.h"
 #include "peer.h"
@@ -146,6 +147,9 @@ bool storage_core_choked(const storage_core_t *self);
 //  STATUS_OK; main says why and exits. `text_r` (may be NULL) gets a sentence
 //  that lives as long as the core.
 status_t storage_core_fault(const storage_core_t *self, const char **text_r);
+
+//  What it counts and how it is, added to `to`.
+void storage_core_count(const storage_core_t *self, counters_t *to);
 
 //  Deadlines: Hello again, WorkerKeep, silence, what is to be tried again.
 millis_t storage_core_due(const storage_core_t *self);

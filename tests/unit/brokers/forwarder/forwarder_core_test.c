@@ -1048,14 +1048,11 @@ report(void)
 }
 
 static uint64_t
-counter(const char *name)
+counter(counter_t which)
 {
     const Rill__V1__Report *told = report();
-    for (size_t i = 0; i < told->n_counters; i++)
-        if (strcmp(told->counters[i]->name, name) == 0)
-            return told->counters[i]->value;
-    CHECK(!"a counter of that name");
-    return 0;
+    return counters_find(told->counters, told->n_counters,
+                         counters_series(which)->name);
 }
 
 static status_t
@@ -1276,7 +1273,7 @@ a_departure_deals_the_same_bytes_again(void)
         receipt_some(5);
         CHECK(progress(&source)->stored == 4 * CHUNK);
         kill_worker(gone);
-        CHECK(counter("blocks_dealt_again") > 0);
+        CHECK(counter(COUNTER_blocks_redealt_total) > 0);
         CHECK(progress(&source)->stored == 4 * CHUNK);
         give(&source, 3 * CHUNK);
         CHECK(finish(&source) == STATUS_OK);
@@ -1460,14 +1457,16 @@ nobody_leaves_while_all_disks_stand_still(void)
     for (int i = 0; i < 6; i++)
         world.fakes[i].mute = true;
     live(9000);
-    CHECK(counter("workers_departed") == 0);
+    CHECK(counter(COUNTER_workers_departed_total) == 0);
     for (int i = 0; i < 6; i++)
         world.fakes[i].mute = false;
     give(&source, 8 * CHUNK);
     CHECK(finish(&source) == STATUS_OK);
     pump();
     CHECK(progress(&source)->sealed);
-    CHECK(counter("workers_departed") + counter("blocks_dealt_again") == 0);
+    CHECK(counter(COUNTER_workers_departed_total) +
+              counter(COUNTER_blocks_redealt_total) ==
+          0);
     CHECK(progress(&source)->protection->k == 4);
     end();
 }
@@ -1619,8 +1618,8 @@ a_chunk_is_read_from_memory_then_from_workers(void)
     answer = read_at(source.stream, 1500);
     CHECK(answer->route == RILL__V1__ROUTE__ROUTE_STORE);
     CHECK(answer->sealed && answer->watermark == 4 * CHUNK);
-    CHECK(counter("reads_from_memory") == 1);
-    CHECK(counter("reads_from_workers") == 1);
+    CHECK(counter(COUNTER_reads_total_memory) == 1);
+    CHECK(counter(COUNTER_reads_total_store) == 1);
     end();
 }
 
@@ -1637,8 +1636,8 @@ any_two_workers_may_be_gone(void)
             join(a);
             join(b);
         }
-    CHECK(counter("reads_decoded") > 0);
-    CHECK(counter("reads_corrupt") == 0);
+    CHECK(counter(COUNTER_reads_total_decoded) > 0);
+    CHECK(counter(COUNTER_reads_failed_total_corrupt) == 0);
     end();
 }
 
@@ -1653,7 +1652,7 @@ a_flipped_bit_is_found(void)
         for (size_t p = 0; p < fake->count; p++)
             fake->parts[p].flipped = true;
         read_all(source.stream, 0, source.next);
-        corrupt += counter("reads_corrupt");
+        corrupt += counter(COUNTER_reads_failed_total_corrupt);
         end();
     }
     CHECK(corrupt > 0);
@@ -1696,7 +1695,7 @@ a_worker_that_does_not_answer_is_passed_by(void)
     live(1200);
     for (uint64_t i = 0; i < 8; i++)
         right_answer(requests[i], i * CHUNK);
-    CHECK(counter("reads_late") > 0);
+    CHECK(counter(COUNTER_reads_failed_total_late) > 0);
     //  What it says at last is nobody's any more.
     world.fakes[0].deaf = world.fakes[1].deaf = false;
     pump();
@@ -1727,10 +1726,11 @@ slow_disks_are_not_asked_for_more(void)
     source_t source = put(FILE_PLAN, 48 * CHUNK);
     read_slowly(&source, 600);
     //  Until it is known how slow they are.
-    uint64_t late = counter("reads_late"), fetches = world.fetches;
+    uint64_t late = counter(COUNTER_reads_failed_total_late),
+             fetches = world.fetches;
     CHECK(late > 0);
     read_slowly(&source, 600);
-    CHECK(counter("reads_late") == late);
+    CHECK(counter(COUNTER_reads_failed_total_late) == late);
     CHECK(world.fetches <= fetches + 48);
     //  One that is much slower than they still makes nobody wait for it.
     world.fakes[1].deaf = true;
@@ -1751,12 +1751,12 @@ a_late_part_is_welcome(void)
         world.fakes[i].deaf = true;
     uint64_t request = send_ask(source.stream, 0, false);
     live(900);
-    CHECK(counter("reads_late") > 0 && !answer_to(request));
+    CHECK(counter(COUNTER_reads_failed_total_late) > 0 && !answer_to(request));
     asked_t first = world.asks[0];
     fake_of(first.session)->deaf = false;
     pump();
     right_answer(request, 0);
-    CHECK(counter("reads_decoded") == 0);
+    CHECK(counter(COUNTER_reads_total_decoded) == 0);
     end();
 }
 
@@ -3137,7 +3137,7 @@ a_hello_that_is_played_again_changes_nothing(void)
     forget_said();
     forwarder_core_on_front(world.core, &stranger, &again, NULL, world.now);
     CHECK(world.said_count == 0 && world.fakes[2].session == session);
-    CHECK(counter("hellos_repeated") == 1);
+    CHECK(counter(COUNTER_faults_total_hello_repeated) == 1);
     end();
 }
 
@@ -4622,8 +4622,9 @@ what_cannot_be_read_is_refused(void)
     Rill__V1__Welcome body = RILL__V1__WELCOME__INIT;
     SAY(READER, WELCOME, welcome, &body);
     CHECK(refusal() == STATUS_KIND);
-    CHECK(counter("messages_unreadable") == 3 && counter("misplaced") == 1);
-    CHECK(counter("messages_refused") == 1);
+    CHECK(counter(COUNTER_messages_total_unreadable) == 3 &&
+          counter(COUNTER_faults_total_misplaced) == 1);
+    CHECK(counter(COUNTER_messages_total_refused) == 1);
     end();
 }
 
@@ -4648,12 +4649,14 @@ every_message_ends_in_one_counter(void)
         &(message_t)MESSAGE(SOURCE_LEAVE, source_leave, &leave, 0, 0),
         world.now);
     forwarder_core_on_bad(world.core, NULL, 0, STATUS_TOO_LARGE, world.now);
-    CHECK(counter("messages_dropped") == 3 && counter("messages_refused") == 1);
-    CHECK(counter("receipts_foreign") == 1 && counter("misplaced") == 1);
-    CHECK(counter("messages_unreadable") == 1);
+    CHECK(counter(COUNTER_messages_total_dropped) == 3 &&
+          counter(COUNTER_messages_total_refused) == 1);
+    CHECK(counter(COUNTER_faults_total_receipt_foreign) == 1 &&
+          counter(COUNTER_faults_total_misplaced) == 1);
+    CHECK(counter(COUNTER_messages_total_unreadable) == 1);
     //  The question that told `in` is among those taken when it is told next.
-    uint64_t in = counter("messages_in");
-    uint64_t taken = counter("messages_taken");
+    uint64_t in = counter(COUNTER_messages_received_total);
+    uint64_t taken = counter(COUNTER_messages_total_taken);
     CHECK(taken > 0 && in == taken + 3 + 1 + 1);
     end();
 }
@@ -4958,14 +4961,14 @@ what_was_dealt_again_is_swept(void)
     live(2500);
     size_t old;
     count_parts(&old);
-    CHECK(old > held && counter("records_swept") == 0);
+    CHECK(old > held && counter(COUNTER_records_swept_total) == 0);
     mute_all(false);
     CHECK(finish(&source) == STATUS_OK);
     pump();
     CHECK(progress(&source)->sealed);
     live(2500);
     count_parts(&old);
-    CHECK(old == held && counter("records_swept") > 0);
+    CHECK(old == held && counter(COUNTER_records_swept_total) > 0);
     join(2);
     live(2500);
     count_parts(&old);

@@ -23,6 +23,14 @@ typedef struct {
 static said_t said[SAID];
 static size_t said_count;
 static relay_t *relay;
+
+static uint64_t
+counted(counter_t which)
+{
+    counters_t counters = { 0 };
+    relay_count(relay, &counters);
+    return counters.values[which];
+}
 static uint64_t chance_now, heard_topic;
 static int heard_link, hung_up[3];
 static millis_t now;
@@ -1003,7 +1011,8 @@ the_disk_is_part_of_the_window(void)
     for (int i = 0; i < PUBLISHED && recalls; i++)
         for (uint64_t n = 1; n <= kept_count; n++)
             relay_recalled(relay, n, STATUS_OK, kept_there[n], now);
-    CHECK(recalls == kept_count && relay_counts(relay).from_disk == recalls);
+    CHECK(recalls == kept_count &&
+          counted(COUNTER_chunks_taken_total_disk) == recalls);
     CHECK(count(-1, BODY(FLOW), NULL) == 2 * PUBLISHED);
     message_t *flow = NULL;
     CHECK(count(-1, BODY(FLOW), &flow) &&
@@ -1062,7 +1071,7 @@ what_a_disk_does_not_give_comes_from_upstream(void)
     pass(20);
     CHECK(count(P1, BODY(ASK), NULL) == 1 &&
           count(-1, BODY(ANSWER), NULL) == 0);
-    CHECK(relay_counts(relay).disk_lost == 1);
+    CHECK(counted(COUNTER_window_disk_failed_total_lost) == 1);
     answered(P1, FIRST);
     CHECK(count(-1, BODY(ANSWER), NULL) == 1);
     //  Nothing in time; what comes later is not waited for.

@@ -6,7 +6,6 @@
 
 #include "checksum.h"
 #include "proof.h"
-#include "tally.h"
 
 /*  A world in which nothing happens by itself: what the core says is kept,
  *  the store takes chunks and tells of them when a case lets it.
@@ -611,18 +610,16 @@ report(void)
 }
 
 static uint64_t
-counter_in(const Rill__V1__Report *from, const char *name)
+counter_in(const Rill__V1__Report *from, counter_t which)
 {
-    for (size_t i = 0; i < from->n_counters; i++)
-        if (strcmp(from->counters[i]->name, name) == 0)
-            return from->counters[i]->value;
-    return 0;
+    return counters_find(from->counters, from->n_counters,
+                         counters_series(which)->name);
 }
 
 static uint64_t
-counter(const char *name)
+counter(counter_t which)
 {
-    return counter_in(report(), name);
+    return counter_in(report(), which);
 }
 
 static status_t
@@ -675,7 +672,7 @@ hello_is_said_until_welcomed(void)
     pass(1500);
     world.forwarder_status = STATUS_OK;
     pass(50);
-    CHECK(HELLOS == 3 && counter("hello_unsaid") == 1);
+    CHECK(HELLOS == 3 && counter(COUNTER_hellos_total_unsaid) == 1);
     pass(1450);
     welcome(5, SESSION);
     CHECK(HELLOS == 4);
@@ -699,7 +696,7 @@ the_term_is_durable_first(void)
     world.set_status = STATUS_IO;
     welcome(5, SESSION);
     CHECK(strcmp(world.order, "hC") == 0 && !storage_core_ready(world.core));
-    CHECK(counter("forwarder_not_kept") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_forwarder_not_kept) == 1);
     world.set_status = STATUS_OK;
     welcome(5, SESSION);
     CHECK(storage_core_ready(world.core));
@@ -712,9 +709,10 @@ a_lower_term_is_not_granted(void)
     begin();
     welcome(3, SESSION);
     CHECK(!storage_core_ready(world.core) && world.identity.term == 4);
-    CHECK(counter("forwarder_old_term") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_forwarder_old_term) == 1);
     store_as(3, SESSION, 1, 4);
-    CHECK(world.appended == 0 && counter("store_early") == 1);
+    CHECK(world.appended == 0 &&
+          counter(COUNTER_worker_messages_total_chunks_early) == 1);
     end();
 }
 
@@ -723,7 +721,7 @@ a_welcome_answers_our_newest_hello_or_a_later(void)
 {
     begin();
     welcome_to(1, CLUSTER, 5, SESSION);
-    CHECK(counter("forwarder_old_welcome") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_forwarder_old_welcome) == 1);
     hello();
     uint64_t first = to_forwarder()->request;
     hello();
@@ -733,7 +731,7 @@ a_welcome_answers_our_newest_hello_or_a_later(void)
     CHECK(storage_core_ready(world.core));
     welcome_to(first, CLUSTER, 5, SESSION + 1);
     welcome_to(second, CLUSTER, 5, SESSION + 2);
-    CHECK(counter("forwarder_old_welcome") == 3);
+    CHECK(counter(COUNTER_worker_messages_total_forwarder_old_welcome) == 3);
     store(1);
     CHECK(world.appended == 1);
     end();
@@ -748,7 +746,7 @@ a_welcome_without_its_parts_is_not_one(void)
     welcome_to(request, 0, 5, SESSION);
     welcome_to(request, CLUSTER, 0, SESSION);
     welcome_to(request, CLUSTER, 5, 0);
-    CHECK(counter("forwarder_bad_welcome") == 3);
+    CHECK(counter(COUNTER_worker_messages_total_forwarder_bad_welcome) == 3);
     CHECK(!storage_core_ready(world.core) && world.identity.cluster == 0);
     end();
 }
@@ -792,7 +790,8 @@ the_inventory_waits_for_older_chunks(void)
     store(1);
     store(2);
     refused_of(UINT64_MAX, STATUS_SESSION);
-    CHECK(storage_core_ready(world.core) && counter("forwarder_old_refused"));
+    CHECK(storage_core_ready(world.core) &&
+          counter(COUNTER_worker_messages_total_forwarder_old_refused));
     world.now += 400;
     storage_core_sweep(world.core, world.now);
     refused_of(to_forwarder()->request, STATUS_SESSION);
@@ -802,10 +801,11 @@ the_inventory_waits_for_older_chunks(void)
     tell(1, STATUS_OK);
     CHECK(INVENTORIES == 0);
     store_as(6, SESSION + 1, 3, 4);
-    CHECK(counter("store_early") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_early) == 1);
     tell(1, STATUS_OK);
     CHECK(INVENTORIES == 1 && storage_core_ready(world.core));
-    CHECK(world.receipts_count == 0 && counter("receipt_over") == 2);
+    CHECK(world.receipts_count == 0 &&
+          counter(COUNTER_receipted_chunks_total_over) == 2);
     store_as(6, SESSION + 1, 3, 4);
     tell(1, STATUS_OK);
     CHECK(receipted() == 1);
@@ -827,7 +827,8 @@ receipts_of_an_older_session_are_not_sent(void)
     welcome(6, SESSION + 1);
     pass(100);
     CHECK(storage_core_ready(world.core));
-    CHECK(world.receipts_count == 0 && counter("receipt_over") == 1);
+    CHECK(world.receipts_count == 0 &&
+          counter(COUNTER_receipted_chunks_total_over) == 1);
     end();
 }
 
@@ -952,7 +953,7 @@ an_unreadable_inventory_is_not_sent(void)
     world.walk_status = STATUS_CORRUPT;
     welcome(5, SESSION);
     CHECK(INVENTORIES == 0 && !storage_core_ready(world.core));
-    CHECK(counter("session_unreadable") == 1);
+    CHECK(counter(COUNTER_worker_sessions_total_unreadable) == 1);
     pass(499);
     CHECK(HELLOS == 1);
     world.walk_status = STATUS_OK;
@@ -984,12 +985,12 @@ the_session_is_kept(void)
     pass(2000);
     kept(SESSION + 1, 5);
     kept(SESSION, 4);
-    CHECK(counter("forwarder_old_kept") == 2);
+    CHECK(counter(COUNTER_worker_messages_total_forwarder_old_kept) == 2);
     pass(999);
     CHECK(storage_core_ready(world.core));
     pass(1);
     CHECK(!storage_core_ready(world.core) && HELLOS == 1);
-    CHECK(counter("session_silent") == 1);
+    CHECK(counter(COUNTER_worker_sessions_total_silent) == 1);
     end();
 }
 
@@ -1034,7 +1035,7 @@ a_refusal_is_of_what_was_said_in_the_session(void)
     refused_of(older, STATUS_SESSION);
     refused_of(UINT64_MAX, STATUS_SESSION);
     CHECK(storage_core_ready(world.core));
-    CHECK(counter("forwarder_old_refused") == 2);
+    CHECK(counter(COUNTER_worker_messages_total_forwarder_old_refused) == 2);
     pass(400);
     refused_of(to_forwarder()->request, STATUS_BUSY);
     CHECK(storage_core_ready(world.core));
@@ -1084,7 +1085,7 @@ a_receipt_follows_the_disk(void)
         CHECK(world.receipts[i].message->receipt->n_stored <= 500);
     chunk_key_t stranger = key(99999, 0);
     storage_core_on_durable(world.core, &stranger, 1, world.now);
-    CHECK(receipted() == 1203 && counter("unasked") == 1);
+    CHECK(receipted() == 1203 && counter(COUNTER_commits_total_unasked) == 1);
     end();
 }
 
@@ -1098,7 +1099,7 @@ a_repeated_chunk_is_receipted_again(void)
     tell(1, STATUS_OK);
     CHECK(receipted() == 1);
     tell(1, STATUS_OK);
-    CHECK(receipted() == 1 && counter("unasked") == 1);
+    CHECK(receipted() == 1 && counter(COUNTER_commits_total_unasked) == 1);
     store(1);
     tell(1, STATUS_OK);
     CHECK(receipted() == 2);
@@ -1125,7 +1126,8 @@ what_fails_is_told(void)
     store_as(5, SESSION, 4, 3);
     said = world.receipts[2].message->receipt;
     CHECK(message_status(said->status) == STATUS_CORRUPT);
-    CHECK(counter("store_length") == 1 && counter("store_failed") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_length) == 1 &&
+          counter(COUNTER_worker_messages_total_chunks_failed) == 1);
 
     //  One receipt has one reason; what is stored may go with any.
     world.receipt_status = STATUS_BUSY;
@@ -1150,22 +1152,25 @@ what_is_fenced_is_counted(void)
     store_as(4, SESSION, 1, 4);
     store_as(6, SESSION, 1, 4);
     store_as(5, SESSION - 1, 1, 4);
-    CHECK(counter("store_old_term") == 2 && counter("store_old_session") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_old_term) == 2 &&
+          counter(COUNTER_worker_messages_total_chunks_old_session) == 1);
     Rill__V1__Store none = RILL__V1__STORE__INIT;
     none.term = 5;
     none.session = SESSION;
     message_t message = MESSAGE(STORE, store, &none, 0, 0);
     storage_core_on_store(world.core, &message, NULL, world.now);
-    CHECK(counter("store_header") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_header) == 1);
     Rill__V1__StatusAsk other = RILL__V1__STATUS_ASK__INIT;
     message_t wrong = MESSAGE(STATUS_ASK, status_ask, &other, 0, 0);
     storage_core_on_store(world.core, &wrong, NULL, world.now);
     storage_core_on_forwarder(world.core, &wrong, world.now);
-    CHECK(counter("store_kind") == 1 && counter("forwarder_kind") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_kind) == 1 &&
+          counter(COUNTER_worker_messages_total_forwarder_kind) == 1);
     CHECK(world.appended == 0);
     pass(3000);
     store(1);
-    CHECK(world.appended == 0 && counter("store_early") == 1);
+    CHECK(world.appended == 0 &&
+          counter(COUNTER_worker_messages_total_chunks_early) == 1);
     end();
 }
 
@@ -1180,7 +1185,7 @@ a_full_queue_chokes(void)
     store(2);
     CHECK(storage_core_choked(world.core) && world.appended == 1);
     store(3);
-    CHECK(counter("store_choked") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_choked) == 1);
     tell(1, STATUS_OK);
     CHECK(storage_core_choked(world.core));
     world.append_status = STATUS_OK;
@@ -1188,7 +1193,7 @@ a_full_queue_chokes(void)
     pass(10);
     CHECK(!storage_core_choked(world.core) && world.appended == 2);
     tell(1, STATUS_OK);
-    CHECK(receipted() == 2 && counter("choked") == 1);
+    CHECK(receipted() == 2 && counter(COUNTER_store_choked_total) == 1);
 
     //  A turn that makes room is used at once.
     store(4);
@@ -1203,7 +1208,7 @@ a_full_queue_chokes(void)
     store(6);
     pass(3000);
     CHECK(!storage_core_choked(world.core));
-    CHECK(counter("store_left_over") == 1);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_left_over) == 1);
     world.append_status = STATUS_OK;
     tell(1, STATUS_OK);
     welcome(5, SESSION + 1);
@@ -1224,7 +1229,8 @@ unsent_receipts_choke(void)
     }
     CHECK(taken == 65536 && storage_core_choked(world.core));
     store(taken);
-    CHECK(counter("store_choked") == 1 && world.receipts_count == 0);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_choked) == 1 &&
+          world.receipts_count == 0);
     world.receipt_status = STATUS_OK;
     CHECK(storage_core_due(world.core) <= world.now + 10);
     pass(10);
@@ -1296,13 +1302,13 @@ a_read_that_fails_is_refused(void)
     storage_core_on_read(world.core, world.token, STATUS_MISS, NULL, NULL, 0);
     world.answer_status = STATUS_OK;
     const Rill__V1__Report *said = report();
-    CHECK(counter_in(said, "refused_miss") == 2);
-    CHECK(counter_in(said, "refused_gone") == 1);
-    CHECK(counter_in(said, "refused_corrupt") == 1);
-    CHECK(counter_in(said, "refused_io") == 1);
-    CHECK(counter_in(said, "refused_busy") == 1);
-    CHECK(counter_in(said, "refused_argument") == 1);
-    CHECK(counter_in(said, "ask_unsaid") == 1);
+    CHECK(counter_in(said, COUNTER_refusals_total_miss) == 2);
+    CHECK(counter_in(said, COUNTER_refusals_total_gone) == 1);
+    CHECK(counter_in(said, COUNTER_refusals_total_corrupt) == 1);
+    CHECK(counter_in(said, COUNTER_refusals_total_io) == 1);
+    CHECK(counter_in(said, COUNTER_refusals_total_busy) == 1);
+    CHECK(counter_in(said, COUNTER_refusals_total_argument) == 1);
+    CHECK(counter_in(said, COUNTER_worker_messages_total_front_unsaid) == 1);
     end();
 }
 
@@ -1526,13 +1532,15 @@ what_was_swept_is_not_stored_again(void)
         store(block);
     CHECK(world.appended == 2);
     CHECK(world.waiting[0].block == 2 && world.waiting[1].block == 3);
-    CHECK(counter("store_swept") == 4 && counter("store_taken") == 2);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_swept) == 4 &&
+          counter(COUNTER_worker_messages_total_chunks_taken) == 2);
     //  It narrows; another epoch is not concerned.
     sweep(5, 5ull << 32, 2, 3);
     sweep(5, 9, 0, 0);
     store(2);
     store(3);
-    CHECK(world.appended == 3 && counter("store_swept") == 5);
+    CHECK(world.appended == 3 &&
+          counter(COUNTER_worker_messages_total_chunks_swept) == 5);
     //  In the next session nothing of this one is on the way any more.
     tell(world.waiting_count, STATUS_OK);
     pass(3000);
@@ -1576,7 +1584,8 @@ other_questions_are_refused(void)
     CHECK(world.answers[1].message->request == 78);
     storage_core_on_bad(world.core, &nobody, 0, STATUS_MALFORMED, 0);
     storage_core_on_bad(world.core, NULL, 0, STATUS_MALFORMED, 0);
-    CHECK(world.answers_count == 2 && counter("bad_in") == 3);
+    CHECK(world.answers_count == 2 &&
+          counter(COUNTER_worker_messages_received_total_unreadable) == 3);
     end();
 }
 
@@ -1597,7 +1606,8 @@ a_drain_receipts_what_was_taken(void)
     store(3);
     fetch(false);
     CHECK(refusal() == STATUS_STOPPING);
-    CHECK(counter("store_stopping") == 1 && world.appended == 2);
+    CHECK(counter(COUNTER_worker_messages_total_chunks_stopping) == 1 &&
+          world.appended == 2);
     tell(1, STATUS_OK);
     pass(400);
     CHECK(KEEPS == 1 && LEAVES == 0);
@@ -1639,7 +1649,8 @@ a_drain_without_a_forwarder_ends(void)
     hello();
     CHECK(storage_core_drain(world.core, world.now) && HELLOS == 1);
     welcome_to(to_forwarder()->request, CLUSTER, 5, SESSION);
-    CHECK(counter("forwarder_stopping") == 1 && world.identity.term == 4);
+    CHECK(counter(COUNTER_worker_messages_total_forwarder_stopping) == 1 &&
+          world.identity.term == 4);
 
     //  Welcomed, but not serving: nothing to receipt.
     begin();
@@ -1669,22 +1680,23 @@ a_drain_without_a_forwarder_ends(void)
     CHECK(!storage_core_drain(world.core, world.now));
     pass(1);
     CHECK(storage_core_drain(world.core, world.now));
-    CHECK(counter("receipt_over") == 1);
+    CHECK(counter(COUNTER_receipted_chunks_total_over) == 1);
     end();
 }
 
 /*--------------------------------------------------------------- counting */
 
+//  What ended at a socket, however it did.
 static uint64_t
-sum_of(const Rill__V1__Report *from, const char *group)
+sum_of(const Rill__V1__Report *from, const char *socket)
 {
+    char begin[128];
     uint64_t sum = 0;
-    for (size_t i = 0; i < from->n_counters; i++) {
-        const char *name = from->counters[i]->name;
-        if (strncmp(name, group, strlen(group)) == 0 &&
-            strcmp(name + strlen(group), "in") != 0)
+    snprintf(begin, sizeof begin, "rill_worker_messages_total{socket=\"%s\",",
+             socket);
+    for (size_t i = 0; i < from->n_counters; i++)
+        if (strncmp(from->counters[i]->name, begin, strlen(begin)) == 0)
             sum += from->counters[i]->value;
-    }
     return sum;
 }
 
@@ -1746,14 +1758,17 @@ the_counters_add_up(void)
         world.append_status = STATUS_OK;
         pass(10);  //  The chunk that waits for room
         const Rill__V1__Report *said = report();
-        uint64_t forwarder_in = counter_in(said, "forwarder_in");
+        uint64_t forwarder_in = counter_in(
+            said, COUNTER_worker_messages_received_total_forwarder);
         CHECK(forwarder_in > 0);
-        CHECK(forwarder_in == sum_of(said, "forwarder_"));
-        uint64_t store_in = counter_in(said, "store_in");
-        CHECK(store_in > 0 && store_in == sum_of(said, "store_"));
+        CHECK(forwarder_in == sum_of(said, "forwarder"));
+        uint64_t store_in = counter_in(
+            said, COUNTER_worker_messages_received_total_chunks);
+        CHECK(store_in > 0 && store_in == sum_of(said, "chunks"));
         //  No read ends here, and this report is not counted yet.
-        uint64_t asks = counter_in(said, "ask_in");
-        CHECK(asks > 1 && asks == sum_of(said, "ask_") + world.reads + 1);
+        uint64_t asks = counter_in(
+            said, COUNTER_worker_messages_received_total_front);
+        CHECK(asks > 1 && asks == sum_of(said, "front") + world.reads + 1);
     }
     end();
 }
