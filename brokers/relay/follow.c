@@ -184,13 +184,15 @@ static void
 send_keep(relay_t *self, int at, millis_t now)
 {
     link_t *link = &self->links[at];
-    want_said_t *said = zmalloc(WANTS_MOST * sizeof *said);
+    size_t most = zhashx_size(self->streams);
+    most = most < WANTS_MOST ? most : WANTS_MOST;
+    want_said_t *said = zmalloc((most + 1) * sizeof *said);
     Rill__V1__Want *list[WANTS_MOST];
     Rill__V1__Keep keep = RILL__V1__KEEP__INIT;
     //  What may not even be comes behind what is.
     for (int known = 1; known >= 0; known--)
         for (stream_t *stream = zhashx_first(self->streams);
-             stream && keep.n_wants < WANTS_MOST;
+             stream && keep.n_wants < most;
              stream = zhashx_next(self->streams))
             if (stream->known == known && wants(stream, at)) {
                 fill_want(stream, at, &said[keep.n_wants], now);
@@ -680,16 +682,12 @@ leave_dead(stream_t *stream, millis_t now)
 static void
 go_idle(stream_t *stream, millis_t now)
 {
-    relay_t *self = stream->node;
     if (!stream->is_idle) {
         stream->is_idle = true;
         stream->idle = now;
     }
-    millis_t grace = stream->lingers ? span(self, LINGER_MS) : 0;
-    if (now - stream->idle < grace)
-        return;
-    stream->lingers = false;
-    if (stream->source < 0 && stream->seek == SEEK_NONE)
+    if (stream->lingers > now ||
+        (stream->source < 0 && stream->seek == SEEK_NONE))
         return;
     unpark(stream, NULL, now);
     lose(stream, NULL, now);
@@ -711,8 +709,9 @@ follow_sweep(stream_t *stream, millis_t now)
         return;
     }
     stream->is_idle = false;
-    stream->lingers = stream->lingers || stream->live_watchers ||
-                      stream->asked_until > now;
+    //  Sessions linger, leases do not (15): below one cache there are others.
+    if (stream->live_watchers || stream->asked_until > now)
+        stream->lingers = now + span(self, LINGER_MS);
     if (stream->seek == SEEK_WHO)
         ask_siblings(stream, now);
     if (stream->source < 0) {

@@ -106,7 +106,8 @@ typedef struct stream {
     size_t parent;  //  Whom it goes to, by place
     unsigned tried;
     millis_t backoff, split, home, carried, idle;
-    bool is_idle, lingers, hinted;
+    millis_t lingers;  //  Until then it is kept for sessions that ended
+    bool is_idle, hinted;
     millis_t *avoid;  //  Until when, by sibling
     parked_t *parked;
     size_t parked_count;

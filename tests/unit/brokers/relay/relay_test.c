@@ -517,8 +517,9 @@ a_stale_word_turns_no_clock_back(void)
     CHECK(!holds(1000));
 }
 
+//  The sibling "b" says whether it wants the stream of this one.
 static void
-only_a_carrier_serves_siblings(void)
+b_keeps(bool wants)
 {
     Rill__V1__Want want = RILL__V1__WANT__INIT;
     Rill__V1__Want *list = &want;
@@ -530,11 +531,18 @@ only_a_carrier_serves_siblings(void)
     body.tier = 1;
     body.side = true;
     body.wants = &list;
-    body.n_wants = 1;
-    message_t message = MESSAGE(KEEP, keep, &body, 0, 0), *answer = NULL;
+    body.n_wants = wants;
+    message_t message = MESSAGE(KEEP, keep, &body, 0, 0);
     peer_t sibling = peer_of(2);
-    carry();
     relay_on_front(relay, &sibling, &message, now);
+}
+
+static void
+only_a_carrier_serves_siblings(void)
+{
+    message_t *answer = NULL;
+    carry();
+    b_keeps(true);
     CHECK(count(-1, BODY(KEPT), &answer) == 1);
     CHECK(answer->kept->items[0]->state == RILL__V1__CARRY__CARRY_SIDE);
     uint64_t topic = answer->kept->items[0]->topic;
@@ -564,7 +572,7 @@ only_a_carrier_serves_siblings(void)
     kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_TAKEN, 0, "b", 1000);
     kept(B, "b", 1, RILL__V1__CARRY__CARRY_SIDE, 88, "", 1000);
     CHECK(heard_link == B && heard_topic == 88);
-    relay_on_front(relay, &sibling, &message, now);
+    b_keeps(true);
     answer = NULL;
     CHECK(count(-1, BODY(KEPT), &answer) == 1);
     CHECK(answer->kept->items[0]->state == RILL__V1__CARRY__CARRY_NOT);
@@ -593,6 +601,23 @@ without_demand_nothing_is_said(void)
         kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
         pass(500);
     }
+    CHECK(heard_link == -1);
+}
+
+//  Else each cache on the way up would wait anew for sessions long ended.
+static void
+leases_do_not_linger(void)
+{
+    carry();
+    stop(1, 5);
+    for (int i = 0; i < 6; i++) {
+        b_keeps(true);
+        kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+        pass(500);
+    }
+    CHECK(heard_link == P1);
+    b_keeps(false);
+    pass(200);
     CHECK(heard_link == -1);
 }
 
@@ -1192,6 +1217,9 @@ main(void)
          "leases run");
     CASE(without_demand_nothing_is_said,
          "relay 3, invariant 16: without demand nothing is said upstream");
+    CASE(leases_do_not_linger,
+         "relay 3, invariant 14: who keeps a stream for others alone leaves it "
+         "with the last of them");
     CASE(a_source_is_granted,
          "relay 4, invariant 17: a source is a parent of a smaller tier, or "
          "whom one named; a silent one is left, the first tried again");
