@@ -5,7 +5,10 @@
 #include "invariant.h"
 #include "table.h"
 
-enum { MARKS_BACK = 64 };  //  Chunks looked through for a mark
+enum {
+    MARKS_BACK = 64,  //  Chunks looked through for a mark
+    OVERLAPS = 8,     //  Chunks around which others lie
+};
 
 typedef struct shelf shelf_t;
 
@@ -227,7 +230,7 @@ static held_t *
 find(const shelf_t *shelf, uint64_t offset)
 {
     size_t at = behind(shelf, offset);
-    for (size_t back = 0; at > 0 && back < 8; back++) {
+    for (size_t back = 0; at > 0 && back < OVERLAPS; back++) {
         held_t *held = shelf->chunks[shelf->first + --at];
         if (end_of(held) > offset)
             return held;
@@ -307,18 +310,30 @@ window_at(const window_t *self, uint64_t stream, micros_t created_us)
     return low ? &shelf->chunks[shelf->first + low - 1]->chunk : NULL;
 }
 
+//  Few are younger than what lies behind them: those that an origin cut while
+//  its clock was ahead, and cut again after a restart.
+static void
+age(window_t *self, shelf_t *shelf, micros_t before_us)
+{
+    size_t left = shelf->count, younger = 0;
+    while (younger < left && younger < OVERLAPS) {
+        held_t *held = shelf->chunks[shelf->first + younger];
+        if (held->chunk.header.created_us >= before_us)
+            younger++;
+        else {
+            drop(self, held);  //  The shelf too, with its last one
+            left--;
+        }
+    }
+}
+
 void
 window_age(window_t *self, micros_t before_us)
 {
     //  What was fetched late came behind what is newer.
     zlistx_t *all = zhashx_values(self->shelves);
     for (shelf_t *shelf = zlistx_first(all); shelf; shelf = zlistx_next(all))
-        for (size_t left = shelf->count; left > 0; left--) {
-            held_t *first = shelf->chunks[shelf->first];
-            if (first->chunk.header.created_us >= before_us)
-                break;
-            drop(self, first);
-        }
+        age(self, shelf, before_us);
     zlistx_destroy(&all);
 }
 

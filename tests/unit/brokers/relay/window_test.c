@@ -101,6 +101,23 @@ what_is_old_goes_in_whatever_order_it_came(void)
 }
 
 static void
+what_is_old_goes_from_behind_what_is_not(void)
+{
+    window_t *window = window_new(MOST, NULL, NULL);
+    //  The origin's clock was ahead when it cut the first, and then it was not.
+    CHECK(add(window, 1, 0, 500, 7200) && add(window, 1, 1000, 500, 10));
+    CHECK(add(window, 1, 2000, 500, 20));
+    window_age(window, 15);
+    CHECK(window_count(window) == 2 && !window_find(window, 1, 1000));
+    window_age(window, 25);
+    CHECK(window_count(window) == 1 && has(window, 1, 0));
+    window_age(window, 7201);
+    CHECK(window_count(window) == 0 && window_bytes(window) == 0);
+    window_destroy(&window);
+    CHECK(buffer_total() == 0);
+}
+
+static void
 chunks_cut_otherwise_lie_beside_each_other(void)
 {
     window_t *window = window_new(MOST, NULL, NULL);
@@ -208,6 +225,8 @@ main(void)
          "first goes first");
     CASE(what_is_old_goes_in_whatever_order_it_came,
          "invariant 13: what is old goes, in whatever order it came");
+    CASE(what_is_old_goes_from_behind_what_is_not,
+         "invariant 13: a chunk whose time was wrong holds no older one back");
     CASE(chunks_cut_otherwise_lie_beside_each_other,
          "window 3: chunks that were cut otherwise are held beside each other");
     CASE(the_newest_mark_is_found,
