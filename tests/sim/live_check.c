@@ -12,8 +12,9 @@ enum {
     TWO_MOST_US = 2500000,
     NEW_US = 1000000,
     HOME_US = 4000000,
+    HOP_US = 240000,
     LOOKED_US = 200000,
-    OLD_US = 4000000,  //  How roughly a disk's places are judged
+    OLD_US = 500000,  //  How roughly a window is looked at
     LEASE_US = (GRANTS_LEASE_MS + 10) * 1000,
 };
 
@@ -21,7 +22,7 @@ enum {
 struct live_asked {
     int from, to;
     uint64_t stream, offset, request;
-    int64_t at_us;
+    int64_t at_us, until_us;  //  It is given up then, or where another is asked
 };
 
 static int64_t
@@ -66,10 +67,11 @@ check_kept(live_t *live, int node, int from, const message_t *message)
     if (message->body_case != RILL__V1__MESSAGE__BODY_KEEP)
         return;
     for (size_t i = 0; i < message->keep->n_wants; i++) {
-        live_stream_t *stream = live_stream(live,
-                                            message->keep->wants[i]->stream);
+        const live_stream_t *stream = live_stream(
+            live, message->keep->wants[i]->stream);
         if (stream)
-            stream->kept_us[from][node] = now_us(live);
+            live_way(live, from, node)->kept_us[stream - live->stream] = now_us(
+                live);
     }
 }
 
@@ -80,7 +82,9 @@ check_right(live_t *live, const live_stream_t *stream, int from, int to)
     const live_node_t *node = &live->node[from];
     int source = source_of(node, stream->id);
     if (node->group != live->node[to].group) {
-        if (now_us(live) - stream->kept_us[to][from] > LEASE_US)
+        int64_t kept_us =
+            live_way(live, to, from)->kept_us[stream - live->stream];
+        if (now_us(live) - kept_us > LEASE_US)
             story_breach(14, "%s publishes to %s, whose lease is over",
                          node->name, live->node[to].name);
     } else if (source < 0 || live->node[source].group == node->group)
@@ -100,6 +104,13 @@ check_published(live_t *live, int from, uint64_t id, int to,
     check_right(live, stream, from, to);
 }
 
+static copies_t *
+copies_of(const live_t *live, const live_stream_t *stream, size_t chunk,
+          int group)
+{
+    return &stream->copies[chunk * (size_t)live->groups + (size_t)group];
+}
+
 void
 check_entered(live_t *live, int from, uint64_t id, int to, uint64_t offset)
 {
@@ -108,11 +119,11 @@ check_entered(live_t *live, int from, uint64_t id, int to, uint64_t offset)
     size_t chunk = live_chunk_of(stream, offset);
     if (live->node[from].group == group || chunk == SIZE_MAX)
         return;
-    unsigned copies = ++stream->copies[chunk][group];
-    stream->entered[chunk][group] = (uint8_t)to;
+    copies_t *copies = copies_of(live, stream, chunk, group);
+    copies->last = to;
     story_tell("chunk %zu of %s enters group %d to %s", chunk, stream->name,
                group, live->node[to].name);
-    if (copies >= 2 && !stream->two_since[group])
+    if (++copies->count >= 2 && !stream->two_since[group])
         stream->two_since[group] = now_us(live);
 }
 
@@ -152,7 +163,7 @@ check_told(live_t *live, int from, int to, const message_t *message)
         const live_node_t *other = &live->node[asked->to];
         bool broke = !other->relay || (other->died_us &&
                                        now_us(live) - other->died_us < 3000000);
-        if (age < 240000 && !broke)
+        if (now_us(live) < asked->until_us && !broke)
             story_breach(15, "%s asks %s for %llu, which it asked %s for",
                          live->node[from].name, live->node[to].name,
                          (unsigned long long)asked->offset,
@@ -165,6 +176,8 @@ check_told(live_t *live, int from, int to, const message_t *message)
                               live->asked_room * sizeof *live->asked);
         INVARIANT(live->asked);
     }
+    //  Its budget is four fifths of what is left of whoever waits.
+    int64_t left_us = 1250 * (int64_t)message->ask->budget_ms;
     live->asked[live->asked_count++] = (struct live_asked){
         from,
         to,
@@ -172,6 +185,7 @@ check_told(live_t *live, int from, int to, const message_t *message)
         message->ask->offset,
         message->request,
         now_us(live),
+        now_us(live) + (left_us < HOP_US ? left_us : HOP_US),
     };
     story_held(15);
 }
@@ -191,13 +205,15 @@ check_copy(live_t *live, int from, int to, const message_t *message)
         return;
     size_t chunk = live_chunk_of(stream, message->answer->chunk->offset);
     //  What a node's disk did not take it has to ask for again.
-    if (chunk == SIZE_MAX || (live->node[to].settings.disk_bytes &&
-                              stream->entered[chunk][group] == to))
+    if (chunk == SIZE_MAX)
+        return;
+    copies_t *copies = copies_of(live, stream, chunk, group);
+    if (live->node[to].settings.disk_bytes && copies->last == to)
         return;
     if (now_us(live) - stream->chunk_us[chunk] < NEW_US) {
         story_tell("chunk %zu of %s enters group %d by %s's ask", chunk,
                    stream->name, group, live->node[to].name);
-        stream->copies[chunk][group]++;
+        copies->count++;
     }
 }
 
@@ -346,7 +362,7 @@ check_two(live_t *live, live_stream_t *stream, int group)
     size_t last = stream->chunks > 2 ? stream->chunks - 3 : 0;
     if (took > live->two_most)
         live->two_most = took;
-    if (stream->copies[last][group] < 2)
+    if (copies_of(live, stream, last, group)->count < 2)
         stream->two_since[group] = 0;
     else if (is_settled(live) && !live->rain && took > TWO_MOST_US)
         story_breach(14, "two copies enter group %d for %lld ms", group,
@@ -392,10 +408,11 @@ check_copies(const live_t *live, const live_stream_t *stream)
         for (int group = 0; group < live->groups; group++) {
             if (stream->chunk_us[i] < live->fault_us + SETTLED_US)
                 continue;
-            if (stream->copies[i][group] > 1 && !live->rain)
+            int count = copies_of(live, stream, i, group)->count;
+            if (count > 1 && !live->rain)
                 story_breach(14,
-                             "%u copies of chunk %zu of %s entered group %d",
-                             stream->copies[i][group], i, stream->name, group);
+                             "%d copies of chunk %zu of %s entered group %d",
+                             count, i, stream->name, group);
             story_held(14);
         }
 }

@@ -104,13 +104,13 @@ begin(const fault_t *fault)
         break;
     case FAULT_WAN:
     case FAULT_LAN:
-        live->cut[fault->node][fault->other] = true;
+        live_way(live, fault->node, fault->other)->cut = true;
         break;
     case FAULT_FLAP:
         flap(fault);
         break;
     case FAULT_SLOW:
-        live->slow[fault->node][fault->other] = true;
+        live_way(live, fault->node, fault->other)->slow = true;
         break;
     case FAULT_BREAK:
         live_disconnect(live, fault->node, fault->other);
@@ -155,10 +155,10 @@ heal(const fault_t *fault)
         break;
     case FAULT_WAN:
     case FAULT_LAN:
-        live->cut[fault->node][fault->other] = false;
+        live_way(live, fault->node, fault->other)->cut = false;
         break;
     case FAULT_SLOW:
-        live->slow[fault->node][fault->other] = false;
+        live_way(live, fault->node, fault->other)->slow = false;
         break;
     case FAULT_MULTICAST:
         live->multicast_lost = 0;

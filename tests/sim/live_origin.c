@@ -231,7 +231,7 @@ answer(live_node_t *node, const peer_t *peer, const message_t *question,
        message_t *message)
 {
     message->request = question->request;
-    live_send(node, peer, message);
+    live_send(node, peer, message, NULL);
 }
 
 static void
@@ -310,6 +310,17 @@ live_root_front(live_node_t *node, const peer_t *peer, const message_t *message)
 
 /*-------------------------------------------------------------------- sources */
 
+//  What was created then was, or will be, cut twice.
+static void
+twice(live_stream_t *stream, size_t chunk)
+{
+    micros_t created_us = stream->created_us[chunk];
+    if (!stream->twice_from || created_us < stream->twice_from)
+        stream->twice_from = created_us;
+    if (created_us > stream->twice_to)
+        stream->twice_to = created_us;
+}
+
 static void
 cut(live_t *live, live_stream_t *stream)
 {
@@ -324,12 +335,14 @@ cut(live_t *live, live_stream_t *stream)
     size_t chunk = stream->chunks++;
     INVARIANT(chunk < LIVE_CHUNKS);
     stream->chunk_at[chunk] = at;
-    stream->chunk_bytes[chunk] = (uint32_t)dice_between(&live->dice, 50, 350);
+    stream->chunk_bytes[chunk] = stream->even_bytes ? stream->even_bytes
+                                                    : (uint32_t)dice_between(
+                                                          &live->dice, 50, 350);
     stream->chunk_us[chunk] = agenda_now(live->agenda);
     stream->created_us[chunk] = clock > newest ? clock : newest;
     if (again) {
         story_count("chunk cut again", 1);
-        stream->twice_to = stream->created_us[chunk];
+        twice(stream, chunk);
     }
     if (live_head(stream) > stream->said)
         stream->said = live_head(stream);
@@ -365,16 +378,21 @@ on_source(void *arg, bool happens)
     }
     if (serves)
         cut(live, source->stream);
-    agenda_add(live->agenda, TICK_US, on_source, source);
+    agenda_add(live->agenda, source->stream->every_us, on_source, source);
 }
 
 void
 live_origin_new(live_t *live, int64_t seals_us)
 {
+    static const int64_t EVERY_US[] = { 100000, 200000, 200000, 300000 };
     live->streams = dice_chance(&live->dice, 250) ? LIVE_STREAMS : 1;
     for (int i = 0; i < live->streams; i++) {
         live->stream[i].id = 77 + (uint64_t)i;
         snprintf(live->stream[i].name, sizeof live->stream[i].name, "cam%d", i);
+        live->stream[i].every_us = EVERY_US[dice_below(&live->dice, 4)];
+        if (dice_chance(&live->dice, 300))
+            live->stream[i].even_bytes = (uint32_t)dice_between(&live->dice, 50,
+                                                                350);
         source_t *source = malloc(sizeof *source);
         INVARIANT(source);
         *source = (source_t){ live, &live->stream[i], seals_us };
@@ -396,11 +414,9 @@ live_origin_back(live_t *live)
             size_t last = stream->chunks - 1;
             if (live_chunk_of(stream, stream->chunk_at[last] - 1) == SIZE_MAX)
                 break;  //  A hole is known as soon as it is made
-            if (!stream->twice_from ||
-                stream->created_us[last] < stream->twice_from)
-                stream->twice_from = stream->created_us[last];
-            for (int group = 0; group < live->groups; group++)
-                stream->copies[last][group] = 0;
+            twice(stream, last);
+            memset(&stream->copies[last * (size_t)live->groups], 0,
+                   (size_t)live->groups * sizeof *stream->copies);
             stream->chunks--;
         }
     }

@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +9,12 @@
 
 enum {
     TICK_US = 100000,
+    CREDIT = 2000,
     SEAL_US = 30 * 1000000,
-    WHOLE_US = 40 * 1000000,  //  Everybody has it whole
-    QUIET_US = WHOLE_US + 12 * 1000000,
-    END_US = QUIET_US + 4 * 1000000,
+    WHOLE_US = 40 * 1000000,  //  Everybody has it whole; later further down,
+    TIER_US = 5 * 1000000,    //  where chunk after chunk comes a longer way
+    QUIET_US = 12 * 1000000,
+    END_US = 4 * 1000000,
 };
 
 /*-------------------------------------------------------------------- viewers */
@@ -110,8 +111,10 @@ grow_credit(viewer_t *viewer)
         viewer->starves_us = now + dice_between(&live->dice, 1000000, 6000000);
         return;
     }
-    if (viewer->credit < viewer->got + 2000)
-        viewer->credit = viewer->got + 2000;
+    //  In the end nobody is held up by what it grants by the clock.
+    uint64_t credit = viewer->got + (live->calm ? 10 * CREDIT : CREDIT);
+    if (viewer->credit < credit)
+        viewer->credit = credit;
 }
 
 static void
@@ -195,7 +198,8 @@ live_heard(live_t *live, viewer_t *viewer, const message_t *message,
         break;
     case RILL__V1__MESSAGE__BODY_FLOW:
         check_flow(viewer, message->flow, payload);
-        if (viewer->number % 3) {
+        //  Some grant more as soon as half is used, others by the clock.
+        if (viewer->number % 3 && viewer->credit < viewer->got + CREDIT / 2) {
             grow_credit(viewer);
             renew(viewer);
         }
@@ -317,91 +321,14 @@ on_stop(void *arg, bool happens)
 /*----------------------------------------------------------------------- a play */
 
 static void
-add_node(live_t *live, int group, unsigned tier)
-{
-    int number = live->nodes++;
-    live_node_t *node = &live->node[number];
-    node->live = live;
-    node->number = number;
-    node->group = group;
-    snprintf(node->name, sizeof node->name, group < 0 ? "root" : "c%d-%d",
-             group, number);
-    snprintf(node->group_name, sizeof node->group_name,
-             group < 0 ? "" : "group%d", group);
-    node->settings = (relay_settings_t){
-        .node = node->name,
-        .group = node->group_name,
-        .tier = tier,
-        .window_bytes = LIVE_WINDOW,
-        .patience = 1,
-        .publish_at = node->publish_at,
-    };
-}
-
-//  The same parents for all of a group, and its own siblings for each.
-static void
-join(live_t *live, int group, const int *parents, size_t parents_count)
-{
-    static const millis_t WINDOWS[] = { 3000, 10000, 7200000 };
-    millis_t window = WINDOWS[dice_below(&live->dice, 3)];
-    static const size_t DISKS[] = { 0, 4 * 1024 * 1024, 64 * 1024 * 1024 };
-    size_t disk = DISKS[dice_below(&live->dice, 3)];
-    for (int i = 0; i < live->nodes; i++) {
-        live_node_t *node = &live->node[i];
-        if (node->group != group)
-            continue;
-        size_t links = 0;
-        for (size_t p = 0; p < parents_count; p++)
-            node->link_node[links++] = parents[p];
-        for (int j = 0; j < live->nodes; j++)
-            if (j != i && live->node[j].group == group)
-                node->link_node[links++] = j;
-        for (size_t l = 0; l < links; l++)
-            node->links[l] = live->node[node->link_node[l]].name;
-        node->settings.parents = node->links;
-        node->settings.parents_count = parents_count;
-        node->settings.siblings = node->links + parents_count;
-        node->settings.siblings_count = links - parents_count;
-        node->settings.window_ms = window;
-        if (disk) {
-            node->settings.window_bytes = LIVE_WINDOW / 8;
-            node->settings.disk_bytes = disk;
-        }
-    }
-}
-
-static void
-build(live_t *live)
-{
-    dice_t *dice = &live->dice;
-    add_node(live, -1, 0);
-    int first = (int)dice_between(dice, 1, 4);
-    for (int i = 0; i < first; i++)
-        add_node(live, 0, 1);
-    live->groups = 1 + (int)dice_below(dice, 3);
-    for (int group = 1; group < live->groups; group++) {
-        int size = (int)dice_between(dice, 1, 5);
-        for (int i = 0; i < size; i++)
-            add_node(live, group, 2);
-    }
-    const int root = 0;
-    join(live, 0, &root, 1);
-    for (int group = 1; group < live->groups; group++) {
-        int parents[LIVE_NODES];
-        size_t count = 0;
-        int from = (int)dice_below(dice, (uint64_t)first);
-        for (int i = 0; i < first && i < 3; i++)
-            parents[count++] = 1 + (from + i) % first;
-        parents[count++] = root;
-        join(live, group, parents, count);
-    }
-}
-
-static void
 add_viewers(live_t *live)
 {
     dice_t *dice = &live->dice;
     live->viewers = (int)dice_between(dice, 4, 40);
+    if (live->viewers < live->nodes / 2)
+        live->viewers = live->nodes / 2;
+    live->viewer = calloc((size_t)live->viewers, sizeof *live->viewer);
+    INVARIANT(live->viewer);
     for (int i = 0; i < live->viewers; i++) {
         static const session_start_t STARTS[] = {
             START_LIVE,   START_LIVE, START_LIVE, START_FIRST,
@@ -443,33 +370,35 @@ live_run(uint64_t seed)
     live->seed = seed;
     live->dice.state = dice_mix(seed + 0x11fe);
     live->agenda = agenda_new();
-    build(live);
+    live_build(live);
     live->deaf = dice_chance(&live->dice, 150);
     live->rain = dice_chance(&live->dice, 150) ? 50 : 0;
     for (int i = 0; i < live->nodes; i++)
         live_start(&live->node[i]);
     live_origin_new(live, SEAL_US);
     add_viewers(live);
-    uint64_t faults = dice_below(&live->dice, 10);
+    uint64_t faults = dice_below(&live->dice, 10 + (uint64_t)live->nodes / 10);
     for (uint64_t i = 0; i < faults; i++)
         live_plan_fault(live);
     turn_until(live, LIVE_CALM_US);
     live->calm = true;
     turn_until(live, SEAL_US);
     check_calm(live);
-    turn_until(live, WHOLE_US);
+    int64_t whole_us = WHOLE_US + (int64_t)live->tiers * TIER_US;
+    turn_until(live, whole_us);
     check_end(live);
     for (int i = 0; i < live->viewers; i++)
         stop(&live->viewer[i]);
-    live->quiet_from = QUIET_US;
-    turn_until(live, END_US);
+    live->quiet_from = whole_us + QUIET_US;
+    turn_until(live, live->quiet_from + END_US);
     check_end(live);
     story_tell("two copies at most %lld ms", (long long)live->two_most / 1000);
     for (int i = 0; i < live->nodes; i++)
         if (live->node[i].relay)
             live_kill(&live->node[i]);
     agenda_destroy(&live->agenda);
-    free(live->subs);
+    live_clear(live);
+    free(live->viewer);
     free(live->asked);
     free(live);
 }

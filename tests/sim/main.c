@@ -144,6 +144,9 @@ static const char *const LIVE_FAULTS[] = {
     "viewer stopped",
     "viewer vanished",
     "hole made by a source",
+    "tree of three tiers",
+    "tree of four tiers",
+    "tree of hundreds of caches",
     NULL,
 };
 
