@@ -18,6 +18,7 @@ from stage import BIN, STEADY, Stage
 CHUNK = 256 * 1024
 IN_FLIGHT = 256    # Chunks that JetStream's client has unanswered.
 GB = 1e9
+MOST = 600         # Seconds that anything takes.
 
 
 def rested():
@@ -30,8 +31,9 @@ def rested():
 def timed(command, env=None):
     """Seconds that a program took, and its own CPU seconds."""
     begun = time.monotonic()
-    process = subprocess.Popen(list(map(str, command)), env=env,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(['timeout', str(MOST), *map(str, command)],
+                               env=env, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
     out, err = process.stdout.read(), process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -84,8 +86,7 @@ def client():
     made = BUILD / 'jetstream'
     done = subprocess.run(
         ['go', 'build', '-o', made, ROOT / 'tests/bench/jetstream.go'],
-        env=dict(os.environ, GO111MODULE='off', GOPATH='/usr/share/gocode',
-                 GOFLAGS=''), capture_output=True, text=True)
+        env=dict(os.environ, GO111MODULE='off'), capture_output=True, text=True)
     if done.returncode:
         raise Absent(f'its Go client cannot be built: {done.stderr[-400:]}')
     return made
@@ -123,7 +124,7 @@ class Measured:
 
     def peer(self, go, path, out):
         with jetstream() as nats:
-            at = f'nats://127.0.0.1:{nats.port}'
+            at = f'127.0.0.1:{nats.port}'
             rested()
             before = nats.cpu()
             took, own, _ = timed([go, 'put', at, path, CHUNK, IN_FLIGHT])

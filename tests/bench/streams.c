@@ -1,0 +1,208 @@
+/*  bench-streams - many live sources at one forwarder
+ *
+ *  bench-streams HOST:PORT STREAMS MBIT SECONDS
+ *
+ *  Each source brings its bytes every 20 ms, as an encoder does. Prints of all
+ *  of them: milliseconds from a byte to STORED (median, 99 of 100, longest), how
+ *  often a source had no room for what it brought, and bytes that were stored.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frames.h"
+#include "invariant.h"
+#include "publisher.h"
+#include "random.h"
+#include "sockets.h"
+
+enum {
+    EVERY_MS = 20,
+    PIECES = 1024,  //  That wait to be stored, of one source: 20 s
+    MOST_STREAMS = 1000,
+};
+
+//  Bytes below `end` were there at `at_us`.
+typedef struct {
+    uint64_t end;
+    int64_t at_us;
+} piece_t;
+
+typedef struct {
+    publisher_t *publisher;
+    zsock_t *socket;
+    piece_t pieces[PIECES];
+    size_t first, count;
+} source_t;
+
+static source_t sources[MOST_STREAMS];
+static size_t streams;
+static uint32_t *latencies_us;
+static size_t latency_count, latency_most, held_back;
+
+static status_t
+say(void *with, const message_t *message, buffer_t *payload)
+{
+    source_t *self = with;
+    return frames_send(self->socket, NULL, message, payload);
+}
+
+static uint64_t
+draw(void *with)
+{
+    (void)with;
+    return random_u64();
+}
+
+static void
+open_source(source_t *self, const char *at, size_t nth, millis_t now)
+{
+    static const publisher_effects_t EFFECTS = { .send = say, .random = draw };
+    char name[32];
+    snprintf(name, sizeof name, "bench-%zu-%08x", nth, (unsigned)random_u64());
+    publisher_settings_t settings = { .name = name,
+                                      .kind = KIND_LIVE,
+                                      .token = random_u64() | 1 };
+    char endpoint[ENDPOINT_BYTES];
+    snprintf(endpoint, sizeof endpoint, "tcp://%s", at);
+    if (sockets_open(SOCKET_ASK, endpoint, &self->socket) != STATUS_OK) {
+        fprintf(stderr, "bench-streams: %s is no address\n", at);
+        exit(64);
+    }
+    self->publisher = publisher_new(&settings, &EFFECTS, self, now);
+}
+
+//  What was stored just now, as latencies.
+static void
+count_stored(source_t *self)
+{
+    uint64_t stored = publisher_state(self->publisher)->stored;
+    int64_t now_us = zclock_usecs();
+    while (self->count > 0 && self->pieces[self->first].end <= stored) {
+        if (latency_count < latency_most)
+            latencies_us[latency_count++] =
+                (uint32_t)(now_us - self->pieces[self->first].at_us);
+        self->first = (self->first + 1) % PIECES;
+        self->count--;
+    }
+}
+
+static bool
+hear(void *with, status_t status, received_t *received, millis_t now)
+{
+    source_t *self = with;
+    if (status == STATUS_OK)
+        publisher_on_message(self->publisher, received->message, now);
+    return true;
+}
+
+static void
+bring(source_t *self, buffer_t *piece, millis_t now)
+{
+    if (!publisher_state(self->publisher)->opened)
+        return;
+    if (publisher_room(self->publisher) < buffer_size(piece) ||
+        self->count == PIECES) {
+        held_back++;
+        return;
+    }
+    status_t status = publisher_offer(self->publisher, piece, NULL, 0, now);
+    INVARIANT(status == STATUS_OK);
+    self->pieces[(self->first + self->count++) % PIECES] = (piece_t){
+        publisher_state(self->publisher)->next, zclock_usecs()
+    };
+}
+
+//  Hear and sweep until `until`.
+static void
+run(zmq_pollitem_t *items, millis_t until)
+{
+    for (millis_t now = zclock_mono(); now < until; now = zclock_mono()) {
+        zmq_poll(items, (int)streams, 1);
+        now = zclock_mono();
+        for (size_t i = 0; i < streams; i++) {
+            if (items[i].revents & ZMQ_POLLIN)
+                frames_take(sources[i].socket, hear, &sources[i], now);
+            if (publisher_due(sources[i].publisher) <= now)
+                publisher_sweep(sources[i].publisher, now);
+            count_stored(&sources[i]);
+        }
+    }
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+    uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
+    return (one > other) - (one < other);
+}
+
+static void
+tell(void)
+{
+    uint64_t stored = 0;
+    for (size_t i = 0; i < streams; i++) {
+        const publisher_state_t *state = publisher_state(sources[i].publisher);
+        if (state->failed != STATUS_OK)
+            fprintf(stderr, "bench-streams: %s\n", state->text);
+        stored += state->stored - state->base;
+    }
+    qsort(latencies_us, latency_count, sizeof *latencies_us, by_value);
+    if (latency_count == 0) {
+        fprintf(stderr, "bench-streams: nothing was stored\n");
+        exit(69);
+    }
+    printf("p50 %.1f ms, p99 %.1f ms, longest %.1f ms, held back %zu, "
+           "stored %llu bytes\n",
+           latencies_us[latency_count / 2] / 1000.0,
+           latencies_us[latency_count * 99 / 100] / 1000.0,
+           latencies_us[latency_count - 1] / 1000.0, held_back,
+           (unsigned long long)stored);
+}
+
+int
+main(int argc, char *argv[])
+{
+    streams = argc == 5 ? strtoul(argv[2], NULL, 10) : 0;
+    double mbit = argc == 5 ? strtod(argv[3], NULL) : 0;
+    long seconds = argc == 5 ? strtol(argv[4], NULL, 10) : 0;
+    if (streams < 1 || streams > MOST_STREAMS || mbit <= 0 || mbit > 100 ||
+        seconds < 1) {
+        fprintf(stderr,
+                "usage: bench-streams HOST:PORT STREAMS MBIT SECONDS\n");
+        return 64;
+    }
+    if (sockets_begin(streams + 64) != STATUS_OK)
+        return 71;
+    size_t bytes = (size_t)(mbit * 1e6 / 8 * EVERY_MS / 1000);
+    buffer_t *piece = buffer_new(bytes);
+    for (size_t i = 0; i < bytes; i++)
+        buffer_fill(piece)[i] = (uint8_t)random_u64();
+    latency_most = streams * (size_t)seconds * 1000 / EVERY_MS;
+    latencies_us = zmalloc(latency_most * sizeof *latencies_us);
+    zmq_pollitem_t items[MOST_STREAMS];
+    millis_t now = zclock_mono();
+    for (size_t i = 0; i < streams; i++) {
+        open_source(&sources[i], argv[1], i, now);
+        items[i] = (zmq_pollitem_t){ zsock_resolve(sources[i].socket), 0,
+                                     ZMQ_POLLIN, 0 };
+        publisher_sweep(sources[i].publisher, now);
+    }
+    run(items, now + 2000);
+    //  Encoders do not beat in time: each has its own moment of the 20 ms.
+    for (long turn = 0; turn < seconds * 1000 / EVERY_MS; turn++)
+        for (int part = 0; part < EVERY_MS; part++) {
+            for (size_t i = (size_t)part; i < streams; i += EVERY_MS)
+                bring(&sources[i], piece, zclock_mono());
+            run(items, now + 2000 + turn * EVERY_MS + part + 1);
+        }
+    run(items, zclock_mono() + 3000);
+    tell();
+    for (size_t i = 0; i < streams; i++) {
+        publisher_destroy(&sources[i].publisher);
+        zsock_destroy(&sources[i].socket);
+    }
+    buffer_unref(&piece);
+    free(latencies_us);
+    return 0;
+}
