@@ -163,7 +163,8 @@ class Hosts:
                 self.ip(HUB, f'rule {"add" if on else "del"} pref {DEAF} '
                         f'{way} {network} blackhole')
 
-    def multicast(self, host, on):
-        """Whether multicast reaches a host; everything else does."""
-        run(*self.inside(), 'bridge', 'link', 'set', 'dev',
-            short(f'port {host}'), 'mcast_flood', 'on' if on else 'off')
+    def multicast(self, hosts, on):
+        """Whether multicast reaches hosts; everything else does."""
+        run(*self.inside(), 'bridge', '-batch', '-', stdin=''.join(
+            f'link set dev {short(f"port {host}")} mcast_flood '
+            f'{"on" if on else "off"}\n' for host in hosts))

@@ -35,6 +35,8 @@ MOST_SEEDS = '1-600'    # Until a broken rule is found: most are at once.
 FUZZ_SECONDS = 3    # For each target.
 CAMPAIGNS = {'kills': 'nodes and sources are killed and stopped',
              'power': 'the power of nodes is cut on a loop device',
+             'tree': 'a live tree on hosts of their own is cut, killed, '
+                     'stopped, and left',
              'crash': 'every crash state of a store and a catalogue'}
 TOPS = ('protocols', 'brokers', 'workers', 'tests')
 ENV = {'ASAN_OPTIONS': 'detect_leaks=1', 'UBSAN_OPTIONS': 'print_stacktrace=1',

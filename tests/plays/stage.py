@@ -281,11 +281,15 @@ class Stage:
 
     #   The cluster file
 
-    def write_cluster(self):
-        """Generate cluster.yml with ports that are ours."""
+    def place_nodes(self):
+        """Where each node is reached: at ports that are ours."""
         self.ports = hold_ports(len(self.names))
-        self.at = {name: f'127.0.0.1:{port}' for name, port in
-                   zip(self.names, self.ports)}
+        return {name: f'127.0.0.1:{port}' for name, port in
+                zip(self.names, self.ports)}
+
+    def write_cluster(self):
+        """Generate cluster.yml."""
+        self.at = self.place_nodes()
         self.cluster = self.home / 'cluster.yml'
         lines = ['cluster: play', f'patience: {self.patience}',
                  f'forwarder: {self.entry("origin")}', 'workers:']
@@ -440,11 +444,13 @@ class Stage:
                               timeout=SECONDS * 6)
         return Done(args, done.returncode, done.stdout, done.stderr)
 
-    def begin(self, *args, stdin=subprocess.PIPE, at=None, cwd=None, **more):
-        """Start one `rill`; it is taken away with the stage. `more`: further
-        variables of its environment."""
+    def begin(self, *args, stdin=subprocess.PIPE, at=None, cwd=None, before=(),
+              **more):
+        """Start one `rill`; it is taken away with the stage. `before`: what
+        stands before its command; `more`: further variables of its
+        environment."""
         process = subprocess.Popen(
-            [BIN / 'rill', *map(str, args)], stdin=stdin, cwd=cwd or self.home,
+            [*before, BIN / 'rill', *map(str, args)], stdin=stdin, cwd=cwd or self.home,
             env=dict(os.environ, RILL_AT=at or self.at['origin'], **more),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.others.append(process)
