@@ -13,6 +13,7 @@ enum {
     LOOK_MS = 100,      //  Z14 fills 100 MB meanwhile
     BIND_MS = 10,       //  Until a dropped socket's port is tried again
     PAUSE_MS = 300,     //  Closed for so long, what it used would be back
+    GROWTH_PART = 16,   //  Of the allowance: so much more is another's doing
     RESERVED_PART = 4,  //  Of all descriptors: for files and our own sockets
 };
 
@@ -44,7 +45,9 @@ breaker_judge(breaker_rule_t *rule, size_t used, unsigned sockets, millis_t now)
             rule->base = used;
         return BREAKER_NONE;
     }
-    if (rule->tried && now < rule->again)
+    bool grows = rule->tried < sockets &&
+                 used > rule->last + rule->allowed / GROWTH_PART;
+    if (rule->tried && now < rule->again && !grows)
         return BREAKER_NONE;
     if (rule->tried == sockets) {
         rule->base = used;
@@ -52,6 +55,7 @@ breaker_judge(breaker_rule_t *rule, size_t used, unsigned sockets, millis_t now)
         return BREAKER_NONE;
     }
     rule->again = now + PAUSE_MS;
+    rule->last = used;
     return (int)rule->tried++;
 }
 

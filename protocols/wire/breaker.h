@@ -28,7 +28,9 @@ typedef struct {
     size_t allowed;  //  Bytes, or descriptors
     size_t base;     //  Found to be the program's own, beside these
     unsigned tried;  //  Sockets closed since all was well
-    millis_t again;  //  Not before: it is given back in its own time
+    size_t last;     //  Used when the last one was closed
+    millis_t again;  //  Not before: it is given back in its own time, unless
+                     //  more is used by then: so it was not that one
 } breaker_rule_t;
 
 #define BREAKER_NONE (-1)

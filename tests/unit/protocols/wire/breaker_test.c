@@ -29,13 +29,25 @@ one_after_the_other_is_closed_until_it_is_given_back(void)
 {
     breaker_rule_t rule = fresh();
     CHECK(breaker_judge(&rule, 101 * MB, SOCKETS, 0) == 0);
-    CHECK(breaker_judge(&rule, 200 * MB, SOCKETS, 100) == BREAKER_NONE);
-    CHECK(breaker_judge(&rule, 300 * MB, SOCKETS, 1000) == 1);
+    CHECK(breaker_judge(&rule, 105 * MB, SOCKETS, 100) == BREAKER_NONE);
+    CHECK(breaker_judge(&rule, 105 * MB, SOCKETS, 1000) == 1);
     CHECK(breaker_judge(&rule, 5 * MB, SOCKETS, 1100) == BREAKER_NONE);
     //  Filled again: from the first on.
     CHECK(breaker_judge(&rule, 101 * MB, SOCKETS, 1200) == 0);
     CHECK(breaker_judge(&rule, 5 * MB, SOCKETS, 1300) == BREAKER_NONE);
     CHECK(breaker_judge(&rule, 101 * MB, SOCKETS, 1400) == 0);
+}
+
+static void
+what_grows_on_is_another_sockets(void)
+{
+    breaker_rule_t rule = fresh();
+    CHECK(breaker_judge(&rule, 101 * MB, SOCKETS, 0) == 0);
+    CHECK(breaker_judge(&rule, 200 * MB, SOCKETS, 100) == 1);
+    //  All are closed: it is given back in its own time.
+    CHECK(breaker_judge(&rule, 300 * MB, SOCKETS, 200) == BREAKER_NONE);
+    CHECK(breaker_judge(&rule, 5 * MB, SOCKETS, 300) == BREAKER_NONE);
+    CHECK(rule.base == 0);
 }
 
 static void
@@ -165,6 +177,8 @@ main(void)
     CASE(one_after_the_other_is_closed_until_it_is_given_back,
          "breaker 1: one socket after the other is closed until the memory is "
          "given back");
+    CASE(what_grows_on_is_another_sockets,
+         "breaker 1: the next one is closed at once while more is used");
     CASE(what_no_closing_gives_back_is_allowed,
          "breaker 2: what closing all does not give back is allowed, as long "
          "as it is held");
