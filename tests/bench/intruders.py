@@ -16,7 +16,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / 'plays'))
-from intruders import (Lan, Show, Wire, chance, listening, never_reads, say,
+from intruders import (Lan, Show, Wire, chance, never_reads, say,
                        subscriptions)
 import zmq
 
@@ -64,8 +64,7 @@ def deaf(stage):
 
 
 def topics(stage):
-    out, = listening(stage.processes['r1']) - {stage.at['r1']}
-    guest = subscriptions(stage, out)
+    guest = subscriptions(stage, stage.publisher('r1'))
     time.sleep(600)
     return guest
 

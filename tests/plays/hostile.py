@@ -143,13 +143,22 @@ def listening(process):
             if row[3] == '0A' and f'socket:[{row[9]}]' in mine}
 
 
-def pulls(at):
-    """Whether it is a PULL that listens there."""
+def serves(at, mine, kind):
+    """Whether it is a socket of that kind that listens there; `mine`: the kind
+    that talks to it."""
     with contextlib.suppress(Failed, OSError):
-        stranger = Wire(at, b'PUSH')
+        stranger = Wire(at, mine)
         stranger.close()
-        return b'PULL' in stranger.other
+        return kind in stranger.other
     return False
+
+
+def pulls(at):
+    return serves(at, b'PUSH', b'PULL')
+
+
+def publishes(at):
+    return serves(at, b'SUB', b'XPUB')
 
 
 def kilobytes(process, what):
@@ -167,10 +176,13 @@ class Attacked(Stage):
         self.small, self.puts = self.file('small', 10_000_000, 2), 0
         self.front = self.at['origin']
         self.receipts, = filter(pulls, listening(self.processes['origin']))
-        self.pull, = listening(self.processes['w1']) - {self.at['w1']}
+        self.pull, = filter(pulls, listening(self.processes['w1']))
         #   Every socket that a stranger can reach, and what it is.
         self.fronts = [self.front, self.at['w1']]
         self.pulls = [self.receipts, self.pull]
+        self.outs = [out for name in ('origin', 'w1')
+                     for out in listening(self.processes[name])
+                     if publishes(out)]
         self.guests = []
         return self
 
@@ -307,8 +319,9 @@ def wrong_words(stage):
 def wrong_bytes(stage):
     """Below the messages: what is no ZMTP, or not all of it."""
     wires = []
-    for at in stage.fronts + stage.pulls:
-        kind = b'DEALER' if at in stage.fronts else b'PUSH'
+    for at, kind in (*((at, b'DEALER') for at in stage.fronts),
+                     *((at, b'PUSH') for at in stage.pulls),
+                     *((at, b'SUB') for at in stage.outs)):
         noise = Wire(at, shakes=False)
         noise.send(chance.randbytes(100_000))
         huge = Wire(at, kind)
@@ -322,9 +335,10 @@ def wrong_bytes(stage):
         wire.close()
 
 
-def endless(at, kind):
-    """Frames of 32 KiB with MORE, until the connection is cut (Z14)."""
-    frames = (b'\x03' + struct.pack('>Q', 32768) + bytes(32768)) * 16
+def endless(at, kind, size=32768):
+    """Frames with MORE, until the connection is cut (Z14)."""
+    frames = (b'\x03' + struct.pack('>Q', size) + bytes(size)) * (
+        (1 << 19) // size)
     wire, most = Wire(at, kind), (200 if SLOW else 2000) * MB
     sent, cut = 0, False
     while not cut and sent < most:

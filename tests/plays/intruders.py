@@ -15,13 +15,13 @@ import time
 import zmq
 
 from hostile import (MB, SLOW, WRONG, Peer, Wire, endless, kilobytes,
-                     listening, refusal, say, wrong_bytes,
+                     listening, publishes, refusal, say, wrong_bytes,
                      wrong_words)
 from stage import PATIENCE, SECONDS, Stage, counted, end, expect, wait_for
 
 LAN = f'239.192.{random.randrange(256)}.{random.randrange(1, 255)}'
 PIECE = 16 * 1024
-MOST = (3000 if SLOW else 900) * MB    # Resident, of a cache
+MOST = (3000 if SLOW else 900) * MB    # Resident, of a node
 FAR = 1 << 62
 chance = random.Random(4)
 
@@ -37,7 +37,7 @@ class Show(Stage):
                           f'multicast: {LAN}:{self.lan_port}, key: lan.key',
                 'town': 'parents: [r1, r2], siblings: unicast'},
             caches={'r1': 'region', 'r2': 'region', 't1': 'town'},
-            director='rules: light')
+            director='rules: light', origin='memory: 64MiB')
         (self.home / 'lan.key').write_text('00112233445566778899aabbccddeeff')
 
     def __enter__(self):
@@ -48,7 +48,9 @@ class Show(Stage):
         self.source = threading.Thread(target=self.flow)
         self.source.start()
         self.viewers = {at: self.viewer(at) for at in ('r1', 't1')}
-        self.guests = []
+        self.guests, self.outs = [], [
+            out for name in ('r1', 'origin', 'director')
+            for out in listening(self.processes[name]) if publishes(out)]
         return self
 
     def flow(self):
@@ -112,7 +114,7 @@ class Show(Stage):
             for name in self.names:
                 expect(self.processes[name].poll() is None,
                        f'{name} has ended: ' + self.said(name)[-2000:])
-            for name in self.caches:
+            for name in self.names:
                 peak = kilobytes(self.processes[name], 'VmHWM')
                 expect(peak < MOST, f'{name}: {peak // MB} MiB were resident')
 
@@ -146,6 +148,16 @@ class Show(Stage):
         wait_for(done, f'{at} answers {len(peers)} times {each}')
         return told
 
+    def publisher(self, name):
+        """Where a node sends its streams, which is not where it tells of
+        itself."""
+        peer = Peer(self.at[name])
+        tap = peer.ask(status_ask={}).report.tap_at
+        peer.close()
+        out, = {at for at in listening(self.processes[name]) if publishes(at)
+                and f'tcp://{at}' != tap}
+        return out
+
     def stream(self, name):
         peer = Peer(self.at['r1'])
         told = peer.ask(describe={'name': name}).described
@@ -178,9 +190,12 @@ def strange_questions(stage):
                 ('RANGE', {'ask': {'stream': clip, 'offset': FAR}}),
                 ('LATE', {'ask': {'stream': cam, 'offset': FAR, 'wait': True,
                                   'budget_ms': 100}})):
+            asked = time.monotonic()
             heard = word(peer.ask(**body))
+            took = time.monotonic() - asked
             expect(heard == wanted or {heard, wanted} == {'LATE', 'FUTURE'},
                    f'{at}: {heard}, not {wanted}, to {body}')
+            expect(took < stage.patience, f'{at}: {took:.2f} s for {body}')
         answer = peer.ask(watch={'name': 'clip', 'offset': size + 1})
         expect(answer.refused.offset == size, f'{at}: {answer}')
         peer.close()
@@ -293,18 +308,16 @@ def context_sub(at):
     return peer
 
 
-def silent(fronts, count=1000):
+def silent(fronts, outs, count=1000):
     """Half of them not even a greeting: those are the first."""
-    wires = []
-    for n in range(count):
-        at = fronts[n % len(fronts)]
-        wires.append(Wire(at, b'SUB' if at == fronts[-1] else b'DEALER',
-                          shakes=2 * n >= count))
-    return wires
+    ats = [*((at, b'DEALER') for at in fronts), *((at, b'SUB') for at in outs)]
+    return [Wire(*ats[n % len(ats)], shakes=2 * n >= count)
+            for n in range(count)]
 
 
 def never_reads(stage, at, peers=12):
-    """Watch and ask with all the credit there is, and take nothing."""
+    """Watch and ask with all the credit there is, and take nothing; take all
+    that is published, and read nothing of it."""
     clip, wires = stage.stream('clip'), []
     for _ in range(peers):
         wire = Wire(stage.at[at])
@@ -316,6 +329,9 @@ def never_reads(stage, at, peers=12):
             head = say(n + 1000, watch={'name': 'clip', 'start': True,
                                         'credit': FAR})
             wire.send(b'\x01\0\0' + bytes([len(head)]) + head)
+        for out in stage.outs:
+            wires.append(Wire(out, b'SUB'))
+            wires[-1].send(b'\0\1\1')     # Every topic begins with nothing.
     return wires
 
 
@@ -370,7 +386,7 @@ class Lan:
 def main():
     with Show() as stage:
         stage.fronts, stage.pulls = [stage.at['r1'], stage.at['t1']], []
-        out, = listening(stage.processes['r1']) - {stage.at['r1']}
+        out = stage.publisher('r1')
         lan = Lan(stage)
         with stage.attack('invariant 19: what is unknown, gone or to come is '
                           'refused with the reason, from any depth'):
@@ -404,6 +420,8 @@ def main():
             endless(stage.at['r1'], b'DEALER')
             if not SLOW:
                 stage.counted('r1', before, sockets_flooded_total=1)
+            for at in stage.outs:   # Small, as a subscription has to be.
+                endless(at, b'SUB', 50)
         with stage.attack('invariant 18: subscriptions without end are no '
                           'more than a nuisance'):
             before = stage.counters('r1')
@@ -412,7 +430,7 @@ def main():
             guest.close()
         with stage.attack('invariant 18: 1,000 connections that say nothing '
                           'hinder nobody'):
-            quiet = silent([*stage.fronts, out])
+            quiet = silent([*stage.fronts, stage.at['director']], stage.outs)
         with stage.attack('loans 1, invariant 18: who watches and asks and '
                           'reads nothing hinders nobody'):
             before = stage.counters('r1')

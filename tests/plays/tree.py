@@ -408,6 +408,7 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
         viewer = Watcher(stage, idle, 't1')
         with idle.flowing():
             viewer.wait(20 * PIECE)
+        expect(counters(stage, 'origin')['grants'], 'it has none to lose')
         viewer.stop()
         wait_for(lambda: not counters(stage, 'origin')['grants'] and
                  not counters(stage, 'r1')['grants'] and
