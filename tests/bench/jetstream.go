@@ -51,7 +51,7 @@ func connect(address string) *peer {
 		bufio.NewWriterSize(connection, 1<<16)}
 	_, _ = self.in.ReadString('\n') // INFO
 	fmt.Fprint(self.out, "CONNECT {\"verbose\":false,\"headers\":true}\r\n")
-	fmt.Fprint(self.out, "SUB told.> 1\r\n")
+	fmt.Fprint(self.out, "SUB told.> 1\r\nSUB into 2\r\n")
 	return self
 }
 
@@ -146,7 +146,7 @@ func get(self *peer, path string) {
 	defer file.Close()
 	begun := time.Now()
 	self.ask("CONSUMER.CREATE.video", `{"stream_name":"video","config":{`+
-		`"deliver_subject":"told.chunk","deliver_policy":"all",`+
+		`"deliver_subject":"into","deliver_policy":"all",`+
 		`"ack_policy":"none","replay_policy":"instant"}}`)
 	for n := 0; n < count; {
 		// The answer may come behind the first chunks.
