@@ -32,6 +32,9 @@
 //  Events are small and come in bursts; about 1 MiB for who does not read.
 #define EVENTS_QUEUED 2000
 
+//  Of one node, to a listener that does something else for a moment.
+#define LISTENER_QUEUED 10000
+
 //  A subscription is a topic (Z5); what a SUB says of itself is longer. Topics
 //  of events have names in them.
 #define SUBSCRIPTION_BYTES 128
@@ -102,6 +105,10 @@ static const plan_t PLANS[] = {
     [SOCKET_HEAR] = { .type = ZMQ_SUB,
                       .send_queue = 0,
                       .receive_queue = LIVE_QUEUED },
+    [SOCKET_LISTEN] = { .type = ZMQ_SUB,
+                        .send_queue = 0,
+                        .receive_queue = LISTENER_QUEUED,
+                        .most_bytes = LIMIT_HEAD_BYTES },
 };
 
 static void

@@ -27,6 +27,7 @@ typedef enum {
     SOCKET_TAP,      //  XPUB, bound: events, to whoever listens; each of its
                      //  subscriptions is heard, also one to a known topic
     SOCKET_HEAR,     //  SUB, connected: what one node publishes
+    SOCKET_LISTEN,   //  SUB, connected: events of one node
 } socket_kind_t;
 
 //  Set up the process for messages of payload size: allocator thresholds,

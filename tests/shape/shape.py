@@ -20,7 +20,7 @@ DRIVERS = {'protocols/base', 'protocols/wire', 'workers/chunkstore',
 # In a folder of rules and cores these alone touch the world: its actor, which
 # bears the folder's name, its program, the client's transports, what lies in the
 # forwarder's data directory, a cache's bus, links and keeper, and what reports it.
-ACTORS = {'main', 'client', 'canvass', 'storage', 'forwarder', 'cache',
+ACTORS = {'main', 'client', 'canvass', 'listener', 'storage', 'forwarder', 'cache',
           'director', 'relay', 'home', 'bus', 'links', 'keeper', 'reporter'}
 WORLD = re.compile(
     r'\b(zsock|zactor|zloop|zpoller|zclock|zmsg|zframe|zmq|zsys|leveldb|'

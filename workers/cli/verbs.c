@@ -188,6 +188,83 @@ const verb_t VERBS[] = {
           "that second, the lag of what is not taken.",
       .asks_director = true,
       .run = tree_run },
+    { .name = "tap",
+      .operands = "[FILTER]",
+      .help = "what happens at the nodes, as it happens",
+      .more =
+          "Every node tells events; `rill help events` lists their kinds and\n"
+          "fields. FILTER is a node's name, a glob or a role, or several of\n"
+          "them with commas: r1  'town-*'  cache,forwarder. The nodes are "
+          "those\n"
+          "that the director and the forwarder name, or a cluster file's. "
+          "What\n"
+          "a node told and did not arrive is said on standard error: lost 412\n"
+          "events from c1. A node that is slow, gone or back is named there.\n"
+          "\n"
+          "QUERY compares fields: ms > 50 and stream ~ \"cam*\"\n"
+          "  == != < <= > >=, ~ for a glob, and, or, not, ( ). Times are in "
+          "ms\n"
+          "  or have a unit: 2s. Sizes may have one: 256KiB. A field alone is\n"
+          "  true when it says something: parity, joined, status (not ok).\n"
+          "  `kind` is the event's kind; stream is the name as well as the "
+          "id.\n"
+          "\n"
+          "-g request follows each request through terminal, cache, sibling,\n"
+          "parent, origin and worker, and prints it as a tree. The ms of a "
+          "node\n"
+          "are from the question to its answer; `here` is what it did not "
+          "wait\n"
+          "for another node, `way` what the one above waited beyond that: the\n"
+          "way there and back, or a node that does not get to it. FILTER and\n"
+          "QUERY then choose requests of which one event is such.\n"
+          "\n"
+          "It ends at -C, at -W, or when it is interrupted. Exit 1: nothing "
+          "was\n"
+          "shown until -W, or of a recording. 69: no node is there.",
+      .options = { { .name = "--kinds",
+                     .brief = "-k",
+                     .value = "KIND,…",
+                     .help = "only these kinds; a glob may be one" },
+                   { .name = "--query",
+                     .brief = "-q",
+                     .value = "QUERY",
+                     .help = "only events of which it is true" },
+                   { .name = "--group",
+                     .brief = "-g",
+                     .value = "request",
+                     .help = "what belongs to a request together, as a tree" },
+                   { .name = "--last",
+                     .brief = "-d",
+                     .help = "begin with each node's last rare events" },
+                   { .name = "--write",
+                     .brief = "-w",
+                     .value = "FILE",
+                     .help = "record them, and print nothing; - is standard "
+                             "output" },
+                   { .name = "--read",
+                     .brief = "-r",
+                     .value = "FILE",
+                     .help = "read a recording, and ask no node; - is standard "
+                             "input" },
+                   { .name = "--rate",
+                     .brief = "-R",
+                     .value = "N/TIME",
+                     .help = "at most N in that time, as 100/s; the others are "
+                             "counted" },
+                   { .name = "--count",
+                     .brief = "-C",
+                     .value = "N",
+                     .help = "end when N were shown" },
+                   { .name = "--wait",
+                     .brief = "-W",
+                     .value = "SECONDS",
+                     .help = "end after so long of listening" },
+                   { .name = "--file",
+                     .brief = "-f",
+                     .value = "FILE",
+                     .help = "the nodes of this cluster file" } },
+      .most = 1,
+      .run = tap_run },
     { .name = "nodes",
       .operands = "-f FILE",
       .help = "a cluster file's nodes and commands",

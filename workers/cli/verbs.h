@@ -31,6 +31,7 @@ int settle_run(const words_t *words);
 int status_run(const words_t *words);
 int where_run(const words_t *words);
 int tree_run(const words_t *words);
+int tap_run(const words_t *words);
 int nodes_run(const words_t *words);
 int help_run(const words_t *words);
 

@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 #define WORDS_OPERANDS 2
-#define WORDS_OPTIONS 8
+#define WORDS_OPTIONS 12
 
 typedef struct {
     const char *name;   //  "--as"
