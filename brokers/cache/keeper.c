@@ -157,7 +157,8 @@ on_read(void *with, uint64_t token, status_t status,
     answer(with, RECALL, token, status, status == STATUS_OK ? payload : NULL);
 }
 
-static const chunkstore_events_t EVENTS = { on_durable, on_failed, on_read };
+static const chunkstore_events_t EVENTS = { on_durable, on_failed, on_read,
+                                            NULL };
 
 static int
 unlink_one(const char *path, const struct stat *is, int kind, struct FTW *at)

@@ -334,6 +334,7 @@ deal_push(block_t *block, unsigned slot, millis_t now)
         return false;
     block->slots[slot] = SLOT_PUSHED;
     block->tickets[slot] = membership_pushed(self->members, worker, now);
+    events_dealt(block, slot, &header, worker);
     return true;
 }
 
@@ -653,7 +654,7 @@ drop_filling(const stream_t *stream, zlistx_t *pieces)
 }
 
 void
-deal_again(stream_t *stream, size_t from, millis_t now)
+deal_again(stream_t *stream, size_t from, uint64_t store, millis_t now)
 {
     core_t *self = stream->core;
     zlistx_t *pieces = zlistx_new();
@@ -663,6 +664,7 @@ deal_again(stream_t *stream, size_t from, millis_t now)
         if (block->extent != left)
             stock_dealt_again(stream, block->extent, now);
         left = block->extent;
+        events_redealt(block, store);
         self->memory -= block_bytes(block);
         for (unsigned s = 0; s < block->dealt; s++) {
             block->pieces[s]->flags &= (uint16_t)~CHUNK_END;
@@ -713,7 +715,7 @@ deal_departure(core_t *self, uint64_t store, bool gone, millis_t now)
                       "dealt-again stream=%s blocks=%zu epoch=%" PRIu64,
                       stream->record.name, stream->ring_count - i,
                       block->extent->epoch);
-            deal_again(stream, i, now);
+            deal_again(stream, i, store, now);
             break;
         }
     }
@@ -956,6 +958,7 @@ deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
                   worker->name, receipt->n_failed, status_name(status));
         if (status == STATUS_FULL) {
             worker->full = true;
+            events_full(self, worker);
             deal_departure(self, worker->store, false, now);
             //  The queue changed here: that it has space again is another
             //  change, at which what waits now is dealt.

@@ -220,6 +220,7 @@ horizon_sweep(core_t *self, millis_t now)
     if (horizon_due(self) > now)
         return;
     retention_stock_t stock = take_stock(self);
+    uint64_t bytes = stock.bytes, streams = zhashx_size(self->by_id);
     if (retention_age(&self->retention, &stock, now - self->aged_at, now))
         trim_all(self);
     self->aged_at = now;
@@ -231,6 +232,8 @@ horizon_sweep(core_t *self, millis_t now)
         trim_all(self);
         stock = take_stock(self);
     }
+    events_forgotten(self, streams - zhashx_size(self->by_id),
+                     bytes - stock.bytes);
     record(self, stock.oldest_us, now);
 }
 

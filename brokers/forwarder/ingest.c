@@ -180,6 +180,7 @@ ingest_progress(stream_t *stream)
     message_t message = MESSAGE(PROGRESS, progress, &progress, stream->asked,
                                 0);
     self->effects.send(self->with, &stream->source, &message, NULL);
+    events_acknowledged(stream);
 }
 
 void
@@ -357,6 +358,7 @@ attach(stream_t *stream, const peer_t *peer, const message_t *message,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);
     ingest_owe(stream);
+    events_opened(stream, opened.offset, message->trace);
     core_note(self, 1, "source-opened stream=%s offset=%" PRIu64 " code=%u+%u",
               stream->record.name, opened.offset, stream->code.k,
               stream->code.m);
@@ -710,6 +712,7 @@ void
 ingest_detach(stream_t *stream, millis_t now)
 {
     core_t *self = stream->core;
+    events_ended(stream);
     zhashx_delete(self->by_session, &stream->session);
     stream->attached = false;
     stream->session = 0;

@@ -363,6 +363,7 @@ on_inventory(core_t *self, const peer_t *peer, const message_t *message,
     membership_renew(self->members, worker, now);
     if (inventory->done && worker->state == WORKER_JOINING) {
         membership_admit(self->members, worker, now);
+        events_registered(self, worker);
         core_note(self, 1, "worker-joined worker=%s state=%s", worker->name,
                   worker->state == WORKER_LIVE ? "live" : "waiting");
         if (self->rebuilding) {
@@ -395,6 +396,8 @@ on_keep(core_t *self, const peer_t *peer, const message_t *message,
         core_note(self, 1, "worker-%s worker=%s",
                   keep->space->full ? "full" : "has-space", worker->name);
         worker->full = keep->space->full;
+        if (worker->full)
+            events_full(self, worker);
         deal_waiting(self, now);
     }
     Rill__V1__WorkerKept kept = RILL__V1__WORKER_KEPT__INIT;
@@ -451,6 +454,7 @@ members_leave(core_t *self, worker_t *worker, bool blamed, const char *why,
     uint64_t session = worker->session;
     core_note(self, 1, "worker-left worker=%s why=\"%s\"", worker->name, why);
     counters_up(&self->counters, COUNTER_workers_departed_total);
+    events_lost(self, worker, why);
     self->effects.disconnect(self->with, session);
     membership_leave(self->members, worker, blamed, now);
     if (self->rebuilding)
@@ -476,6 +480,7 @@ members_sweep(core_t *self, millis_t now)
     bool returned = false;
     while ((worker = membership_returned(self->members, now)) != NULL) {
         core_note(self, 1, "worker-returned worker=%s", worker->name);
+        events_registered(self, worker);
         returned = true;
     }
     if (returned) {

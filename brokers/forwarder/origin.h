@@ -17,6 +17,7 @@
  *  doubt.c    whether the catalogue is an older copy (R16)
  *  rebuilding.c the catalogue again, from what workers hold (R16)
  *  layout.c   where the chunks of a stream lie (S4)
+ *  events.c   what happens, to who listens
  *
  *  A chunk is born in ingest, lives in a block of its stream's ring until the
  *  block is settled, and is from then on known only by computation.
@@ -145,7 +146,8 @@ typedef struct stream {
     uint64_t owed;      //  Of the budget: granted, or held when it is gone
     bool starved;       //  The budget had not even the least for it
     bool told;          //  False: a Progress is owed, it is in `untold`
-    uint64_t asked;     //  Request of the last question it answers
+    uint64_t said_stored, said_settled;  //  To the sink
+    uint64_t asked;  //  Request of the last question it answers
     bool recovered;  //  In this term: bytes behind the watermark may be known
     uint64_t recovered_to;  //  to caches, up to C (R11)
     code_t code;            //  In force for the source, and whether it is less
@@ -275,7 +277,9 @@ void deal_sweep(core_t *self, millis_t now);
 millis_t deal_due(core_t *self);
 void deal_final(stream_t *stream, millis_t now);
 void deal_end(stream_t *stream, millis_t now);
-void deal_again(stream_t *stream, size_t from, millis_t now);
+//  The ring's blocks from a place on, in new extents, because a store left them
+//  (0: for another reason).
+void deal_again(stream_t *stream, size_t from, uint64_t store, millis_t now);
 block_t *deal_find(stream_t *stream, uint64_t offset, unsigned *slot_r);
 //  The last chunk in memory that was created at or before a time, or NULL.
 const piece_t *deal_at(stream_t *stream, micros_t time_us);
@@ -488,6 +492,22 @@ status_t horizon_start(core_t *self, millis_t now);
 bool horizon_ends_extent(const stream_t *stream, millis_t now);
 void horizon_sweep(core_t *self, millis_t now);
 millis_t horizon_due(const core_t *self);
+
+//  events.c: each is told to the sink if it wants it, and changes nothing that
+//  anybody else looks at
+void events_dealt(const block_t *block, unsigned slot,
+                  const chunk_header_t *header, const worker_t *worker);
+//  Because a store left, or (0) for another reason.
+void events_redealt(const block_t *block, uint64_t store);
+//  The source is told; of what it knows already nothing is said.
+void events_acknowledged(stream_t *stream);
+void events_opened(const stream_t *stream, uint64_t offset, uint64_t trace);
+void events_ended(const stream_t *stream);
+//  It came into the queue, is about to leave it (else nothing is told), is full.
+void events_registered(const core_t *self, const worker_t *worker);
+void events_lost(const core_t *self, const worker_t *worker, const char *why);
+void events_full(const core_t *self, const worker_t *worker);
+void events_forgotten(const core_t *self, uint64_t streams, uint64_t bytes);
 
 //  doubt.c
 //  A store holds something of an epoch: does the catalogue know what it should?

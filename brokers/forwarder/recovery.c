@@ -587,7 +587,7 @@ come_up(stream_t *stream, struct recovery *recovery, millis_t now)
     }
     core_note(self, 1, "dealt-again stream=%s chunks=%zu", stream->record.name,
               recovery->count);
-    deal_again(stream, 0, now);
+    deal_again(stream, 0, 0, now);
 }
 
 //  Whether the stream ends with the chunk: not if another source was let in since

@@ -233,27 +233,15 @@ requests_sourced(requests_t *self, const peer_t *asker, uint64_t request,
     open->joined = source->joined;
 }
 
-void
-requests_fault(const sink_t *sink, status_t status, const char *where,
-               const char *what, uint64_t trace)
-{
-    Rill__V1__FaultCounted body = RILL__V1__FAULT_COUNTED__INIT;
-    body.status = (Rill__V1__Status)status;
-    body.where = message_lend(where);
-    body.what = message_lend(what);
-    event_t event = EVENT(FAULT_COUNTED, fault_counted, &body, trace, 0, "");
-    sink_tell(sink, &event);
-}
-
 static void
 refused(requests_t *self, const open_t *open, const message_t *answer)
 {
     status_t status = message_status(answer->refused->status);
     bool usual = status == STATUS_UNKNOWN || status == STATUS_MISS ||
                  status == STATUS_FUTURE || status == STATUS_TAKEN;
-    if (!usual && SINK_WANTS(self->sink, FAULT_COUNTED))
-        requests_fault(self->sink, status, "front", open ? open->asked : "",
-                       answer->trace);
+    if (!usual)
+        sink_fault(self->sink, status, "front", open ? open->asked : "",
+                   answer->trace);
 }
 
 //  A question met its end.

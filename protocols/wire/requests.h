@@ -33,11 +33,6 @@ void requests_sourced(requests_t *self, const peer_t *asker, uint64_t request,
 void requests_answered(requests_t *self, const peer_t *asker,
                        const message_t *answer, const buffer_t *payload);
 
-//  A FaultCounted: `status` at a socket (front, receipts, …), of a question (or
-//  "") and its trace. Somebody wants it.
-void requests_fault(const sink_t *sink, status_t status, const char *where,
-                    const char *what, uint64_t trace);
-
 //  How many are kept.
 size_t requests_count(const requests_t *self);
 

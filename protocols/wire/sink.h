@@ -86,4 +86,9 @@ sink_sourced(const sink_t *self, const peer_t *asker, uint64_t request,
         self->sourced(self->with, asker, request, source);
 }
 
+//  Something from outside was refused, unreadable or dropped at a socket
+//  (front, receipts, chunks, bus ...): what it was, or "", and its trace.
+void sink_fault(const sink_t *self, status_t status, const char *where,
+                const char *what, uint64_t trace);
+
 #endif

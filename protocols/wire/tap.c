@@ -319,8 +319,7 @@ tap_answered(tap_t *self, const peer_t *asker, const message_t *answer,
 void
 tap_fault(tap_t *self, status_t status, const char *where)
 {
-    if (SINK_WANTS(&self->sink, FAULT_COUNTED))
-        requests_fault(&self->sink, status, where, "", 0);
+    sink_fault(&self->sink, status, where, "", 0);
 }
 
 /*------------------------------------------------------------- start and end */

@@ -295,8 +295,8 @@ offer(told_t *told, size_t nth)
 static void
 open_store(const char *path, told_t *told)
 {
-    static const chunkstore_events_t events = { on_durable, on_failed,
-                                                on_read };
+    static const chunkstore_events_t events = { on_durable, on_failed, on_read,
+                                                NULL };
     char why[512] = "";
     chunkstore_settings_t settings = { .path = path };
     if (chunkstore_open(&settings, NULL, &events, told, &told->store, why,

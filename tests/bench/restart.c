@@ -130,8 +130,8 @@ append(told_t *told, uint64_t nth, buffer_t *payload, uint32_t crc)
 static uint64_t
 write_store(void)
 {
-    static const chunkstore_events_t EVENTS = { on_durable, on_failed,
-                                                on_read };
+    static const chunkstore_events_t EVENTS = { on_durable, on_failed, on_read,
+                                                NULL };
     char path[4200], why[512] = "";
     snprintf(path, sizeof path, "%s/w1", folder);
     chunkstore_settings_t settings = { .path = path,

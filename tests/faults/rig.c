@@ -107,8 +107,8 @@ rig_destroy(rig_t **self_p)
 status_t
 rig_open(rig_t *self)
 {
-    static const chunkstore_events_t events = { on_durable, on_failed,
-                                                on_read };
+    static const chunkstore_events_t events = { on_durable, on_failed, on_read,
+                                                NULL };
     chunkstore_settings_t settings = {
         .path = RIG_PATH,
         .segment_bytes = self->segment_bytes,

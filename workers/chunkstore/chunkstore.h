@@ -59,6 +59,9 @@ typedef struct {
     //  STATUS_CORRUPT; STATUS_IO.
     void (*read)(void *with, uint64_t token, status_t status,
                  const chunk_header_t *header, buffer_t *payload);
+    //  A segment below its horizon is empty, and so many bytes are given back.
+    //  NULL: nobody wants to know.
+    void (*retired)(void *with, uint64_t bytes);
 } chunkstore_events_t;
 
 //  What the store is and has.

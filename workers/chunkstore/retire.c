@@ -47,7 +47,10 @@ leave(chunkstore_t *self)
 static void
 end(chunkstore_t *self)
 {
-    self->retire.segment->kept = self->retire.segment->is.live > 0;
+    segment_t *segment = self->retire.segment;
+    if (segment->is.live == 0 && self->events.retired)
+        self->events.retired(self->with, segment->is.size);
+    segment->kept = segment->is.live > 0;
     leave(self);
 }
 

@@ -4,8 +4,13 @@
 
 #include "invariant.h"
 
+typedef struct {
+    chunk_key_t key;
+    micros_t taken_us;
+} waiting_t;
+
 struct commits {
-    zhashx_t *waiting;  //  chunk_key_t -> the same, owned
+    zhashx_t *waiting;  //  waiting_t by its key, owned
     commit_t *owed;
     size_t first;  //  Of the queue within `owed`
     size_t end;
@@ -29,10 +34,10 @@ compare_key(const void *a, const void *b)
 }
 
 static void
-free_key(void **key_p)
+free_waiting(void **waiting_p)
 {
-    free(*key_p);
-    *key_p = NULL;
+    free(*waiting_p);
+    *waiting_p = NULL;
 }
 
 commits_t *
@@ -46,7 +51,7 @@ commits_new(void)
     zhashx_set_key_comparator(self->waiting, compare_key);
     zhashx_set_key_duplicator(self->waiting, NULL);
     zhashx_set_key_destructor(self->waiting, NULL);
-    zhashx_set_destructor(self->waiting, free_key);
+    zhashx_set_destructor(self->waiting, free_waiting);
     return self;
 }
 
@@ -63,23 +68,25 @@ commits_destroy(commits_t **self_p)
 }
 
 bool
-commits_add(commits_t *self, chunk_key_t key)
+commits_add(commits_t *self, chunk_key_t key, micros_t taken_us)
 {
     if (zhashx_lookup(self->waiting, &key))
         return false;
-    chunk_key_t *own = malloc(sizeof(*own));
-    INVARIANT(own);
-    *own = key;
-    int rc = zhashx_insert(self->waiting, own, own);
+    waiting_t *waiting = malloc(sizeof(*waiting));
+    INVARIANT(waiting);
+    *waiting = (waiting_t){ .key = key, .taken_us = taken_us };
+    int rc = zhashx_insert(self->waiting, &waiting->key, waiting);
     INVARIANT(rc == 0);
     return true;
 }
 
 bool
-commits_remove(commits_t *self, chunk_key_t key)
+commits_remove(commits_t *self, chunk_key_t key, micros_t *taken_us_r)
 {
-    if (!zhashx_lookup(self->waiting, &key))
+    const waiting_t *waiting = zhashx_lookup(self->waiting, &key);
+    if (!waiting)
         return false;
+    *taken_us_r = waiting->taken_us;
     zhashx_delete(self->waiting, &key);
     return true;
 }

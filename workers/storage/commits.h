@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "chunk.h"
+#include "millis.h"
 #include "status.h"
 
 typedef struct commits commits_t;
@@ -28,11 +29,12 @@ typedef struct {
 commits_t *commits_new(void);
 void commits_destroy(commits_t **self_p);
 
-//  The key waits for the disk. False: it waited already.
-bool commits_add(commits_t *self, chunk_key_t key);
+//  The key waits for the disk; it was taken then (0: nobody wants to know).
+//  False: it waited already.
+bool commits_add(commits_t *self, chunk_key_t key, micros_t taken_us);
 
-//  It waits no longer. False: it did not wait.
-bool commits_remove(commits_t *self, chunk_key_t key);
+//  It waits no longer, and was taken then. False: it did not wait.
+bool commits_remove(commits_t *self, chunk_key_t key, micros_t *taken_us_r);
 
 //  How many keys wait for the disk.
 size_t commits_waiting(const commits_t *self);

@@ -259,10 +259,19 @@ on_read(void *with, uint64_t token, status_t status,
                          zclock_mono());
 }
 
+static void
+on_retired(void *with, uint64_t bytes)
+{
+    storage_t *self = with;
+    if (self->core)
+        storage_core_on_retired(self->core, bytes);
+}
+
 static const chunkstore_events_t EVENTS = {
     .durable = on_durable,
     .failed = on_failed,
     .read = on_read,
+    .retired = on_retired,
 };
 
 /*--------------------------------------------------------------- the loop */

@@ -512,14 +512,15 @@ append(storage_core_t *self, const chunk_header_t *header, buffer_t *payload,
         return true;
     }
     //  It waits before the store can tell: a store may be that fast.
-    bool added = commits_add(self->commits, header->key);
+    micros_t taken_us = SINK_CLOCK(self->sink, CHUNK_STORED);
+    bool added = commits_add(self->commits, header->key, taken_us);
     status_t status = self->effects->append(self->with, header, payload, now);
     if (status == STATUS_OK) {
         count(self, COUNTER_worker_messages_total_chunks_taken);
         return true;
     }
     if (added)
-        commits_remove(self->commits, header->key);
+        commits_remove(self->commits, header->key, &taken_us);
     if (status == STATUS_BUSY)
         return false;
     count(self, COUNTER_worker_messages_total_chunks_failed);
@@ -546,6 +547,36 @@ fenced(const storage_core_t *self, const message_t *message)
     return COUNTERS_COUNT;
 }
 
+//  Why a chunk is not taken, in the words of the wire.
+static status_t
+drop_status(counter_t reason)
+{
+    switch (reason) {
+    case COUNTER_worker_messages_total_chunks_kind:
+        return STATUS_KIND;
+    case COUNTER_worker_messages_total_chunks_stopping:
+        return STATUS_STOPPING;
+    case COUNTER_worker_messages_total_chunks_old_term:
+        return STATUS_FENCED;
+    case COUNTER_worker_messages_total_chunks_choked:
+        return STATUS_BUSY;
+    case COUNTER_worker_messages_total_chunks_header:
+    case COUNTER_worker_messages_total_chunks_length:
+        return STATUS_CORRUPT;
+    default:
+        return STATUS_SESSION;
+    }
+}
+
+//  A chunk is not taken.
+static void
+drop(storage_core_t *self, counter_t reason, const message_t *message)
+{
+    count(self, reason);
+    sink_fault(self->sink, drop_status(reason), "chunks", message_kind(message),
+               message->trace);
+}
+
 void
 storage_core_on_store(storage_core_t *self, const message_t *message,
                       buffer_t *payload, millis_t now)
@@ -553,19 +584,19 @@ storage_core_on_store(storage_core_t *self, const message_t *message,
     count(self, COUNTER_worker_messages_received_total_chunks);
     counter_t reason = fenced(self, message);
     if (reason != COUNTERS_COUNT) {
-        count(self, reason);
+        drop(self, reason, message);
         return;
     }
     self->heard = now;
     chunk_header_t header;
     if (!message->store->chunk ||
         message_to_chunk(message->store->chunk, &header) != STATUS_OK) {
-        count(self, COUNTER_worker_messages_total_chunks_header);
+        drop(self, COUNTER_worker_messages_total_chunks_header, message);
         return;
     }
     size_t length = payload ? buffer_size(payload) : 0;
     if (length != header.length) {
-        count(self, COUNTER_worker_messages_total_chunks_length);
+        drop(self, COUNTER_worker_messages_total_chunks_length, message);
         commits_owe(self->commits, header.key, STATUS_CORRUPT);
     } else if (!append(self, &header, payload, now)) {
         count(self, COUNTER_store_choked_total);
@@ -673,12 +704,32 @@ pump(storage_core_t *self, millis_t now)
         leave(self);
 }
 
+static void
+tell_stored(const storage_core_t *self, const chunk_key_t *key,
+            micros_t taken_us)
+{
+    if (!SINK_WANTS(self->sink, CHUNK_STORED))
+        return;
+    Rill__V1__ChunkStored body = RILL__V1__CHUNK_STORED__INIT;
+    body.epoch = key->epoch;
+    body.block = key->block;
+    body.slot = key->slot;
+    body.ms = sink_ms(taken_us, SINK_CLOCK(self->sink, CHUNK_STORED));
+    event_t event = EVENT(CHUNK_STORED, chunk_stored, &body, 0, key->stream,
+                          "");
+    sink_tell(self->sink, &event);
+}
+
 //  A word of the store about a key: it is owed to the forwarder of the session
 //  that the key was taken in, which is ours when we serve (invariant 3).
 static void
 settle(storage_core_t *self, chunk_key_t key, status_t status)
 {
-    if (!commits_remove(self->commits, key))
+    micros_t taken_us;
+    bool waited = commits_remove(self->commits, key, &taken_us);
+    if (waited && status == STATUS_OK)
+        tell_stored(self, &key, taken_us);
+    if (!waited)
         count(self, COUNTER_commits_total_unasked);
     else if (self->state == SERVING)
         commits_owe(self->commits, key, status);
@@ -795,6 +846,17 @@ storage_core_on_read(storage_core_t *self, uint64_t token, status_t status,
 {
     (void)now;
     questions_on_read(self->questions, token, status, header, payload);
+}
+
+void
+storage_core_on_retired(storage_core_t *self, uint64_t bytes)
+{
+    if (!SINK_WANTS(self->sink, RETENTION_RAN))
+        return;
+    Rill__V1__RetentionRan body = RILL__V1__RETENTION_RAN__INIT;
+    body.bytes = bytes;
+    event_t event = EVENT(RETENTION_RAN, retention_ran, &body, 0, 0, "");
+    sink_tell(self->sink, &event);
 }
 
 /*------------------------------------------------------------------- life */

@@ -123,6 +123,7 @@ void storage_core_on_failed(storage_core_t *self, const chunk_key_t *keys,
 void storage_core_on_read(storage_core_t *self, uint64_t token, status_t status,
                           const chunk_header_t *header, buffer_t *payload,
                           millis_t now);
+void storage_core_on_retired(storage_core_t *self, uint64_t bytes);
 
 //  Stop in good order: take nothing new and refuse questions with
 //  STATUS_STOPPING; once all that was taken is durable and receipted say

@@ -256,7 +256,8 @@ on_read(void *with, uint64_t token, status_t status,
     answered++;
 }
 
-static const chunkstore_events_t EVENTS = { on_durable, on_failed, on_read };
+static const chunkstore_events_t EVENTS = { on_durable, on_failed, on_read,
+                                            NULL };
 
 static void
 turn_until(chunkstore_t *store, const size_t *count, size_t least)

@@ -50,7 +50,8 @@ on_read(void *with, uint64_t token, status_t status,
     told->good++;
 }
 
-static const chunkstore_events_t EVENTS = { on_durable, on_failed, on_read };
+static const chunkstore_events_t EVENTS = { on_durable, on_failed, on_read,
+                                            NULL };
 
 static chunkstore_t *
 open_at(const char *path, told_t *told)

@@ -219,7 +219,7 @@ static void
 events_may_call_the_store(void)
 {
     static const chunkstore_events_t events = { echo_durable, echo_failed,
-                                                echo_read };
+                                                echo_read, NULL };
     fake_files_t *disk = fake_files_new(1, 8 * 1024 * 1024);
     echo_t echo = { 0 };
     chunkstore_settings_t settings = { .path = "/disk",
