@@ -934,7 +934,7 @@ deal_receipt(core_t *self, const Rill__V1__Receipt *receipt, millis_t now)
     worker_t *worker = membership_by_session(self->members, receipt->session);
     if (!worker || worker->store != receipt->store ||
         receipt->term != catalogue_term(self->catalogue)) {
-        core_drop(self, COUNTER_faults_total_receipt_foreign);
+        core_drop(self, COUNTER_faults_total_receipt_foreign, "receipts");
         return;
     }
     stream_t *stream = NULL;

@@ -491,10 +491,13 @@ message_done(core_t *self, before_t before, bool asked)
 }
 
 void
-core_drop(core_t *self, counter_t reason)
+core_drop(core_t *self, counter_t reason, const char *where)
 {
+    bool misplaced = reason == COUNTER_faults_total_misplaced;
     counters_up(&self->counters, reason);
     self->dropped++;
+    sink_fault(self->settings.sink, misplaced ? STATUS_KIND : STATUS_SESSION,
+               where, "", 0);
 }
 
 //  Workers come, and people ask how it goes.
@@ -591,7 +594,7 @@ on_rebuilding(core_t *self, uint64_t worker, const message_t *message,
             rebuilding_refused(self, worker, message, now);
         break;
     default:
-        core_drop(self, COUNTER_faults_total_misplaced);
+        core_drop(self, COUNTER_faults_total_misplaced, "worker");
         break;
     }
 }
@@ -638,7 +641,7 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         layout_scanned(self, worker, message, now);
         break;
     default:
-        core_drop(self, COUNTER_faults_total_misplaced);
+        core_drop(self, COUNTER_faults_total_misplaced, "worker");
         break;
     }
     message_done(self, before, false);
@@ -654,7 +657,7 @@ forwarder_core_on_receipt(forwarder_core_t *self, const message_t *message,
     if (message->body_case == RILL__V1__MESSAGE__BODY_RECEIPT)
         deal_receipt(self, message->receipt, now);
     else
-        core_drop(self, COUNTER_faults_total_misplaced);
+        core_drop(self, COUNTER_faults_total_misplaced, "receipts");
     message_done(self, before, false);
 }
 

@@ -757,7 +757,7 @@ ingest_message(core_t *self, const peer_t *peer, const message_t *message,
         if (stream)
             ingest_detach(stream, now);
         else
-            core_drop(self, COUNTER_faults_total_session_unknown);
+            core_drop(self, COUNTER_faults_total_session_unknown, "front");
         break;
     }
 }

@@ -269,7 +269,7 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     worker_t *worker = membership_find(self->members, hello->store);
     bool runs = worker && worker->state != WORKER_AWAY;
     if (runs && message->request <= worker->hello) {
-        core_drop(self, COUNTER_faults_total_hello_repeated);
+        core_drop(self, COUNTER_faults_total_hello_repeated, "front");
         return;
     }
     if (!worker && count >= LIMIT_WORKERS &&
@@ -440,7 +440,7 @@ members_message(core_t *self, const peer_t *peer, const message_t *message,
         if (worker)
             members_leave(self, worker, false, "it stops", now);
         else
-            core_drop(self, COUNTER_faults_total_worker_unknown);
+            core_drop(self, COUNTER_faults_total_worker_unknown, "front");
         break;
     }
 }

@@ -239,8 +239,8 @@ void core_note(core_t *self, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void core_fail(core_t *self, status_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-//  The message at hand ends here; `reason` counts why.
-void core_drop(core_t *self, counter_t reason);
+//  The message at hand ends here, at a socket; `reason` counts why.
+void core_drop(core_t *self, counter_t reason, const char *where);
 void core_refuse(core_t *self, const peer_t *peer, const message_t *question,
                  status_t status, const char *text, uint64_t offset);
 stream_t *core_stream(core_t *self, uint64_t id);

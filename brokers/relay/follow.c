@@ -192,8 +192,7 @@ send_keep(relay_t *self, int at, millis_t now)
     //  What may not even be comes behind what is.
     for (int known = 1; known >= 0; known--)
         for (stream_t *stream = zhashx_first(self->streams);
-             stream && keep.n_wants < most;
-             stream = zhashx_next(self->streams))
+             stream && keep.n_wants < most; stream = zhashx_next(self->streams))
             if (stream->known == known && wants(stream, at)) {
                 fill_want(stream, at, &said[keep.n_wants], now);
                 list[keep.n_wants] = &said[keep.n_wants].want;
@@ -571,7 +570,8 @@ follow_kept(relay_t *self, int at, const Rill__V1__Kept *kept, millis_t now)
     if (is_side(self, at) ? kept->tier != self->settings.tier
                           : kept->tier >= self->settings.tier ||
                                 !streq(kept->node, link->name)) {
-        counters_up(&self->counters, COUNTER_faults_total_misplaced);
+        happened_fault(self, COUNTER_faults_total_misplaced, STATUS_KIND,
+                       "link", "kept");
         return;
     }
     link->heard = now;

@@ -2,6 +2,14 @@
  */
 #include "node.h"
 
+void
+happened_fault(relay_t *self, counter_t reason, status_t status,
+               const char *where, const char *what)
+{
+    counters_up(&self->counters, reason);
+    sink_fault(self->settings.sink, status, where, what, 0);
+}
+
 //  The stream's name, as far as this node knows it.
 static const char *
 name_of(const relay_t *self, uint64_t id)

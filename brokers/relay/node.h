@@ -390,6 +390,10 @@ void happened_answered(const relay_t *self, int link, const packet_t *packet);
 //  A parent granted the stream to this node.
 void happened_carries(const stream_t *stream);
 
+//  Counted by its reason, and told.
+void happened_fault(relay_t *self, counter_t reason, status_t status,
+                    const char *where, const char *what);
+
 //  report.c
 void report_answer(relay_t *self, const peer_t *peer, const message_t *message,
                    millis_t now);

@@ -378,7 +378,8 @@ pass_answer(relay_t *self, int link, const message_t *message, millis_t now)
         return;
     }
     if (message->body_case != passed->answer) {
-        counters_up(&self->counters, COUNTER_faults_total_misplaced);
+        happened_fault(self, COUNTER_faults_total_misplaced, STATUS_KIND,
+                       "link", message_kind(message));
         go_on(self, passed, now);
         return;
     }

@@ -277,7 +277,8 @@ is_right(relay_t *self, const Rill__V1__ChunkHeader *from, buffer_t *payload,
                  header_r->payload_crc == checksum_crc32c(buffer_bytes(payload),
                                                           buffer_size(payload));
     if (!right)
-        counters_up(&self->counters, COUNTER_faults_total_chunk_corrupt);
+        happened_fault(self, COUNTER_faults_total_chunk_corrupt, STATUS_CORRUPT,
+                       "link", "chunk");
     return right;
 }
 
@@ -490,7 +491,8 @@ relay_on_link(relay_t *self, int link, const message_t *message,
         pass_answer(self, link, message, now);
         break;
     default:
-        counters_up(&self->counters, COUNTER_faults_total_misplaced);
+        happened_fault(self, COUNTER_faults_total_misplaced, STATUS_KIND,
+                       "link", message_kind(message));
         break;
     }
     follow_flush(self, now);
@@ -505,7 +507,8 @@ relay_on_published(relay_t *self, int link, uint64_t id, uint64_t topic,
     chunk_header_t header;
     if (message->body_case != RILL__V1__MESSAGE__BODY_FLOW || !stream ||
         stream->heard_link != link || stream->heard_topic != topic) {
-        counters_up(&self->counters, COUNTER_faults_total_misplaced);
+        happened_fault(self, COUNTER_faults_total_misplaced, STATUS_KIND,
+                       "published", message_kind(message));
         return;
     }
     if (!is_right(self, message->flow->chunk, payload, &header) ||
@@ -542,7 +545,8 @@ relay_on_packet(relay_t *self, const packet_t *packet, millis_t now)
     counters_up(&self->counters, COUNTER_packets_received_total);
     int sibling = siblings_take(self->siblings, packet, now);
     if (sibling < 0) {
-        counters_up(&self->counters, COUNTER_packets_dropped_total_unknown);
+        happened_fault(self, COUNTER_packets_dropped_total_unknown, STATUS_KIND,
+                       "bus", "");
         return;
     }
     follow_packet(self, sibling, packet, now);
