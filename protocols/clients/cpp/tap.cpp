@@ -39,7 +39,7 @@ tap::tap(const std::string &at, const std::vector<std::string> &kinds)
         for (const auto &node : one.nodes())
             visit(node.at());
         for (const auto &worker : one.workers())
-            visit(worker.reach());
+            visit(worker.reach().substr(worker.reach().rfind('/') + 1));
     }
 }
 

@@ -25,6 +25,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -40,8 +41,13 @@ const (
 	payloadMost = 4<<20 + 4<<10
 )
 
-// One for all connections of the process.
-var context = C.zmq_ctx_new()
+// One for all sockets of the process, while there are any: what a socket said
+// last leaves before the context ends, and is lost if the process does first.
+var (
+	context unsafe.Pointer
+	sockets int
+	guard   sync.Mutex
+)
 
 func random() uint64 {
 	var bytes [8]byte
@@ -55,10 +61,16 @@ func random() uint64 {
 type socket struct{ handle unsafe.Pointer }
 
 func open(kind C.int, receive C.int) (*socket, error) {
+	guard.Lock()
+	defer guard.Unlock()
+	if context == nil {
+		context = C.zmq_ctx_new()
+	}
 	handle, err := C.zmq_socket(context, kind)
 	if handle == nil {
 		return nil, fail("limit", err.Error())
 	}
+	sockets++
 	C.set(handle, C.ZMQ_LINGER, 0)
 	C.set(handle, C.ZMQ_SNDHWM, 64)
 	C.set(handle, C.ZMQ_RCVHWM, receive)
@@ -91,6 +103,17 @@ func (s *socket) close(linger time.Duration) {
 		C.set(s.handle, C.ZMQ_LINGER, C.int(linger.Milliseconds()))
 		C.zmq_close(s.handle)
 		s.handle = nil
+		guard.Lock()
+		defer guard.Unlock()
+		if sockets--; sockets == 0 {
+			for {
+				rc, err := C.zmq_ctx_term(context)
+				if rc == 0 || err != syscall.EINTR {
+					break
+				}
+			}
+			context = nil
+		}
 	}
 }
 

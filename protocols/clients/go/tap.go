@@ -101,7 +101,7 @@ func named(r *pb.Report) (ats []string) {
 		ats = append(ats, node.At)
 	}
 	for _, worker := range r.Workers {
-		ats = append(ats, worker.Reach)
+		ats = append(ats, strings.TrimPrefix(worker.Reach, "tcp://"))
 	}
 	return ats
 }

@@ -37,7 +37,8 @@ public final class Tap implements AutoCloseable {
                 report.getNodesList().forEach(
                         node -> visit(node.getAt(), known, reports));
                 report.getWorkersList().forEach(
-                        worker -> visit(worker.getReach(), known, reports));
+                        worker -> visit(worker.getReach().replace("tcp://", ""),
+                                known, reports));
             }
         } catch (RillError why) {
             close();

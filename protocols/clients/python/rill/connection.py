@@ -20,7 +20,8 @@ ANSWER = 15     # and an answer once there is one.
 
 
 def endpoint(at):
-    """tcp:// of HOST:PORT."""
+    """tcp:// of HOST:PORT; a worker is told of as that."""
+    at = at.removeprefix('tcp://')
     found = re.fullmatch(r'([^\s/:]+|\[[0-9a-fA-F:.%\w]+\]):(\d{1,5})', at)
     if not found or not 0 < int(found[2]) < 65536:
         raise RillError('address', f'"{at}" is not HOST:PORT')
