@@ -59,6 +59,17 @@ doubt_sure(core_t *self, status_t status, const char *format, ...)
                   text);
 }
 
+void
+doubt_replaced(core_t *self, const char *worker, uint64_t term)
+{
+    (void)catalogue_doubt(self->catalogue);
+    core_fail(self, STATUS_FENCED,
+              "worker %s joined here and was granted term %" PRIu64
+              " since, ours is %" PRIu64
+              ": a newer forwarder runs, from another directory",
+              worker, term, catalogue_term(self->catalogue));
+}
+
 //  A stranger's word is not enough to end this forwarder.
 static bool
 trusted(const core_t *self, const worker_t *worker)

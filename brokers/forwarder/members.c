@@ -235,16 +235,19 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
                     "A data directory of no cluster has no term.", 0);
         return;
     }
-    //  A stranger's word is not enough to end this forwarder.
     //  A term that was granted, but not by us; a stranger's word of it is not
     //  enough to end this forwarder.
     bool above = hello->term > term;
-    bool granted = above || (hello->term == term &&
-                             !membership_find(self->members, hello->store));
+    const worker_t *known = membership_find(self->members, hello->store);
+    bool granted = above || (hello->term == term && !known);
     if (granted && ours(self, hello->store, hello->name)) {
-        doubt_sure(self, STATUS_FENCED,
-                   "worker %s was granted term %" PRIu64 ", ours is %" PRIu64,
-                   hello->name, hello->term, term);
+        if (known && known->served)
+            doubt_replaced(self, hello->name, hello->term);
+        else
+            doubt_sure(self, STATUS_FENCED,
+                       "worker %s was granted term %" PRIu64
+                       ", ours is %" PRIu64,
+                       hello->name, hello->term, term);
         return;
     }
     if (above) {

@@ -520,6 +520,8 @@ void doubt_dropped(core_t *self, const worker_t *worker, uint64_t stream);
 //  The catalogue is an older copy, or a newer forwarder runs: this one is over.
 void doubt_sure(core_t *self, status_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+//  The second: a worker that served here was granted a higher term since.
+void doubt_replaced(core_t *self, const char *worker, uint64_t term);
 //  False: it is no answer to a question of ours.
 bool doubt_answered(core_t *self, uint64_t session, const message_t *message);
 void doubt_sweep(core_t *self, millis_t now);

@@ -3114,6 +3114,10 @@ a_hello_of_a_higher_term_ends_it(void)
     forget_said();
     SAY(1, HELLO, hello, &body);
     CHECK(fault() == STATUS_FENCED);
+    //  It joined here before: who runs now must not be rebuilt over.
+    const char *why;
+    (void)forwarder_core_fault(world.core, &why);
+    CHECK(strstr(why, "newer forwarder") && !strstr(why, "rebuild"));
     CHECK(world.said_count == 0);
     keep_source(&source);
     CHECK(world.said_count == 0);
