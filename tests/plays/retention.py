@@ -12,7 +12,7 @@ PAUSE = 0.02              # Between pieces: 3 MB/s.
 
 def taken(stage):
     """Bytes that the segments of all workers take on their disks."""
-    files = [file for worker in stage.names[1:]
+    files = [file for worker in stage.workers
              for file in (stage.home / worker / 'segments').glob('*')]
     total = 0
     for file in files:
@@ -88,12 +88,32 @@ class Pusher:
             return True
         wait_for(read, 'what is young is read in time')
 
+    def begins_at_the_oldest(self, at, begin):
+        """Who wants to see what is gone sees the oldest there is, and is told;
+        False: it went away meanwhile."""
+        path, told = self.stage.home / 'seen', self.stage.stat(self.name)
+        done = self.stage.rill('watch', self.name, '--from', begin, '--to',
+                               told['stored'], '--json', '-o', path,
+                               at=self.stage.at[at]).expect(0)
+        for _ in range(10):
+            self.push()
+        seen = done.json()
+        if seen['left_out']:
+            return False
+        expect(seen['from'] > 0 and path.read_bytes()
+               == self.body(seen['from'], seen['to']), f'{at}: {seen}')
+        expect(begin == 'start' or seen['moved'] and
+               f'begins at byte {seen["from"]}' in done.err,
+               f'{at}, from {begin}: {seen}, {done.err}')
+        return True
+
     def end(self):
         self.process.stdin.close()
         expect(self.process.wait() == 0, self.process.stderr.read().decode())
 
 
-with Stage(workers=3, origin=f'retention: {KEEP}s',
+with Stage(workers=3, origin=f'retention: {KEEP}s', caches={'c1': 'region'},
+           groups={'region': 'parents: [origin], siblings: unicast'},
            **{f'w{n}': 'segment: 8MiB' for n in (1, 2, 3)}) as stage:
     with stage.case('invariant 11: what is older than its retention is GONE, '
                     'what is younger comes back exact'):
@@ -105,6 +125,12 @@ with Stage(workers=3, origin=f'retention: {KEEP}s',
         got = stage.rill('get', 'live', '--range', '0-100')
         got.expect_error(65, 'retention')
         live.must_be_readable()
+    with stage.case('invariant 13: who watches from before the retention gets '
+                    'the oldest there is, and is told, at any depth'):
+        for at in ('origin', 'c1'):
+            for begin in ('start', '-1h', 0):
+                wait_for(lambda: live.begins_at_the_oldest(at, begin),
+                         'all of it is seen in time')
     with stage.case('invariant 11: space is given back while the stream goes '
                     'on'):
         live.push_until(lambda: live.must_be_kept()['first'] > 200 * PIECE,
