@@ -14,6 +14,7 @@
 #include "links.h"
 #include "loans.h"
 #include "log.h"
+#include "metrics.h"
 #include "random.h"
 #include "relay.h"
 #include "reporter.h"
@@ -49,6 +50,8 @@ typedef struct {
     breaker_t *breaker;
     loans_t *loans;
     tap_t *tap;
+    metrics_t *metrics;  //  HTTP
+    relay_told_t told;   //  Lent to it
     counters_t counters;
     reporter_t *reporter;      //  To the director
     uint64_t was_out, was_in;  //  Bytes at the last report,
@@ -417,17 +420,60 @@ send_offer(void *with, const peer_t *peer, const message_t *message)
 static const reporter_events_t REPORTS = { .fill = fill_load,
                                            .send = send_offer };
 
-//  A cache serves from the first moment on.
+static void
+count_all(void *with, counters_t *to)
+{
+    cache_t *self = with;
+    relay_count(self->relay, to);
+    count(self, to);
+}
+
+//  NULL: ready.
+static const char *
+unready(void *with)
+{
+    cache_t *self = with;
+    return relay_cut_off(self->relay)
+               ? "streams are watched here that no parent gives"
+               : NULL;
+}
+
 static void
 sample(void *with)
 {
     cache_t *self = with;
     counters_t counters = { 0 };
     counters_told_t told;
-    relay_count(self->relay, &counters);
-    count(self, &counters);
+    count_all(self, &counters);
     counters_tell(&counters, SETTINGS_CACHE, &told);
-    tap_sample(self->tap, true, told.list, told.count);
+    tap_sample(self->tap, !unready(self), told.list, told.count);
+}
+
+static size_t
+tell_streams(void *with, uint64_t from, Rill__V1__StreamReport ***list_r,
+             uint64_t *next_r)
+{
+    cache_t *self = with;
+    relay_tell(self->relay, from, &self->told);
+    *list_r = self->told.list;
+    *next_r = self->told.next;
+    return self->told.count;
+}
+
+static status_t
+open_metrics(cache_t *self, const cache_place_t *place, char *why)
+{
+    metrics_place_t metrics = {
+        .role = SETTINGS_CACHE,
+        .at = place->cache->node.metrics,
+        .streams = place->settings->metrics_streams,
+        .began = zclock_mono(),
+        .count = count_all,
+        .unready = unready,
+        .tell = tell_streams,
+        .with = self,
+    };
+    return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
 }
 
 /*--------------------------------------------------------- start and end */
@@ -453,6 +499,7 @@ cache_destroy(cache_t **self_p)
     relay_destroy(&self->relay);
     links_destroy(&self->links);
     breaker_destroy(&self->breaker);
+    metrics_destroy(&self->metrics);
     tap_destroy(&self->tap);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
@@ -525,7 +572,11 @@ open_sockets(cache_t *self, const cache_place_t *place,
                  errno ? strerror(errno) : status_text(status));
         return status;
     }
-    tap_place_t tap = { "cache", node->name, node->at, node->reach };
+    status = open_metrics(self, place, why);
+    if (status != STATUS_OK)
+        return status;
+    tap_place_t tap = { "cache", node->name, node->at, node->reach,
+                        metrics_at(self->metrics) };
     status = tap_new(self->loop, &tap, sample, self, &self->tap);
     if (status != STATUS_OK) {
         snprintf(why, WHY_BYTES, "no socket for events beside %s: %s", node->at,

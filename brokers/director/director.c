@@ -9,6 +9,7 @@
 #include "frames.h"
 #include "invariant.h"
 #include "log.h"
+#include "metrics.h"
 #include "sockets.h"
 #include "tap.h"
 
@@ -25,6 +26,7 @@ typedef struct {
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
     tap_t *tap;
+    metrics_t *metrics;  //  HTTP
 } director_t;
 
 static void
@@ -119,16 +121,44 @@ on_bound(void *with, zsock_t *socket)
         zloop_reader(self->loop, socket, on_front, self);
 }
 
-//  A director serves from the first moment on.
+static void
+count_all(void *with, counters_t *to)
+{
+    director_t *self = with;
+    director_core_count(self->core, to);
+}
+
+//  NULL: ready.
+static const char *
+unready(void *with)
+{
+    director_t *self = with;
+    return director_core_unready(self->core, zclock_mono());
+}
+
 static void
 sample(void *with)
 {
     director_t *self = with;
     counters_t counters = { 0 };
     counters_told_t told;
-    director_core_count(self->core, &counters);
+    count_all(self, &counters);
     counters_tell(&counters, SETTINGS_DIRECTOR, &told);
-    tap_sample(self->tap, true, told.list, told.count);
+    tap_sample(self->tap, !unready(self), told.list, told.count);
+}
+
+static status_t
+open_metrics(director_t *self, const settings_t *settings, char *why)
+{
+    metrics_place_t metrics = {
+        .role = SETTINGS_DIRECTOR,
+        .at = settings->director.node.metrics,
+        .began = zclock_mono(),
+        .count = count_all,
+        .unready = unready,
+        .with = self,
+    };
+    return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
 }
 
 static const breaker_events_t BREAKS = { .closing = on_closing,
@@ -138,6 +168,7 @@ static void
 director_destroy(director_t *self)
 {
     breaker_destroy(&self->breaker);
+    metrics_destroy(&self->metrics);
     tap_destroy(&self->tap);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
@@ -158,7 +189,11 @@ director_open(director_t *self, const settings_t *settings, char *why)
                  errno ? strerror(errno) : status_text(status));
         return status;
     }
-    tap_place_t tap = { "director", node->name, node->at, node->reach };
+    status = open_metrics(self, settings, why);
+    if (status != STATUS_OK)
+        return status;
+    tap_place_t tap = { "director", node->name, node->at, node->reach,
+                        metrics_at(self->metrics) };
     status = tap_new(self->loop, &tap, sample, self, &self->tap);
     if (status != STATUS_OK) {
         snprintf(why, WHY_BYTES, "no socket for events beside %s: %s", node->at,

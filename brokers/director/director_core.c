@@ -351,6 +351,17 @@ tell_nodes(const director_core_t *self, uint64_t from, nodes_told_t *told,
     report->next = from < all ? from : 0;
 }
 
+const char *
+director_core_unready(const director_core_t *self, millis_t now)
+{
+    size_t live = census_count(self->census);
+    if (live == self->settings->caches_count)
+        return NULL;
+    if (now < self->awake)
+        return "it has just begun, and not every cache has reported yet";
+    return live ? NULL : "no cache reports";
+}
+
 void
 director_core_count(const director_core_t *self, counters_t *to)
 {
@@ -373,8 +384,7 @@ on_status(director_core_t *self, const peer_t *peer, const message_t *message)
     report.uptime_ms = self->now - self->began;
     report.n_counters = counted.count;
     report.counters = counted.list;
-    if (self->sink)
-        report.tap_at = message_lend(self->sink->at);
+    sink_places(self->sink, &report);
     nodes_told_t told;
     tell_nodes(self, message->status_ask->from, &told, &report);
     message_t answer = MESSAGE(REPORT, report, &report, message->request,

@@ -52,6 +52,9 @@ void director_core_on_front(director_core_t *self, const peer_t *peer,
 void director_core_on_bad(director_core_t *self, const peer_t *peer,
                           uint64_t request, status_t status);
 
+//  NULL: it offers what there is. Else why not yet, as a sentence.
+const char *director_core_unready(const director_core_t *self, millis_t now);
+
 //  What it counts and how it is, added to `to`.
 void director_core_count(const director_core_t *self, counters_t *to);
 

@@ -14,6 +14,7 @@
 #include "kv.h"
 #include "loans.h"
 #include "log.h"
+#include "metrics.h"
 #include "random.h"
 #include "sockets.h"
 #include "tap.h"
@@ -56,7 +57,9 @@ typedef struct forwarder {
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
     tap_t *tap;
-    loans_t *loans;  //  What the front has accepted for readers
+    metrics_t *metrics;  //  HTTP
+    relay_told_t told;   //  Lent to it
+    loans_t *loans;      //  What the front has accepted for readers
 } forwarder_t;
 
 /*---------------------------------------------------------------- effects */
@@ -403,14 +406,56 @@ static const breaker_events_t BREAKS = { .closing = on_closing,
                                          .bound = on_bound };
 
 static void
+count_all(void *with, counters_t *to)
+{
+    forwarder_t *self = with;
+    forwarder_core_count(self->core, to, zclock_mono());
+}
+
+//  NULL: ready.
+static const char *
+unready(void *with)
+{
+    forwarder_t *self = with;
+    return forwarder_core_unready(self->core);
+}
+
+static void
 sample(void *with)
 {
     forwarder_t *self = with;
     counters_t counters = { 0 };
     counters_told_t told;
-    forwarder_core_count(self->core, &counters, zclock_mono());
+    count_all(self, &counters);
     counters_tell(&counters, SETTINGS_FORWARDER, &told);
-    tap_sample(self->tap, self->ready, told.list, told.count);
+    tap_sample(self->tap, !unready(self), told.list, told.count);
+}
+
+static size_t
+tell_streams(void *with, uint64_t from, Rill__V1__StreamReport ***list_r,
+             uint64_t *next_r)
+{
+    forwarder_t *self = with;
+    forwarder_core_tell(self->core, from, &self->told);
+    *list_r = self->told.list;
+    *next_r = self->told.next;
+    return self->told.count;
+}
+
+static status_t
+open_metrics(forwarder_t *self, char *why)
+{
+    metrics_place_t metrics = {
+        .role = SETTINGS_FORWARDER,
+        .at = self->place->metrics,
+        .streams = self->place->metrics_streams,
+        .began = zclock_mono(),
+        .count = count_all,
+        .unready = unready,
+        .tell = tell_streams,
+        .with = self,
+    };
+    return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
 }
 
 /*--------------------------------------------------------- start and end */
@@ -454,6 +499,7 @@ forwarder_destroy(forwarder_t **self_p)
     zhashx_destroy(&self->links);
     breaker_destroy(&self->breaker);
     forwarder_core_destroy(&self->core);
+    metrics_destroy(&self->metrics);
     tap_destroy(&self->tap);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
@@ -560,7 +606,10 @@ forwarder_open(forwarder_t *self)
                            self->why, WHY_BYTES);
     if (status == STATUS_OK)
         status = open_sockets(self);
-    tap_place_t tap = { "forwarder", place->name, place->at, place->reach };
+    if (status == STATUS_OK)
+        status = open_metrics(self, self->why);
+    tap_place_t tap = { "forwarder", place->name, place->at, place->reach,
+                        metrics_at(self->metrics) };
     if (status == STATUS_OK) {
         status = tap_new(self->loop, &tap, sample, self, &self->tap);
         if (status != STATUS_OK)

@@ -21,8 +21,10 @@ typedef struct {
     retention_limits_t retention;
     const char *const *workers;  //  Names of those in the cluster file
     size_t workers_count;
-    bool rebuild;      //  Make the catalogue again first
-    bool accept_loss;  //  Even if something is lost
+    bool rebuild;         //  Make the catalogue again first
+    bool accept_loss;     //  Even if something is lost
+    const char *metrics;  //  HOST:PORT of its HTTP; "": loopback, any port
+    size_t metrics_streams;
     double patience;
 } forwarder_place_t;
 

@@ -23,6 +23,7 @@
 #include "message.h"
 #include "millis.h"
 #include "peer.h"
+#include "relay.h"
 #include "retention.h"
 #include "sink.h"
 
@@ -132,6 +133,14 @@ size_t forwarder_core_workers(const forwarder_core_t *self);
 
 //  The budget of open chunks in force.
 size_t forwarder_core_memory(const forwarder_core_t *self);
+
+//  NULL: it serves all that it knows. Else why not yet, as a sentence that lives
+//  until the next call.
+const char *forwarder_core_unready(forwarder_core_t *self);
+
+//  What it tells of its streams, as relay_tell does.
+void forwarder_core_tell(const forwarder_core_t *self, uint64_t from,
+                         relay_told_t *told_r);
 
 //  What it counts and how it is, added to `to`.
 void forwarder_core_count(forwarder_core_t *self, counters_t *to, millis_t now);

@@ -1,5 +1,6 @@
 /*  How the origin is: what is under-protected, its workers, its counters.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "invariant.h"
@@ -214,6 +215,32 @@ forwarder_core_count(forwarder_core_t *self, counters_t *to, millis_t now)
     to->values[COUNTER_catalogue_bytes] = catalogue_bytes(self->catalogue);
 }
 
+void
+forwarder_core_tell(const forwarder_core_t *self, uint64_t from,
+                    relay_told_t *told_r)
+{
+    relay_tell(self->relay, from, told_r);
+}
+
+const char *
+forwarder_core_unready(forwarder_core_t *self)
+{
+    worker_t *queue[1];
+    code_t plain = { 0, 0 }, code;
+    bool narrower;
+    if (self->rebuilding)
+        return "the catalogue is being made again from what workers hold";
+    if (placement_code(membership_queue(self->members, queue, 1), plain, false,
+                       &code, &narrower) != STATUS_OK)
+        return "too few workers are there to store anything";
+    if (!self->recovering)
+        return NULL;
+    snprintf(self->unready, sizeof self->unready,
+             "%zu streams wait for workers, or are being recovered",
+             self->recovering);
+    return self->unready;
+}
+
 //  ---- status
 
 //  All that a report points to.
@@ -361,8 +388,7 @@ health_answer(core_t *self, const peer_t *peer, const message_t *message,
     body->carried = to->carried.list;
     body->n_carried = to->carried.count;
     body->next = to->carried.next;
-    if (self->settings.sink)
-        body->tap_at = message_lend(self->settings.sink->at);
+    sink_places(self->settings.sink, body);
     message_t answer = MESSAGE(REPORT, report, body, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);

@@ -54,6 +54,8 @@ place_of(const settings_t *settings, const settings_node_t *node)
         .workers_count = settings->workers_count,
         .rebuild = rebuild,
         .accept_loss = accept_loss,
+        .metrics = node->metrics,
+        .metrics_streams = settings->metrics_streams,
         .patience = settings->patience,
     };
     INVARIANT(place.workers);

@@ -226,6 +226,7 @@ struct forwarder_core {
     bool draining;
     status_t fault;
     char fault_text[256];
+    char unready[96];  //  Why it is not, as it was said last
     counters_t counters;
     uint64_t dropped;   //  Messages, for whatever reason
     counters_t census;  //  What was counted in all streams at census_at

@@ -189,6 +189,9 @@ typedef struct {
 } relay_counts_t;
 relay_counts_t relay_counts(const relay_t *self);
 
+//  Live streams that terminals watch here and that nothing is taken from.
+size_t relay_cut_off(const relay_t *self);
+
 //  What it counts and how it is, added to `to`.
 void relay_count(const relay_t *self, counters_t *to);
 

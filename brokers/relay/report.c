@@ -33,6 +33,16 @@ behind(const relay_t *self)
     return most;
 }
 
+size_t
+relay_cut_off(const relay_t *self)
+{
+    size_t count = 0;
+    for (stream_t *stream = zhashx_first(self->streams); stream;
+         stream = zhashx_next(self->streams))
+        count += stream->watchers && !stream->sealed && stream->source < 0;
+    return count;
+}
+
 void
 relay_count(const relay_t *self, counters_t *to)
 {
@@ -166,8 +176,7 @@ report_answer(relay_t *self, const peer_t *peer, const message_t *message,
     body.carried = told.list;
     body.n_carried = told.count;
     body.next = told.next;
-    if (self->settings.sink)
-        body.tap_at = message_lend(self->settings.sink->at);
+    sink_places(self->settings.sink, &body);
     message_t answer = MESSAGE(REPORT, report, &body, message->request,
                                message->trace);
     self->effects.send(self->with, peer, &answer, NULL);

@@ -52,6 +52,7 @@ free_node(settings_node_t *node)
     free(node->at);
     free(node->reach);
     free(node->data);
+    free(node->metrics);
 }
 
 static void

@@ -43,10 +43,11 @@ typedef struct {
 //  What every node has.
 typedef struct {
     settings_role_t role;
-    char *name;   //  [A-Za-z0-9][A-Za-z0-9._-]{0,62}
-    char *at;     //  HOST:PORT its front socket binds
-    char *reach;  //  HOST:PORT others connect to; `at` when not set
-    char *data;   //  Its directory; "" of a director, which has none
+    char *name;     //  [A-Za-z0-9][A-Za-z0-9._-]{0,62}
+    char *at;       //  HOST:PORT its front socket binds
+    char *reach;    //  HOST:PORT others connect to; `at` when not set
+    char *data;     //  Its directory; "" of a director, which has none
+    char *metrics;  //  HOST:PORT of its HTTP; "": loopback, any port
 } settings_node_t;
 
 typedef struct {
@@ -98,8 +99,9 @@ typedef struct {
 } settings_director_t;
 
 typedef struct {
-    char *cluster;    //  Its name
-    double patience;  //  A factor on every deadline
+    char *cluster;             //  Its name
+    double patience;           //  A factor on every deadline
+    uint32_t metrics_streams;  //  Told by name over HTTP, at most
     settings_forwarder_t forwarder;
     settings_worker_t *workers;
     size_t workers_count;

@@ -14,6 +14,13 @@
     MEMBER(type, member), .count = offsetof(type, member##_count)
 #define KEYS(list) .keys = list, .count = sizeof(list) / sizeof((list)[0])
 
+#define METRICS(type, port)                                                    \
+    {                                                                          \
+        "metrics", KEY_AT, MEMBER(type, node.metrics),                         \
+            .fallback = "", .example = "127.0.0.1:" #port,                     \
+            .help = "HOST:PORT of its HTTP; else loopback, any port."          \
+    }
+
 static const settings_key_t FORWARDER[] = {
     { "name", KEY_NAME, MEMBER(settings_forwarder_t, node.name),
       .example = "origin", .help = "Its name; no other node has it." },
@@ -22,6 +29,7 @@ static const settings_key_t FORWARDER[] = {
     { "reach", KEY_REACH, MEMBER(settings_forwarder_t, node.reach),
       .fallback = "", .example = "127.0.0.1:5700",
       .help = "Where others connect, when it is not `at`." },
+    METRICS(settings_forwarder_t, 9570),
     { "data", KEY_PATH, MEMBER(settings_forwarder_t, node.data),
       .example = "build/cluster/origin",
       .help = "Its directory; made when absent." },
@@ -62,6 +70,7 @@ static const settings_key_t WORKER[] = {
     { "reach", KEY_REACH, MEMBER(settings_worker_t, node.reach), .fallback = "",
       .example = "127.0.0.1:5711",
       .help = "Where others connect, when it is not `at`." },
+    METRICS(settings_worker_t, 9571),
     { "data", KEY_PATH, MEMBER(settings_worker_t, node.data),
       .example = "build/cluster/w1",
       .help = "Its directory; made when absent." },
@@ -119,6 +128,7 @@ static const settings_key_t CACHE[] = {
     { "reach", KEY_REACH, MEMBER(settings_cache_t, node.reach), .fallback = "",
       .example = "127.0.0.1:5721",
       .help = "Where others connect, when it is not `at`." },
+    METRICS(settings_cache_t, 9572),
     { "data", KEY_PATH, MEMBER(settings_cache_t, node.data),
       .example = "build/cluster/c1",
       .help = "Its directory; made when absent." },
@@ -136,6 +146,7 @@ static const settings_key_t DIRECTOR[] = {
     { "reach", KEY_REACH, MEMBER(settings_director_t, node.reach),
       .fallback = "", .example = "127.0.0.1:5701",
       .help = "Where others connect, when it is not `at`." },
+    METRICS(settings_director_t, 9573),
     { "rules", KEY_LIST, MEMBER(settings_director_t, rules),
       .fallback = "near light preferred", .most = 3, .of = KEY_WORD,
       .words = "near light preferred", .example = "[near, light, preferred]",
@@ -187,6 +198,9 @@ static const settings_key_t ROOT[] = {
       .help = "The name of the cluster." },
     { "patience", KEY_FACTOR, MEMBER(settings_t, patience), .fallback = "1",
       .example = "1", .help = "A factor on every deadline, 0.1 to 1000." },
+    { "metrics_streams", KEY_COUNT, MEMBER(settings_t, metrics_streams),
+      .fallback = "100", .most = 1000, .example = "100",
+      .help = "So many streams are told by name at /metrics." },
     { "forwarder", KEY_SECTION, MEMBER(settings_t, forwarder),
       .help = "It takes data in and gives it back.", .section = &A_FORWARDER },
     //  As many workers as one ensemble may have
@@ -304,6 +318,8 @@ kind_name(key_kind_t kind)
         return "TIME";
     case KEY_FACTOR:
         return "FACTOR";
+    case KEY_COUNT:
+        return "NUMBER";
     case KEY_WORD:
         return "WORD";
     case KEY_MULTICAST:

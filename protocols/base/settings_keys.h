@@ -21,6 +21,7 @@ typedef enum {
     KEY_SIZE,       //  uint32_t or uint64_t: bytes
     KEY_DURATION,   //  uint32_t: milliseconds
     KEY_FACTOR,     //  double
+    KEY_COUNT,      //  uint32_t: a whole number
     KEY_WORD,       //  char *: one of the key's words
     KEY_MULTICAST,  //  char *: ADDRESS:PORT of a multicast group; "": none
     KEY_HOST,       //  char *: an address in figures; "": none

@@ -215,6 +215,22 @@ take_factor(reader_t *self, const settings_key_t *key, const char *text,
     return STATUS_OK;
 }
 
+static status_t
+take_count(reader_t *self, const settings_key_t *key, const char *text,
+           yaml_mark_t at, uint32_t *into)
+{
+    char shown[SHOWN_BYTES], *end;
+    unsigned long count = strtoul(text, &end, 10);
+    if (*end || !*text || strspn(text, "0123456789") != strlen(text) ||
+        count < key->least || count > key->most)
+        return fail(
+            self, at, "\"%s\": \"%s\" is no whole number from %llu to %llu",
+            key->name, show(text, shown), (unsigned long long)key->least,
+            (unsigned long long)key->most);
+    *into = (uint32_t)count;
+    return STATUS_OK;
+}
+
 static bool
 has_word(const char *words, const char *text)
 {
@@ -315,7 +331,7 @@ take(reader_t *self, const settings_key_t *key, const char *text,
             mention(self, key, text, at);
         return take_text(text, into);
     case KEY_AT:
-        if (!port_of(text))
+        if (!port_of(text) && (*text || !key->fallback))
             return fail(self, at,
                         "\"%s\": \"%s\" is no HOST:PORT with a port from 1 to "
                         "65535",
@@ -333,6 +349,8 @@ take(reader_t *self, const settings_key_t *key, const char *text,
         return take_amount(self, key, text, at, into);
     case KEY_FACTOR:
         return take_factor(self, key, text, at, into);
+    case KEY_COUNT:
+        return take_count(self, key, text, at, into);
     case KEY_WORD:
         if (!has_word(key->words, text))
             return fail(self, at, "\"%s\": \"%s\" is none of %s", key->name,
@@ -450,6 +468,9 @@ check_node(reader_t *self, const settings_section_t *section,
         status = take_alone(self, "the address", "node", node->at, at);
     if (status == STATUS_OK && strcmp(node->reach, node->at) != 0)
         status = take_alone(self, "the address", "node", node->reach, reach_at);
+    if (status == STATUS_OK && *node->metrics && !is_everywhere(node->metrics))
+        status = take_alone(self, "the address", "node", node->metrics,
+                            place_of(section, places, "metrics")->at);
     if (status == STATUS_OK && has_data)
         status = take_alone(self, "the directory", "node", node->data,
                             place_of(section, places, "data")->at);

@@ -182,6 +182,37 @@ counters_print(const counters_t *self, settings_role_t role, FILE *to)
     }
 }
 
+/*----------------------------------------------------------------- streams */
+
+#define STREAMS(name, type, help, value) { "rill_" #name, help, type },
+static const counters_family_t STREAM_TABLE[] = { COUNTERS_STREAMS(STREAMS) };
+
+bool
+counters_stream(const Rill__V1__StreamReport *told, counters_stream_t *stream_r)
+{
+    if (!chunk_name_legal(told->name))
+        return false;
+    snprintf(stream_r->name, sizeof stream_r->name, "%s", told->name);
+#define VALUE(name_, type, help, value)                                        \
+    stream_r->values[STREAM_##name_] = (value);
+    COUNTERS_STREAMS(VALUE)
+#undef VALUE
+    return true;
+}
+
+void
+counters_print_streams(const counters_stream_t *streams, size_t count, FILE *to)
+{
+    for (size_t family = 0; family < COUNTERS_OF_STREAM && count; family++) {
+        const counters_family_t *of = &STREAM_TABLE[family];
+        fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", of->name, of->help,
+                of->name, of->type);
+        for (size_t i = 0; i < count; i++)
+            fprintf(to, "%s{stream=\"%s\"} %llu\n", of->name, streams[i].name,
+                    (unsigned long long)streams[i].values[family]);
+    }
+}
+
 /*-------------------------------------------------------------- for people */
 
 static void
@@ -210,6 +241,12 @@ counters_explain(FILE *to)
 {
     for (size_t family = 0; family < FAMILIES; family++)
         explain_family(family, to);
+    for (size_t i = 0; i < COUNTERS_OF_STREAM; i++)
+        fprintf(to,
+                "%s  (%s; forwarder cache; at /metrics)\n    %s\n"
+                "    {stream=\"NAME\"}\n",
+                STREAM_TABLE[i].name, STREAM_TABLE[i].type,
+                STREAM_TABLE[i].help);
 }
 
 /*---------------------------------------------------------- what was told */

@@ -84,6 +84,22 @@ void counters_tell(const counters_t *self, settings_role_t role,
 //  The same as Prometheus' text, version 0.0.4, zeros too.
 void counters_print(const counters_t *self, settings_role_t role, FILE *to);
 
+//  A stream that is told by its name, in families of its own.
+#define COUNTERS_STREAM(name, ...) STREAM_##name,
+enum { COUNTERS_STREAMS(COUNTERS_STREAM) COUNTERS_OF_STREAM };
+typedef struct {
+    char name[LIMIT_NAME_BYTES + 1];
+    uint64_t values[COUNTERS_OF_STREAM];
+} counters_stream_t;
+
+//  False: it has no name, and nothing is written.
+bool counters_stream(const Rill__V1__StreamReport *told,
+                     counters_stream_t *stream_r);
+
+//  As Prometheus' text; no two have one name.
+void counters_print_streams(const counters_stream_t *streams, size_t count,
+                            FILE *to);
+
 //  The table for people: who tells what, a paragraph per family.
 void counters_explain(FILE *to);
 

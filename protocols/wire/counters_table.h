@@ -289,6 +289,20 @@ SPAN(read_seconds, , W, "")                                                    \
 TIMES(hop_seconds, "From a question to another node to its answer.")           \
 SPAN(hop_seconds, _sibling, C, IS(route, sibling))                             \
 SPAN(hop_seconds, _parent, C, IS(route, parent))
+//  Of each stream that is told by its name, from its StreamReport.
+#define COUNTERS_STREAMS(FAMILY)                                               \
+FAMILY(stream_watchers, GAUGE, "Terminals that watch it here.",                \
+       told->watchers)                                                         \
+FAMILY(stream_end_bytes, GAUGE, "Bytes that exist, as far as is known here.",  \
+       told->head)                                                             \
+FAMILY(stream_behind_bytes, GAUGE,                                             \
+       "Of these, what is live and not here yet.",                             \
+       *told->source && told->head > told->reached ?                           \
+           told->head - told->reached : 0)                                     \
+FAMILY(stream_window_bytes, GAUGE, "Held of it.", told->window_bytes)          \
+FAMILY(stream_taken_bytes_total, TOTAL, "That came from other nodes.",         \
+       told->bytes_from_parents + told->bytes_from_siblings)                   \
+FAMILY(stream_given_bytes_total, TOTAL, "That went out.", told->bytes_given)
 // clang-format on
 
 #endif

@@ -28,8 +28,9 @@ typedef struct {
 } sink_source_t;
 
 typedef struct {
-    const char *at;   //  Endpoint where it is heard; "": nowhere
-    uint64_t wanted;  //  A bit for each kind
+    const char *at;          //  Endpoint where it is heard; "": nowhere
+    const char *metrics_at;  //  HOST:PORT of the node's HTTP; NULL: none
+    uint64_t wanted;         //  A bit for each kind
     void *with;
     //  It happened now; lent for the call. Number, time, role and node of the
     //  event are filled in.
@@ -59,6 +60,16 @@ static inline bool
 sink_wants(const sink_t *self, event_kind_t kind)
 {
     return self && (self->wanted >> kind & 1);
+}
+
+//  Where the node is to be looked into, for its report.
+static inline void
+sink_places(const sink_t *self, Rill__V1__Report *report)
+{
+    if (!self)
+        return;
+    report->tap_at = message_lend(self->at);
+    report->metrics_at = message_lend(self->metrics_at ? self->metrics_at : "");
 }
 
 static inline void

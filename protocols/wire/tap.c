@@ -354,6 +354,7 @@ tap_new(zloop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
     tap_t *self = zmalloc(sizeof *self);
     *self = (tap_t){
         .sink = { .at = self->at,
+                  .metrics_at = place->metrics_at,
                   .wanted = RARE,
                   .with = self,
                   .tell = tell,

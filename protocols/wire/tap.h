@@ -23,10 +23,11 @@
 typedef struct tap tap_t;
 
 typedef struct {
-    const char *role;   //  forwarder, worker, cache, director
-    const char *node;   //  By the cluster file
-    const char *at;     //  HOST:PORT of its front: where it binds
-    const char *reach;  //  and where others find it
+    const char *role;        //  forwarder, worker, cache, director
+    const char *node;        //  By the cluster file
+    const char *at;          //  HOST:PORT of its front: where it binds
+    const char *reach;       //  and where others find it
+    const char *metrics_at;  //  HOST:PORT where it answers HTTP
 } tap_place_t;
 
 //  A sample is wanted: give it with tap_sample before this returns.

@@ -63,6 +63,7 @@ tell_json(const settings_t *settings, const char *file)
         json_string(&json, "at", node->at);
         json_string(&json, "reach", node->reach);
         json_string(&json, "data", node->data);
+        json_string(&json, "metrics", node->metrics);
         const settings_cache_t *cache = settings_cache(settings, node->name);
         if (cache)
             json_string(&json, "group", cache->group);

@@ -38,6 +38,8 @@ tell_json(const Rill__V1__Report *report)
     ask_json_id(&json, "cluster", report->cluster);
     json_uint(&json, "term", report->term);
     json_int(&json, "uptime_ms", report->uptime_ms);
+    json_string(&json, "tap_at", report->tap_at);
+    json_string(&json, "metrics_at", report->metrics_at);
     if (report->protection)
         json_string(
             &json, "protection",

@@ -17,6 +17,7 @@ place_of(const settings_t *settings, const settings_node_t *node)
         .data = node->data,
         .space_bytes = worker->space_bytes,
         .segment_bytes = worker->segment_bytes,
+        .metrics = node->metrics,
         .patience = settings->patience,
     };
     return &place;

@@ -446,7 +446,7 @@ on_status(questions_t *self, const peer_t *peer, const message_t *ask,
     report.n_counters = told.count;
     report.counters = told.list;
     report.uptime_ms = about->uptime;
-    report.tap_at = message_lend(about->tap_at);
+    sink_places(about->sink, &report);
     message_t message = MESSAGE(REPORT, report, &report, ask->request,
                                 ask->trace);
     say(self, peer, &message, NULL,

@@ -23,7 +23,7 @@ typedef struct questions questions_t;
 //  What a report says of the worker beside its store.
 typedef struct {
     const char *name;
-    const char *tap_at;    //  Where its events are told; "": nowhere
+    const sink_t *sink;    //  Where its events are told; NULL: nowhere
     const char *state;     //  joining, live, away, full
     uint64_t unreceipted;  //  Chunks taken and not receipted
     millis_t uptime;

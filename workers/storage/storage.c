@@ -13,6 +13,7 @@
 #include "invariant.h"
 #include "loans.h"
 #include "log.h"
+#include "metrics.h"
 #include "sockets.h"
 #include "storage_core.h"
 #include "tap.h"
@@ -40,6 +41,7 @@ typedef struct {
     breaker_t *breaker;
     loans_t *loans;  //  What the front has accepted for who asked
     tap_t *tap;
+    metrics_t *metrics;  //  HTTP
 } storage_t;
 
 /*---------------------------------------------------------------- effects */
@@ -437,15 +439,45 @@ static const breaker_events_t BREAKS = { .closing = on_closing,
                                          .bound = on_bound };
 
 static void
+count_all(void *with, counters_t *to)
+{
+    storage_t *self = with;
+    storage_core_count(self->core, to);
+}
+
+//  NULL: ready.
+static const char *
+unready(void *with)
+{
+    storage_t *self = with;
+    return storage_core_ready(self->core)
+               ? NULL
+               : "the forwarder does not have its inventory yet";
+}
+
+static void
 sample(void *with)
 {
     storage_t *self = with;
     counters_t counters = { 0 };
     counters_told_t told;
-    storage_core_count(self->core, &counters);
+    count_all(self, &counters);
     counters_tell(&counters, SETTINGS_WORKER, &told);
-    tap_sample(self->tap, storage_core_ready(self->core), told.list,
-               told.count);
+    tap_sample(self->tap, !unready(self), told.list, told.count);
+}
+
+static status_t
+open_metrics(storage_t *self, const storage_place_t *place, char *why)
+{
+    metrics_place_t metrics = {
+        .role = SETTINGS_WORKER,
+        .at = place->metrics,
+        .began = zclock_mono(),
+        .count = count_all,
+        .unready = unready,
+        .with = self,
+    };
+    return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
 }
 
 /*------------------------------------------------------------------- life */
@@ -559,7 +591,10 @@ storage_open(storage_t *self, const storage_place_t *place, millis_t now,
         log_told(LOG_AT_NOTICE, chunkstore_story(self->store));
     if (status == STATUS_OK)
         status = open_sockets(self, place, ask_at, push_at, why);
-    tap_place_t tap = { "worker", place->name, place->at, place->reach };
+    if (status == STATUS_OK)
+        status = open_metrics(self, place, why);
+    tap_place_t tap = { "worker", place->name, place->at, place->reach,
+                        metrics_at(self->metrics) };
     if (status == STATUS_OK) {
         status = tap_new(self->loop, &tap, sample, self, &self->tap);
         if (status != STATUS_OK)
@@ -608,6 +643,7 @@ storage_close(storage_t *self)
 {
     chunkstore_close(&self->store);
     storage_core_destroy(&self->core);
+    metrics_destroy(&self->metrics);
     tap_destroy(&self->tap);
     zloop_destroy(&self->loop);
     zsock_destroy(&self->receipts);

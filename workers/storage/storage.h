@@ -14,7 +14,8 @@ typedef struct {
     const char *data;          //  Its directory
     uint64_t space_bytes;      //  0: what the disk has, less 5 %
     uint64_t segment_bytes;
-    double patience;  //  A factor on every deadline
+    const char *metrics;  //  HOST:PORT of its HTTP; "": loopback, any port
+    double patience;      //  A factor on every deadline
 } storage_place_t;
 
 //  Run one worker until its pipe says $TERM and it is drained, or until it can

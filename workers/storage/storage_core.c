@@ -781,7 +781,7 @@ about_self(const storage_core_t *self, millis_t now)
 {
     return (questions_self_t){
         .name = self->name,
-        .tap_at = self->sink ? self->sink->at : "",
+        .sink = self->sink,
         .state = state_word(self),
         .unreceipted = commits_waiting(self->commits) +
                        commits_owed(self->commits),

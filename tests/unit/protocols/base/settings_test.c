@@ -146,9 +146,10 @@ an_unknown_key_is_told_with_the_nearest(void)
     CHECK(worker_refused("{name: w3, dat: /tmp}",
                          "c.yml:7:16: unknown key \"dat\" in a worker; did "
                          "you mean \"data\"?"));
-    CHECK(worker_refused("{colour: red}",
-                         "c.yml:7:6: unknown key \"colour\" in a worker; it "
-                         "has name, at, reach, data, space and segment"));
+    CHECK(worker_refused(
+        "{colour: red}",
+        "c.yml:7:6: unknown key \"colour\" in a worker; it "
+        "has name, at, reach, metrics, data, space and segment"));
     CHECK(refused("clutser: demo\n",
                   "c.yml:1:1: unknown key \"clutser\" in the cluster file; did "
                   "you mean \"cluster\"?"));

@@ -94,6 +94,7 @@ open_scene(const char *data)
         .data = data,
         .space_bytes = 64 * 1024 * 1024,
         .segment_bytes = 4 * 1024 * 1024,
+        .metrics = "",
         .patience = 1,
     };
 }

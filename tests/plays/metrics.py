@@ -1,0 +1,155 @@
+"""A node tells how it is over HTTP: its counters, whether it lives, whether it
+serves; a real Prometheus scrapes them, and all that is asked of it is answered.
+"""
+import http.client
+import json
+import os
+import socket
+import subprocess
+
+from stage import SLOW, Stage, end, expect, stored, wait_for
+
+GROUPS = {'town': 'parents: [origin], siblings: unicast'}
+CACHES = {'c1': 'town', 'c2': 'town'}
+
+
+class Watched(Stage):
+    def metrics_at(self, name):
+        return self.rill('status', '--json',
+                         at=self.at[name]).expect(0).json()['metrics_at']
+
+    def http(self, name, path='/metrics', method='GET'):
+        """Code and text of an answer."""
+        asker = http.client.HTTPConnection(self.ats[name], timeout=60)
+        asker.request(method, path)
+        answer = asker.getresponse()
+        text = answer.read().decode()
+        asker.close()
+        return answer.status, text
+
+    def value(self, name, series):
+        code, text = self.http(name)
+        expect(code == 200, f'{name}: {code}')
+        return next((float(line.rpartition(' ')[2])
+                     for line in text.splitlines()
+                     if line.startswith(series + ' ')), None)
+
+
+def raw(at, *parts):
+    host, port = at.split(':')
+    wire = socket.create_connection((host, int(port)), timeout=60)
+    for part in parts:
+        try:
+            wire.sendall(part)
+        except OSError:
+            break
+    return wire
+
+
+def answer(wire):
+    said = b''
+    try:
+        while piece := wire.recv(65536):
+            said += piece
+    except OSError:
+        pass
+    wire.close()
+    return said
+
+
+def check_metrics(text):
+    done = subprocess.run(['promtool', 'check', 'metrics'], input=text,
+                          capture_output=True, text=True)
+    expect(done.returncode == 0 and not done.stderr and not done.stdout,
+           f'promtool: {done.stdout}{done.stderr}')
+
+
+def garbage(stage, name):
+    """What is no request, or too much of one, ends or is refused."""
+    at = stage.ats[name]
+    for parts in ([b'\x00\xff\x16\x03\x01' * 100 + b'\r\n\r\n'],
+                  [os.urandom(20_000)],
+                  [b'GET /metrics HTTP/1.1\r\n'
+                   + b''.join(b'x%d: %s\r\n' % (n, b'y' * 1000)
+                              for n in range(100)) + b'\r\n'],
+                  [b'GET /' + b'a' * 100_000 + b' HTTP/1.1\r\n\r\n']):
+        said = answer(raw(at, *parts))
+        expect(not said or said.split()[1] in (b'400', b'413', b'414', b'431'),
+               f'{name}: {said[:100]}')
+    for path, method, code in (('/', 'GET', 404), ('/metrics/', 'GET', 404),
+                               ('/../etc/passwd', 'GET', 404),
+                               ('/metrics', 'POST', 405),
+                               ('/healthz', 'DELETE', 405),
+                               ('/readyz', 'PUT', 405)):
+        expect(stage.http(name, path, method)[0] == code, f'{method} {path}')
+    expect(stage.http(name, '/metrics', 'HEAD') == (200, ''), 'HEAD')
+
+
+def main():
+    with Watched(workers=3, groups=GROUPS, caches=CACHES, start=False,
+                 director='rules: [light]') as stage:
+        stage.start('origin')
+        stage.ats = {'origin': stage.metrics_at('origin')}
+        with stage.case('readyz: a forwarder without workers says so, and is '
+                        'ready when they are there'):
+            code, text = stage.http('origin', '/readyz')
+            expect(code == 503 and 'too few workers' in text, f'{code}: {text}')
+            expect(stage.http('origin', '/healthz') == (200, 'ok\n'), 'healthz')
+            expect(stage.value('origin', 'rill_ready') == 0, 'rill_ready')
+            stage.start(*stage.names[1:])
+            stage.wait_live(*stage.workers)
+            stage.ats = {n: stage.metrics_at(n) for n in stage.names}
+            for name in stage.names:
+                wait_for(lambda: stage.http(name, '/readyz') ==
+                         (200, 'ready\n'), f'{name} is ready')
+        clip = stage.file('clip', 8_000_000)
+        stage.put(clip)
+        source = stage.begin('push', 'cam', '-')
+        source.stdin.write(bytes(3_000_000))
+        source.stdin.flush()
+        wait_for(lambda: stored(stage, 'cam'), 'cam is stored')
+        watcher = stage.begin('watch', 'cam', '--from', 'start', '-o',
+                              '/dev/null', at=stage.at['c1'])
+        wait_for(lambda: stage.value('c1', 'rill_sessions') == 1, 'it watches')
+        stage.rill('get', 'clip', '-o', '/dev/null', at=stage.at['c2']
+                   ).expect(0)
+        for name in stage.names:
+            with stage.case(f'counters 1: what {name} tells is clean for '
+                            'promtool'):
+                code, text = stage.http(name)
+                expect(code == 200, f'{code}')
+                check_metrics(text)
+        with stage.case('counters 1: a report and HTTP tell the same'):
+            told = stage.rill('status', '--json', at=stage.at['c2']
+                              ).expect(0).json()['counters']
+            name = 'rill_chunks_taken_total{route="parent"}'
+            expect(stage.value('c2', name) > 0 and stage.value('c2', name) ==
+                   {c['name']: c['value'] for c in told}[name], f'{told}')
+        with stage.case('metrics 3: streams are told by their names'):
+            name = 'rill_stream_watchers{stream="cam"}'
+            expect(stage.value('c1', name) == 1, stage.http('c1')[1])
+        for name in ('origin', 'w1', 'c1', 'director'):
+            with stage.case(f'metrics 1: garbage and other requests are '
+                            f'refused by {name}, which goes on'):
+                garbage(stage, name)
+                check_metrics(stage.http(name)[1])
+        with stage.case('metrics 1, invariant 18: 1,000 connections that say '
+                        'nothing, and who reads nothing, hinder nobody'):
+            idle = [raw(stage.ats['c1']) for _ in range(1000)]
+            deaf = [raw(stage.ats['c1'], b'GET /metrics HTTP/1.1\r\n'
+                        b'Host: x\r\n\r\n') for _ in range(100)]
+            slow = [raw(stage.ats['c1'], b'GET /met') for _ in range(100)]
+            check_metrics(stage.http('c1')[1])
+            expect(stage.rill('get', 'clip', '-o', '-', at=stage.at['c1'])
+                   .expect(0).out == clip.read_bytes(), 'other bytes')
+            open_now = len(os.listdir(
+                f'/proc/{stage.processes["c1"].pid}/fd'))
+            expect(open_now < 300, f'{open_now} descriptors')
+            for wire in idle + deaf + slow:
+                wire.close()
+        source.stdin.close()
+        expect(source.wait() == 0 and watcher.wait(60) == 0, 'it ends')
+    end()
+
+
+main()
