@@ -77,7 +77,7 @@ static void
 begin(void)
 {
     static const tap_place_t PLACE = { "worker", "w1", "127.0.0.1:0",
-                                       "127.0.0.1:0" };
+                                       "127.0.0.1:0", "" };
     memset(&world, 0, sizeof world);
     world.loop = zloop_new();
     world.alarm = alarm_new(world.loop, look, NULL);
