@@ -245,18 +245,21 @@ class Attacked(Stage):
 
 #   What a node counts coming in, and in what it ends, once.
 GROUPS = {
-    'messages_received_total': ('messages_total_taken', 'messages_total_refused', 'messages_total_dropped',
-                    'messages_total_unreadable'),
-    'worker_messages_received_total_front': ('worker_messages_total_front_answered', 'worker_messages_total_front_refused', 'worker_messages_total_front_unsaid')}
+    'messages_received_total': (
+        'messages_total_taken', 'messages_total_refused',
+        'messages_total_dropped', 'messages_total_unreadable'),
+    'worker_messages_received_total_front': (
+        'worker_messages_total_front_answered',
+        'worker_messages_total_front_refused',
+        'worker_messages_total_front_unsaid')}
 
 
 def adds_up(counts):
-    for whole, parts in GROUPS.items():
-        if whole in counts:
-            #   The question that brought the counts has not ended.
-            total = 1 + sum(counts.get(part, 0) for part in parts)
-            expect(counts[whole] == total, f'{whole} is {counts[whole]}, its '
-                   f'parts are {total}: {counts}')
+    whole, = GROUPS.keys() & counts.keys()
+    #   The question that brought the counts has not ended.
+    total = 1 + sum(counts[part] for part in GROUPS[whole])
+    expect(counts[whole] == total, f'{whole} is {counts[whole]}, its parts are '
+           f'{total}: {counts}')
 
 
 #   What is wrong with a message

@@ -151,7 +151,7 @@ def is_drawn(stage):
             and all(c['name'] == 'cam' and c['viewers'] == 1
                     and c['out_bps'] > 0 and c['window_ms'] > 0
                     and c.get('lag_ms', 0) < 60_000 for c in cams.values())
-            and all(c['window_bytes'] and c['given_bytes_total']
+            and all(c['window_bytes'] and c['bytes_given']
                     for c in cams.values())
             and cams['t1']['bytes_from_siblings'] == 0
             and nodes['t1']['tier'] == 2
@@ -358,15 +358,25 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
         for viewer in viewers:
             expect(viewer.end() == cam.bytes, f'{viewer.name}: '
                    f'{len(viewer.bytes)} bytes of {len(cam.bytes)}, or others')
-    with stage.case('a sealed stream can be got at any cache'):
+    with stage.case('L4, invariant 14: a sealed stream can be got at any '
+                    'cache, and comes into a group once'):
         for node in ('r1', 't1'):
             expect(stage.rill('get', 'cam', '-o', '-', at=stage.at[node])
                    .expect(0).out == cam.bytes, f'other bytes from {node}')
         film = stage.file('film', 3_000_000)
         stage.put(film)
+        before = counters(stage, 'r2')
         for node in ('r1', 'r2', 't1'):
             expect(stage.rill('get', 'film', '-o', '-', at=stage.at[node])
                    .expect(0).out == film.read_bytes(), f'not so at {node}')
+        now = counters(stage, 'r2')
+        expect(now['chunks_taken_total_parent']
+               == before['chunks_taken_total_parent'] and
+               now['chunks_taken_total_sibling']
+               > before['chunks_taken_total_sibling'] + 10,
+               f'what its sibling has r2 takes from above: {before}, {now}')
+        expect(now['packets_received_total'] > before['packets_received_total'],
+               'nobody was asked over multicast')
         stage.rill('get', 'nobody', at=stage.at['t1']).expect_error(1, 'nobody')
         stage.rill('watch', 'nobody', at=stage.at['t1']).expect_error(
             1, 'nobody')
@@ -384,7 +394,8 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
                 't1']).expect(0).out
             expect(out == big.read_bytes(), f'{len(out)} bytes, or others')
             now = counters(stage, 't1')
-            return {name: now[name] - before[name] for name in now}
+            now.subtract(before)
+            return now
         first, second = seen(), seen()
         chunk_bytes = len(big.read_bytes()) / first['chunks_taken_total_parent']
         expect(second['chunks_taken_total_disk'] * chunk_bytes > 20_000_000,
