@@ -29,8 +29,10 @@
 //  Live chunks are smaller, and come one by one.
 #define LIVE_QUEUED 64
 
-//  Events are small and come in bursts; about 1 MiB for who does not read.
+//  Events are small and come in bursts; who does not read has less than a MiB,
+//  the kernel's part of it included.
 #define EVENTS_QUEUED 2000
+#define EVENTS_KERNEL_BYTES (64 * 1024)
 
 //  Of one node, to a listener that does something else for a moment.
 #define LISTENER_QUEUED 10000
@@ -63,6 +65,7 @@ typedef struct {
     //  must: a worker's Hellos of an hour would all be answered at once.
     bool immediate;
     int64_t most_bytes;  //  Of a frame that it takes; 0: of a payload
+    int kernel_bytes;    //  To be sent to one peer; 0: as the kernel likes
     bool verbose;        //  Tells each subscription
 } plan_t;
 
@@ -100,6 +103,7 @@ static const plan_t PLANS[] = {
                      .send_queue = EVENTS_QUEUED,
                      .receive_queue = CHUNKS_QUEUED,
                      .most_bytes = SUBSCRIPTION_NAMED_BYTES,
+                     .kernel_bytes = EVENTS_KERNEL_BYTES,
                      .verbose = true },
     //  No subscription may be lost (Z4).
     [SOCKET_HEAR] = { .type = ZMQ_SUB,
@@ -131,6 +135,8 @@ set_all(zsock_t *socket, const plan_t *plan, const char *endpoint)
     set(socket, ZMQ_IMMEDIATE, plan->immediate);
     if (plan->type == ZMQ_ROUTER)
         set(socket, ZMQ_ROUTER_MANDATORY, 1);
+    if (plan->kernel_bytes)
+        set(socket, ZMQ_SNDBUF, plan->kernel_bytes);
     if (plan->verbose)
         set(socket, ZMQ_XPUB_VERBOSE, 1);
     //  No heartbeats of ZMTP: libzmq 4.3 does not read them from a connection
