@@ -39,12 +39,13 @@ impl Tap {
             tap.join(&report, kinds)?;
             let nodes = report.nodes.iter().map(|node| &node.at);
             for at in nodes.chain(report.workers.iter().map(|worker| &worker.reach)) {
+                let at = at.trim_start_matches("tcp://").to_string();
                 if !known.insert(at.clone()) {
                     continue;
                 }
-                match Client::connect(at).and_then(|node| node.report(EACH)) {
+                match Client::connect(&at).and_then(|node| node.report(EACH)) {
                     Ok(report) => reports.push_back(report),
-                    Err(_) => tap.silent.push(at.clone()),
+                    Err(_) => tap.silent.push(at),
                 }
             }
         }
