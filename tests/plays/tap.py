@@ -90,8 +90,10 @@ with Stage(workers=4, patience=SURE, groups=TIERS, caches=CACHES,
     with stage.case('who begins to listen hears the state of every node at '
                     'once, with its counters'):
         listens(stage, tap)
-        expect(all(s.ready and s.uptime_ms > 0 and s.version
+        expect(all(s.uptime_ms > 0 and s.version
                    for s in tap.samples.values()), tap.samples)
+        wait_for(lambda: tap.take() or all(
+            s.ready for s in tap.samples.values()), 'all are ready')
         expect({s.role for s in tap.samples.values()} == {
             'forwarder', 'worker', 'cache', 'director'}, tap.samples)
         expect(tap.samples['origin'].counters, 'no counters')
@@ -168,8 +170,10 @@ with Stage(workers=4, patience=SURE, groups=TIERS, caches=CACHES,
         stage.start('t1')
     with stage.case('a worker that is lost is told, and what is dealt again'):
         stage.signal('w2', signal.SIGSTOP)
-        wait_for(lambda: write() and tap.find('chunk_dealt', worker='w2',
-                                              name='cam'), 'w2 gets some')
+        since = time.time() * 1e6
+        wait_for(lambda: write() and any(
+            e.at_us > since for e in tap.find('chunk_dealt', worker='w2')),
+            'w2 gets some')
         stage.kill('w2')
         lost = tap.wait('worker_lost', 'origin', worker='w2')
         expect(lost[-1].worker_lost.why, lost)
