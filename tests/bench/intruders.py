@@ -87,7 +87,8 @@ def beside(stage, attack):
 
 
 def came(stage):
-    return sum(map(stage.counters('r1').get, CAME))
+    counts = stage.counters('r1')
+    return sum(counts[what] for what in CAME)
 
 
 def measure(stage, seconds):
