@@ -824,9 +824,13 @@ acknowledge(stream_t *stream, size_t upto, millis_t now)
                   stream->record.name);
         return false;
     }
-    for (size_t i = stream->ring_stored; i < upto; i++)
+    for (size_t i = stream->ring_stored; i < upto; i++) {
+        const block_t *block = deal_ring(stream, i);
         self->counters.values[COUNTER_stored_bytes_total] += fresh_bytes(
-            deal_ring(stream, i), stream->stored);
+            block, stream->stored);
+        counters_took(&self->counters, TIME_acknowledgement_seconds,
+                      now - block->opened);
+    }
     stream->ring_stored = upto;
     stream->stored = block_end(last);
     ingest_owe(stream);

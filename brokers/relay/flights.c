@@ -13,7 +13,7 @@ typedef struct {
     peer_t peer;
     uint64_t request;
     uint64_t trace;
-    millis_t due;
+    millis_t due, asked;
 } asker_t;
 
 typedef struct {
@@ -145,7 +145,8 @@ flights_ask(flights_t *self, const peer_t *peer, const message_t *question,
     *asker = (asker_t){ .peer = *peer,
                         .request = question->request,
                         .trace = question->trace,
-                        .due = due };
+                        .due = due,
+                        .asked = now };
     zlistx_add_end(flight->askers, asker);
     self->askers++;
     self->due = millis_least(self->due, due);
@@ -225,6 +226,13 @@ flights_answer(flights_t *self, const peer_t *peer, uint64_t request,
     self->effects.send(self->with, peer, &message, chunk->payload);
 }
 
+static void
+tell_took(flights_t *self, Rill__V1__Route route, millis_t asked)
+{
+    if (self->effects.took)
+        self->effects.took(self->with, route, asked);
+}
+
 //  One who waited is answered; how the chunk came is told first.
 static void
 land(flights_t *self, const flight_t *flight, const asker_t *asker,
@@ -247,8 +255,10 @@ flights_land(flights_t *self, uint64_t stream, uint64_t offset,
     if (!flight)
         return;
     for (asker_t *asker = zlistx_first(flight->askers); asker;
-         asker = zlistx_next(flight->askers))
+         asker = zlistx_next(flight->askers)) {
+        tell_took(self, chunk->route, asker->asked);
         land(self, flight, asker, chunk);
+    }
     free_flight(self, flight);
 }
 
@@ -260,9 +270,11 @@ flights_fail(flights_t *self, uint64_t stream, uint64_t offset, status_t status,
     if (!flight)
         return;
     for (asker_t *asker = zlistx_first(flight->askers); asker;
-         asker = zlistx_next(flight->askers))
+         asker = zlistx_next(flight->askers)) {
+        tell_took(self, RILL__V1__ROUTE__ROUTE_UNSPECIFIED, asker->asked);
         refuse(self, &asker->peer, asker->request, asker->trace, status, text,
                nearest);
+    }
     free_flight(self, flight);
 }
 
@@ -311,6 +323,7 @@ sweep_flight(flights_t *self, flight_t *flight, millis_t now)
         asker_t *this = asker;
         asker = zlistx_next(flight->askers);
         if (this->due <= now) {
+            tell_took(self, RILL__V1__ROUTE__ROUTE_UNSPECIFIED, this->asked);
             refuse(self, &this->peer, this->request, this->trace, STATUS_LATE,
                    NULL, 0);
             zlistx_delete(flight->askers, at);

@@ -32,6 +32,9 @@ typedef struct {
     //  Send an answer; best effort.
     void (*send)(void *with, const peer_t *peer, const message_t *message,
                  buffer_t *payload);
+    //  One who asked then is being answered, by a route; UNSPECIFIED: refused.
+    //  NULL: nobody counts.
+    void (*took)(void *with, Rill__V1__Route route, millis_t asked);
 } flights_effects_t;
 
 //  The chunk that was asked for, with what the node knows of its stream.

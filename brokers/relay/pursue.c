@@ -396,6 +396,10 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
         covers(&header, pursuit->offset)) {
         link_t *from = &self->links[link];
         unsigned round = (unsigned)(now - pursuit->sent);
+        counters_took(&self->counters,
+                      is_side(self, link) ? TIME_hop_seconds_sibling
+                                          : TIME_hop_seconds_parent,
+                      round);
         from->round_ms = from->round_ms ? (7 * from->round_ms + round) / 8
                                         : round;
         straight = pursuit->straight;
@@ -466,6 +470,7 @@ answer_held(relay_t *self, const peer_t *peer, const message_t *message,
         chunk.now_us = stream->as_of_us;
     }
     counters_up(&self->counters, COUNTER_answers_held_total);
+    counters_took(&self->counters, TIME_request_seconds_local, 0);
     flights_answer(self->flights, peer, message->request, message->trace,
                    &chunk);
 }

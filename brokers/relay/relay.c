@@ -303,6 +303,24 @@ node_gave(relay_t *self, uint64_t id, size_t bytes)
         stream->given += bytes;
 }
 
+//  An ask ended by a route.
+static void
+took(void *with, Rill__V1__Route route, millis_t asked)
+{
+    static const counter_time_t TIMES[] = {
+        [RILL__V1__ROUTE__ROUTE_UNSPECIFIED] = TIME_request_seconds_refused,
+        [RILL__V1__ROUTE__ROUTE_LOCAL] = TIME_request_seconds_local,
+        [RILL__V1__ROUTE__ROUTE_SIBLING] = TIME_request_seconds_sibling,
+        [RILL__V1__ROUTE__ROUTE_PARENT] = TIME_request_seconds_parent,
+        [RILL__V1__ROUTE__ROUTE_UP] = TIME_request_seconds_up,
+        [RILL__V1__ROUTE__ROUTE_STORE] = TIME_request_seconds_store,
+        [RILL__V1__ROUTE__ROUTE_DECODED] = TIME_request_seconds_decoded,
+    };
+    relay_t *self = with;
+    INVARIANT(route < sizeof TIMES / sizeof *TIMES);
+    counters_took(&self->counters, TIMES[route], self->now - asked);
+}
+
 /*------------------------------------------------------------- new, destroy */
 
 static void
@@ -326,7 +344,8 @@ relay_new(const relay_settings_t *settings, const relay_effects_t *effects,
           void *with, millis_t now)
 {
     static const flights_effects_t FETCHES = { .fetch = fetch,
-                                               .send = send_front };
+                                               .send = send_front,
+                                               .took = took };
     relay_t *self = zmalloc(sizeof *self);
     self->settings = *settings;
     self->effects = *effects;

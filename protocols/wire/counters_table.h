@@ -272,7 +272,7 @@ COUNTERS_WORKER(FAMILY, SERIES)
 
 #define COUNTERS_TIMES(TIMES, SPAN)                                            \
 TIMES(acknowledgement_seconds,                                                 \
-      "From the first byte of a chunk to the word that it is stored.")         \
+      "From a block's first chunk to the word that it is stored.")             \
 SPAN(acknowledgement_seconds, , F, "")                                         \
 TIMES(request_seconds, "From an ask to its answer, by the route it took.")     \
 SPAN(request_seconds, _local, F|C, IS(route, local))                           \
@@ -284,8 +284,6 @@ SPAN(request_seconds, _decoded, F, IS(route, decoded))                         \
 SPAN(request_seconds, _refused, F|C, IS(route, refused))                       \
 TIMES(commit_seconds, "From a chunk's arrival to its receipt being owed.")     \
 SPAN(commit_seconds, , W, "")                                                  \
-TIMES(read_seconds, "From a Fetch to its answer.")                             \
-SPAN(read_seconds, , W, "")                                                    \
 TIMES(hop_seconds, "From a question to another node to its answer.")           \
 SPAN(hop_seconds, _sibling, C, IS(route, sibling))                             \
 SPAN(hop_seconds, _parent, C, IS(route, parent))

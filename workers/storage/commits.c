@@ -6,7 +6,7 @@
 
 typedef struct {
     chunk_key_t key;
-    micros_t taken_us;
+    commit_taken_t taken;
 } waiting_t;
 
 struct commits {
@@ -68,25 +68,25 @@ commits_destroy(commits_t **self_p)
 }
 
 bool
-commits_add(commits_t *self, chunk_key_t key, micros_t taken_us)
+commits_add(commits_t *self, chunk_key_t key, commit_taken_t taken)
 {
     if (zhashx_lookup(self->waiting, &key))
         return false;
     waiting_t *waiting = malloc(sizeof(*waiting));
     INVARIANT(waiting);
-    *waiting = (waiting_t){ .key = key, .taken_us = taken_us };
+    *waiting = (waiting_t){ .key = key, .taken = taken };
     int rc = zhashx_insert(self->waiting, &waiting->key, waiting);
     INVARIANT(rc == 0);
     return true;
 }
 
 bool
-commits_remove(commits_t *self, chunk_key_t key, micros_t *taken_us_r)
+commits_remove(commits_t *self, chunk_key_t key, commit_taken_t *taken_r)
 {
     const waiting_t *waiting = zhashx_lookup(self->waiting, &key);
     if (!waiting)
         return false;
-    *taken_us_r = waiting->taken_us;
+    *taken_r = waiting->taken;
     zhashx_delete(self->waiting, &key);
     return true;
 }

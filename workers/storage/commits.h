@@ -29,12 +29,18 @@ typedef struct {
 commits_t *commits_new(void);
 void commits_destroy(commits_t **self_p);
 
-//  The key waits for the disk; it was taken then (0: nobody wants to know).
-//  False: it waited already.
-bool commits_add(commits_t *self, chunk_key_t key, micros_t taken_us);
+//  When a key was taken: by the event's clock, and by one that is finer while
+//  somebody wants to know (else 0).
+typedef struct {
+    millis_t at;
+    micros_t us;
+} commit_taken_t;
+
+//  The key waits for the disk. False: it waited already.
+bool commits_add(commits_t *self, chunk_key_t key, commit_taken_t taken);
 
 //  It waits no longer, and was taken then. False: it did not wait.
-bool commits_remove(commits_t *self, chunk_key_t key, micros_t *taken_us_r);
+bool commits_remove(commits_t *self, chunk_key_t key, commit_taken_t *taken_r);
 
 //  How many keys wait for the disk.
 size_t commits_waiting(const commits_t *self);

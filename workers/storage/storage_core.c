@@ -512,15 +512,15 @@ append(storage_core_t *self, const chunk_header_t *header, buffer_t *payload,
         return true;
     }
     //  It waits before the store can tell: a store may be that fast.
-    micros_t taken_us = SINK_CLOCK(self->sink, CHUNK_STORED);
-    bool added = commits_add(self->commits, header->key, taken_us);
+    commit_taken_t taken = { now, SINK_CLOCK(self->sink, CHUNK_STORED) };
+    bool added = commits_add(self->commits, header->key, taken);
     status_t status = self->effects->append(self->with, header, payload, now);
     if (status == STATUS_OK) {
         count(self, COUNTER_worker_messages_total_chunks_taken);
         return true;
     }
     if (added)
-        commits_remove(self->commits, header->key, &taken_us);
+        commits_remove(self->commits, header->key, &taken);
     if (status == STATUS_BUSY)
         return false;
     count(self, COUNTER_worker_messages_total_chunks_failed);
@@ -723,12 +723,14 @@ tell_stored(const storage_core_t *self, const chunk_key_t *key,
 //  A word of the store about a key: it is owed to the forwarder of the session
 //  that the key was taken in, which is ours when we serve (invariant 3).
 static void
-settle(storage_core_t *self, chunk_key_t key, status_t status)
+settle(storage_core_t *self, chunk_key_t key, status_t status, millis_t now)
 {
-    micros_t taken_us;
-    bool waited = commits_remove(self->commits, key, &taken_us);
-    if (waited && status == STATUS_OK)
-        tell_stored(self, &key, taken_us);
+    commit_taken_t taken;
+    bool waited = commits_remove(self->commits, key, &taken);
+    if (waited && status == STATUS_OK) {
+        counters_took(&self->counters, TIME_commit_seconds, now - taken.at);
+        tell_stored(self, &key, taken.us);
+    }
     if (!waited)
         count(self, COUNTER_commits_total_unasked);
     else if (self->state == SERVING)
@@ -743,7 +745,7 @@ storage_core_on_durable(storage_core_t *self, const chunk_key_t *keys,
 {
     self->counters.values[COUNTER_commits_total_durable] += keys_count;
     for (size_t i = 0; i < keys_count; i++)
-        settle(self, keys[i], STATUS_OK);
+        settle(self, keys[i], STATUS_OK, now);
     pump(self, now);
 }
 
@@ -756,7 +758,7 @@ storage_core_on_failed(storage_core_t *self, const chunk_key_t *keys,
     note(self, 0, "not_stored chunks=%zu status=%s", keys_count,
          status_name(status));
     for (size_t i = 0; i < keys_count; i++)
-        settle(self, keys[i], status);
+        settle(self, keys[i], status, now);
     pump(self, now);
 }
 

@@ -12,14 +12,15 @@ static void
 a_key_waits_once(void)
 {
     commits_t *commits = commits_new();
-    CHECK(commits_add(commits, key(1), 7));
-    CHECK(!commits_add(commits, key(1), 8));
-    CHECK(commits_add(commits, key(2), 9));
+    CHECK(commits_add(commits, key(1), (commit_taken_t){ 7, 70 }));
+    CHECK(!commits_add(commits, key(1), (commit_taken_t){ 8, 70 }));
+    CHECK(commits_add(commits, key(2), (commit_taken_t){ 9, 70 }));
     CHECK(commits_waiting(commits) == 2);
-    micros_t taken_us;
-    CHECK(commits_remove(commits, key(1), &taken_us) && taken_us == 7);
-    CHECK(!commits_remove(commits, key(1), &taken_us));
-    CHECK(!commits_remove(commits, key(3), &taken_us));
+    commit_taken_t taken;
+    CHECK(commits_remove(commits, key(1), &taken) && taken.at == 7 &&
+          taken.us == 70);
+    CHECK(!commits_remove(commits, key(1), &taken));
+    CHECK(!commits_remove(commits, key(3), &taken));
     CHECK(commits_waiting(commits) == 1);
     commits_destroy(&commits);
     CHECK(!commits);
