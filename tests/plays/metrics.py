@@ -4,10 +4,15 @@ serves; a real Prometheus scrapes them, and all that is asked of it is answered.
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
+import urllib.parse
+import urllib.request
 
-from stage import SLOW, Stage, end, expect, stored, wait_for
+from stage import ROOT, WITH_US, Stage, end, expect, stored, wait_for
+
+MONITORING = ROOT / 'scripts/monitoring'
 
 GROUPS = {'town': 'parents: [origin], siblings: unicast'}
 CACHES = {'c1': 'town', 'c2': 'town'}
@@ -85,6 +90,84 @@ def garbage(stage, name):
     expect(stage.http(name, '/metrics', 'HEAD') == (200, ''), 'HEAD')
 
 
+class Prometheus:
+    """A real one, which scrapes the stage's nodes each second under the rules
+    that come with rill."""
+
+    def __init__(self, stage):
+        self.at = f'127.0.0.1:{stage.other_port()}'
+        home = stage.home / 'prometheus'
+        home.mkdir()
+        (home / 'prometheus.yml').write_text(json.dumps({
+            'global': {'scrape_interval': '1s', 'evaluation_interval': '1s'},
+            'rule_files': [str(MONITORING / 'alerts.yml')],
+            'scrape_configs': [{'job_name': 'rill', 'static_configs': [
+                {'targets': list(stage.ats.values())}]}]}))
+        self.log = open(home / 'log', 'wb')
+        self.process = subprocess.Popen(
+            [*WITH_US, 'prometheus', f'--config.file={home}/prometheus.yml',
+             f'--storage.tsdb.path={home}/data', '--log.level=warn',
+             f'--web.listen-address={self.at}'], stdout=self.log,
+            stderr=subprocess.STDOUT)
+        stage.others.append(self.process)
+
+    def ask(self, path, **what):
+        """The data of an answer; None: it does not answer yet."""
+        try:
+            with urllib.request.urlopen(f'http://{self.at}/api/v1/{path}?'
+                                        + urllib.parse.urlencode(what)) as said:
+                return json.load(said)['data']
+        except (urllib.error.HTTPError, urllib.error.URLError) as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code == 400:
+                return {'error': error.read().decode()}
+
+    def asked(self, expression):
+        said = self.ask('query', query=expression)
+        expect('error' not in said, f'{expression}: {said}')
+        return said['result']
+
+
+def expressions():
+    dashboard = json.loads((MONITORING / 'dashboard.json').read_text())
+    return [target['expr'].replace('$__rate_interval', '30s')
+            for panel in dashboard['panels']
+            for target in panel.get('targets', ())]
+
+
+def monitored(stage, prometheus):
+    with stage.case('a real Prometheus scrapes every node, and every '
+                    'expression of the dashboard has an answer'):
+        wait_for(lambda: prometheus.ask('query', query='up'), 'it answers')
+        wait_for(lambda: sum(t['health'] == 'up' for t in prometheus.ask(
+            'targets')['activeTargets']) == len(stage.names), 'all are up')
+        #   A rate needs two samples.
+        for expression in expressions():
+            wait_for(lambda: prometheus.asked(expression),
+                     f'nothing is said of {expression}')
+    with stage.case('the alert rules pass their tests, are all taken by it, and '
+                    'none fires while nothing is wrong'):
+        done = subprocess.run(['promtool', 'test', 'rules',
+                               MONITORING / 'alerts_test.yml'],
+                              capture_output=True, text=True)
+        expect(done.returncode == 0, done.stdout + done.stderr)
+        rules = wait_for(lambda: [
+            rule for group in prometheus.ask('rules')['groups']
+            for rule in group['rules']], 'it has rules')
+        wait_for(lambda: all(
+            rule['health'] == 'ok' for group in prometheus.ask('rules')[
+                'groups'] for rule in group['rules']), 'each was looked at')
+        expect(len(rules) >= 13, f'{len(rules)}')
+        firing = [r['name'] for r in rules if r['state'] == 'firing']
+        expect(not firing, f'{firing}')
+    with stage.case('every family of the rules and the dashboard is told by '
+                    'some node'):
+        told = ''.join(stage.http(name)[1] for name in stage.names)
+        asked = ' '.join([*expressions(),
+                          (MONITORING / 'alerts.yml').read_text()])
+        for family in set(re.findall(r'rill_[a-z_]+', asked)):
+            expect(f'{family} ' in told or f'{family}{{' in told, family)
+
+
 def main():
     with Watched(workers=3, groups=GROUPS, caches=CACHES, start=False,
                  director='rules: [light]') as stage:
@@ -102,6 +185,7 @@ def main():
             for name in stage.names:
                 wait_for(lambda: stage.http(name, '/readyz') ==
                          (200, 'ready\n'), f'{name} is ready')
+        prometheus = Prometheus(stage)
         clip = stage.file('clip', 8_000_000)
         stage.put(clip)
         source = stage.begin('push', 'cam', '-')
@@ -113,11 +197,11 @@ def main():
         wait_for(lambda: stage.value('c1', 'rill_sessions') == 1, 'it watches')
         stage.rill('get', 'clip', '-o', '/dev/null', at=stage.at['c2']
                    ).expect(0)
-        for name in stage.names:
-            with stage.case(f'counters 1: what {name} tells is clean for '
-                            'promtool'):
+        with stage.case('counters 1: what each node tells is clean for '
+                        'promtool'):
+            for name in ('origin', 'w1', 'c1', 'director'):
                 code, text = stage.http(name)
-                expect(code == 200, f'{code}')
+                expect(code == 200, f'{name}: {code}')
                 check_metrics(text)
         with stage.case('counters 1: a report and HTTP tell the same'):
             told = stage.rill('status', '--json', at=stage.at['c2']
@@ -128,11 +212,12 @@ def main():
         with stage.case('metrics 3: streams are told by their names'):
             name = 'rill_stream_watchers{stream="cam"}'
             expect(stage.value('c1', name) == 1, stage.http('c1')[1])
+        monitored(stage, prometheus)
         for name in ('origin', 'w1', 'c1', 'director'):
             with stage.case(f'metrics 1: garbage and other requests are '
                             f'refused by {name}, which goes on'):
                 garbage(stage, name)
-                check_metrics(stage.http(name)[1])
+                expect(stage.http(name)[0] == 200, 'it went')
         with stage.case('metrics 1, invariant 18: 1,000 connections that say '
                         'nothing, and who reads nothing, hinder nobody'):
             idle = [raw(stage.ats['c1']) for _ in range(1000)]
