@@ -13,7 +13,8 @@
 
 #include "rill.hpp"
 
-namespace {
+namespace
+{
 
 using args = std::vector<std::string>;
 
@@ -66,9 +67,8 @@ say(std::initializer_list<std::pair<const char *, std::string>> fields)
 void
 say_error(const rill::error &why)
 {
-    say({ { "error", "{\"status\":" + quote(why.status) +
-                         ",\"retry\":" + quote(why.retry) +
-                         ",\"text\":" + quote(why.what()) +
+    say({ { "error", "{\"status\":" + quote(why.status) + ",\"retry\":" +
+                         quote(why.retry) + ",\"text\":" + quote(why.what()) +
                          ",\"offset\":" + std::to_string(why.offset) + "}" } });
 }
 
@@ -286,7 +286,7 @@ run(const args &words)
     return true;
 }
 
-} // namespace
+}  // namespace
 
 int
 main(int count, char **words)

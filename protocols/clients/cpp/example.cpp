@@ -16,7 +16,7 @@ publish(rill::client &node, const char *name, const char *path)
         file.read(bytes, sizeof bytes);
         stream.write({ bytes, static_cast<std::size_t>(file.gcount()) });
     }
-    stream.finish(); //  Now it survives the loss of workers
+    stream.finish();  //  Now it survives the loss of workers
 }
 
 static void

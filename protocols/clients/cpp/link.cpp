@@ -3,17 +3,21 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 #include <random>
 #include <thread>
 
-namespace rill {
-namespace {
+namespace rill
+{
+namespace
+{
 
 constexpr std::uint32_t VERSION = 1;
 
 //  A signal is no failure.
 template <typename Deed>
-auto through(Deed deed)
+auto
+through(Deed deed)
 {
     for (;;)
         try {
@@ -24,10 +28,16 @@ auto through(Deed deed)
         }
 }
 
-zmq::context_t &
+//  One for all sockets of the process, while there are any.
+std::shared_ptr<zmq::context_t>
 context()
 {
-    static zmq::context_t one;
+    static std::mutex guard;
+    static std::weak_ptr<zmq::context_t> known;
+    std::lock_guard<std::mutex> guarded(guard);
+    auto one = known.lock();
+    if (!one)
+        known = one = std::make_shared<zmq::context_t>();
     return one;
 }
 
@@ -42,8 +52,8 @@ retry_of(const std::string &status)
 bool
 has_payload(const v1::Message &message)
 {
-    return message.has_piece() || message.has_answer() ||
-           message.has_store() || message.has_fetched() || message.has_flow();
+    return message.has_piece() || message.has_answer() || message.has_store() ||
+           message.has_fetched() || message.has_flow();
 }
 
 bool
@@ -57,11 +67,10 @@ send_frame(zmq::socket_t &socket, const void *bytes, std::size_t size,
         .has_value();
 }
 
-} // namespace
+}  // namespace
 
 error::error(std::string word, const std::string &text)
-    : std::runtime_error(text), status(std::move(word)),
-      retry(retry_of(status))
+    : std::runtime_error(text), status(std::move(word)), retry(retry_of(status))
 {
 }
 
@@ -76,7 +85,8 @@ error::error(const v1::Refused &refused)
     retry = number < words.size() ? words[number] : "never";
 }
 
-namespace detail {
+namespace detail
+{
 
 std::uint64_t
 random()
@@ -106,10 +116,12 @@ grow(millis pause, int first, int most)
                               : std::min(2 * pause, millis(most));
 }
 
-zmq::socket_t
+held_socket
 open_socket(zmq::socket_type kind, int queue)
 {
-    zmq::socket_t socket(context(), kind);
+    held_socket held{ context(), {} };
+    zmq::socket_t &socket = held.socket;
+    socket = zmq::socket_t(*held.context, kind);
     socket.set(zmq::sockopt::linger, 0);
     socket.set(zmq::sockopt::sndhwm, 64);
     socket.set(zmq::sockopt::rcvhwm, queue);
@@ -119,7 +131,7 @@ open_socket(zmq::socket_type kind, int queue)
     socket.set(zmq::sockopt::reconnect_ivl_max, 1000);
     socket.set(zmq::sockopt::ipv6, true);
     socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(PAYLOAD_MOST));
-    return socket;
+    return held;
 }
 
 void
@@ -157,22 +169,22 @@ frames(zmq::socket_t &socket, moment until)
     return parts;
 }
 
-} // namespace detail
+}  // namespace detail
 
 link::link(const std::string &at)
-    : socket(detail::open_socket(zmq::socket_type::dealer, 1000))
+    : held(detail::open_socket(zmq::socket_type::dealer, 1000))
 {
     if (at.find(':') == std::string::npos)
         throw error("address", at + " is not HOST:PORT");
-    detail::connect_socket(socket, "tcp://" + at);
+    detail::connect_socket(held.socket, "tcp://" + at);
 }
 
 void
 link::close(millis linger)
 {
-    if (socket.handle())
-        socket.set(zmq::sockopt::linger, static_cast<int>(linger.count()));
-    socket.close();
+    if (held.socket.handle())
+        held.socket.set(zmq::sockopt::linger, static_cast<int>(linger.count()));
+    held.socket.close();
 }
 
 bool
@@ -184,17 +196,17 @@ link::send(v1::Message &message, std::string_view payload, millis within)
     if (head.size() > detail::HEAD_MOST)
         throw error("too_large", "a head over 64 KiB is not sent");
     bool more = has_payload(message);
+    zmq::socket_t &socket = held.socket;
     socket.set(zmq::sockopt::sndtimeo, static_cast<int>(within.count()));
     return send_frame(socket, nullptr, 0, true) &&
            send_frame(socket, head.data(), head.size(), more) &&
-           (!more ||
-            send_frame(socket, payload.data(), payload.size(), false));
+           (!more || send_frame(socket, payload.data(), payload.size(), false));
 }
 
 std::optional<link::heard>
 link::receive(moment until)
 {
-    auto parts = detail::frames(socket, until);
+    auto parts = detail::frames(held.socket, until);
     if (parts.empty())
         return {};
     heard what;
@@ -224,7 +236,9 @@ link::receive(moment until)
     return what;
 }
 
-client::client(const std::string &at) : at(at), node(at) {}
+client::client(const std::string &at) : at(at), node(at)
+{
+}
 
 //  What may have been lost with a connection is asked again; who is busy too.
 v1::Message
@@ -308,4 +322,4 @@ client::tap(const std::vector<std::string> &kinds)
     return { at, kinds };
 }
 
-} // namespace rill
+}  // namespace rill

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <thread>
 
-namespace rill {
-namespace {
+namespace rill
+{
+namespace
+{
 
 constexpr std::size_t PIECE_MOST = 1 << 20;
-constexpr millis SILENCE{ 2000 }; //  Then the session is opened anew
+constexpr millis SILENCE{ 2000 };  //  Then the session is opened anew
 
 void
 protect(v1::Open &open, const std::string &code)
@@ -24,7 +26,7 @@ protect(v1::Open &open, const std::string &code)
     open.mutable_protection()->set_m(m);
 }
 
-} // namespace
+}  // namespace
 
 publisher::publisher(const std::string &at, const std::string &name,
                      const source &what)
@@ -184,7 +186,7 @@ publisher::say_keep(moment now)
         finish_said = true;
     } else
         message.mutable_source_keep()->set_session(session);
-    node->send(message, {}, millis(0)); //  Who is not there is silent too.
+    node->send(message, {}, millis(0));  //  Who is not there is silent too.
     keep_request = message.request();
     keep_sent = sent;
     said_at = kept_at = now;
@@ -207,8 +209,7 @@ publisher::pump()
         message.mutable_piece()->set_session(session);
         message.mutable_piece()->set_offset(sent);
         std::string_view bytes(piece.bytes);
-        if (!node->send(message,
-                        bytes.substr(sent - piece.offset, end - sent),
+        if (!node->send(message, bytes.substr(sent - piece.offset, end - sent),
                         detail::EACH))
             return;
         sent = end;
@@ -304,4 +305,4 @@ publisher::on_refused(const error &why, moment now)
     reopen(why, now);
 }
 
-} // namespace rill
+}  // namespace rill

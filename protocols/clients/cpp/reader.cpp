@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 
-namespace rill {
-namespace {
+namespace rill
+{
+namespace
+{
 
 constexpr std::size_t ASKS_MOST = 8;
-constexpr millis BUDGET{ 2000 }; //  Of one ask
+constexpr millis BUDGET{ 2000 };  //  Of one ask
 
 //  CRC32C, as in RFC 3720, a byte at a time.
 std::uint32_t
@@ -29,7 +31,7 @@ crc32c(const unsigned char *bytes, std::size_t size)
     return ~sum;
 }
 
-} // namespace
+}  // namespace
 
 //  Whether a payload is what its header says.
 bool
@@ -180,8 +182,7 @@ reader::hear()
     if (!heard)
         return {};
     std::size_t nth = 0;
-    while (nth < asks.size() &&
-           asks[nth].request != heard->message.request())
+    while (nth < asks.size() && asks[nth].request != heard->message.request())
         nth++;
     if (nth == asks.size())
         return {};
@@ -229,4 +230,4 @@ reader::refused(std::size_t nth, const error &why)
     return found;
 }
 
-} // namespace rill
+}  // namespace rill

@@ -23,7 +23,8 @@
 #include "rill/v1/event.pb.h"
 #include "rill/v1/message.pb.h"
 
-namespace rill {
+namespace rill
+{
 
 using clock = std::chrono::steady_clock;
 using moment = clock::time_point;
@@ -35,18 +36,29 @@ struct error : std::runtime_error {
     error(std::string status, const std::string &text);
     explicit error(const v1::Refused &refused);
 
-    std::string status;      //  unknown, taken, unreachable; unlisted: newer
-    std::string retry;       //  never, later, elsewhere, reopen
-    std::uint64_t offset{};  //  With offset, range, gone, future: the nearest
-    std::string node;        //  With taken: who has it
-    std::uint64_t request{}; //  Of what came and is wrong; 0: not known
+    std::string status;       //  unknown, taken, unreachable; unlisted: newer
+    std::string retry;        //  never, later, elsewhere, reopen
+    std::uint64_t offset{};   //  With offset, range, gone, future: the nearest
+    std::string node;         //  With taken: who has it
+    std::uint64_t request{};  //  Of what came and is wrong; 0: not known
+};
+
+//  A socket, and a share of the context: what was said last leaves before the
+//  last share ends.
+struct held_socket {
+    std::shared_ptr<zmq::context_t> context;
+    zmq::socket_t socket;
 };
 
 //  A connection to a node's front.
-class link {
-public:
+class link
+{
+  public:
     explicit link(const std::string &at);
-    ~link() { close(millis(0)); }
+    ~link()
+    {
+        close(millis(0));
+    }
     void close(millis linger);
 
     struct heard {
@@ -58,19 +70,24 @@ public:
     //  Nothing: nothing came until then.
     std::optional<heard> receive(moment until);
 
-private:
-    zmq::socket_t socket;
+  private:
+    held_socket held;
 };
 
 //  Bytes at an offset, or a hole: the stream has no bytes up to `to`.
-class piece {
-public:
+class piece
+{
+  public:
     std::uint64_t offset{}, to{};
-    std::optional<v1::ChunkHeader> chunk; //  That they came in
-    bool hole() const { return !chunk; }
-    std::string_view bytes() const;       //  As long as the piece lives
+    std::optional<v1::ChunkHeader> chunk;  //  That they came in
+    bool
+    hole() const
+    {
+        return !chunk;
+    }
+    std::string_view bytes() const;  //  As long as the piece lives
 
-private:
+  private:
     friend class reader;
     friend class watcher;
     zmq::message_t payload;
@@ -78,16 +95,17 @@ private:
 
 struct source {
     bool live{};
-    std::string protect = "auto"; //  none, 4+2
-    std::uint32_t chunk_bytes{};  //  0: rill chooses
-    std::uint64_t token{};        //  Of an earlier publisher, to go on; 0: new
+    std::string protect = "auto";  //  none, 4+2
+    std::uint32_t chunk_bytes{};   //  0: rill chooses
+    std::uint64_t token{};         //  Of an earlier publisher, to go on; 0: new
 };
 
 //  Writes one stream. Keeps what is not stored yet, opens again with its token
 //  after any trouble and goes on: nothing twice, nothing missing. It keeps no
 //  more than the forwarder's credit.
-class publisher {
-public:
+class publisher
+{
+  public:
     publisher(const std::string &at, const std::string &name,
               const source &what);
 
@@ -99,17 +117,41 @@ public:
     //  It stays open for who comes with the same token.
     void leave();
 
-    std::uint64_t stream() const { return id; }
-    std::uint64_t token() const { return open.token(); }
-    std::uint64_t begin() const { return first; }
-    std::uint64_t offset() const { return next; } //  Of the next byte
-    std::uint64_t stored() const { return safe; } //  All below is on disk
+    std::uint64_t
+    stream() const
+    {
+        return id;
+    }
+    std::uint64_t
+    token() const
+    {
+        return open.token();
+    }
+    std::uint64_t
+    begin() const
+    {
+        return first;
+    }
+    std::uint64_t
+    offset() const
+    {
+        return next;
+    }  //  Of the next byte
+    std::uint64_t
+    stored() const
+    {
+        return safe;
+    }  //  All below is on disk
 
-private:
+  private:
     struct kept {
         std::uint64_t offset;
         std::string bytes;
-        std::uint64_t end() const { return offset + bytes.size(); }
+        std::uint64_t
+        end() const
+        {
+            return offset + bytes.size();
+        }
     };
     void drain();
     void turn(millis wait);
@@ -129,41 +171,47 @@ private:
 
     std::string at;
     v1::Open open;
-    std::unique_ptr<link> node; //  None: to be connected at open_at
-    std::deque<kept> pieces;    //  Not stored yet, in order
+    std::unique_ptr<link> node;  //  None: to be connected at open_at
+    std::deque<kept> pieces;     //  Not stored yet, in order
     std::uint64_t id{}, first{}, next{}, sent{}, safe{}, settled{}, credit{};
-    std::uint64_t session{};    //  0: not open
+    std::uint64_t session{};  //  0: not open
     bool opened{}, sealed{}, finishing{}, finish_said{};
     std::uint64_t keep_request{}, keep_sent{};
     moment open_at{}, said_at{}, kept_at{}, heard_at{}, moved{};
-    std::optional<moment> asked_at; //  None: all is answered
+    std::optional<moment> asked_at;  //  None: all is answered
     millis pause{};
-    error last; //  Why nothing moves
+    error last;  //  Why nothing moves
 };
 
-constexpr std::uint64_t FIRST = UINT64_MAX - 1; //  The oldest byte there is
-constexpr std::uint64_t END = UINT64_MAX;       //  Behind all stored now
+constexpr std::uint64_t FIRST = UINT64_MAX - 1;  //  The oldest byte there is
+constexpr std::uint64_t END = UINT64_MAX;        //  Behind all stored now
 
 //  Has several asks open, where it expects chunks to begin, and gives their
 //  bytes in order.
-class reader {
-public:
+class reader
+{
+  public:
     reader(const std::string &at, const v1::Described &is, std::uint64_t from,
            std::uint64_t to);
-    std::optional<piece> next(); //  None: that was all
+    std::optional<piece> next();  //  None: that was all
 
-private:
+  private:
     struct question {
         std::uint64_t offset;
-        std::uint64_t request{}; //  0: to be asked at `at`; else it was, then
+        std::uint64_t request{};  //  0: to be asked at `at`; else it was, then
         moment at{};
         millis pause{};
     };
     struct chunk {
         v1::ChunkHeader header;
         zmq::message_t bytes;
-        std::uint64_t end() const { return header.offset() + bytes.size(); }
-        bool covers(std::uint64_t offset) const
+        std::uint64_t
+        end() const
+        {
+            return header.offset() + bytes.size();
+        }
+        bool
+        covers(std::uint64_t offset) const
         {
             return header.offset() <= offset && offset < end();
         }
@@ -177,32 +225,33 @@ private:
 
     link node;
     std::uint64_t stream, at, to;
-    std::uint64_t expected, length; //  Where the next ask goes; of chunks
+    std::uint64_t expected, length;  //  Where the next ask goes; of chunks
     std::vector<question> asks;
-    std::vector<chunk> held;        //  That came before their turn
+    std::vector<chunk> held;  //  That came before their turn
     moment moved;
     std::optional<moment> lost_at;  //  Since when the node is out of reach
     error last;
 };
 
 //  Where to begin to watch.
-class from {
-public:
+class from
+{
+  public:
     static from live();
     static from start();
     static from offset(std::uint64_t offset);
     static from back(millis before_the_newest);
     static from time(std::chrono::system_clock::time_point then);
 
-private:
+  private:
     friend class watcher;
     v1::Watch place;
 };
 
 struct view {
     rill::from from = from::live();
-    std::uint64_t window = 4 << 20;  //  Bytes that may be on their way
-    std::vector<std::string> places; //  HOST:PORT; none: the director's
+    std::uint64_t window = 4 << 20;   //  Bytes that may be on their way
+    std::vector<std::string> places;  //  HOST:PORT; none: the director's
     //  A node begins to send, from an offset.
     std::function<void(const std::string &node, std::uint64_t from)> begun;
 };
@@ -210,17 +259,18 @@ struct view {
 class client;
 
 //  Gets a stream as it grows, from one cache after the other.
-class watcher {
-public:
+class watcher
+{
+  public:
     watcher(const std::string &director, const std::string &name,
             const view &how);
-    ~watcher() { stop(); }
+    ~watcher();
     watcher(const watcher &) = delete;
     watcher &operator=(const watcher &) = delete;
-    std::optional<piece> next(); //  None: the stream has ended
+    std::optional<piece> next();  //  None: the stream has ended
     void stop();
 
-private:
+  private:
     struct place {
         std::string node, at;
     };
@@ -243,9 +293,9 @@ private:
     view how;
     std::vector<place> places;
     std::size_t nth{};
-    std::vector<std::string> failed; //  Of no use since the last offer
+    std::vector<std::string> failed;  //  Of no use since the last offer
     std::unique_ptr<link> node;
-    std::uint64_t request{}, taken{}, credit{}; //  Of this session
+    std::uint64_t request{}, taken{}, credit{};  //  Of this session
     std::uint64_t stream{}, at{};
     bool opened{}, begun{}, over{};
     moment open_at{}, keep_at{}, moved;
@@ -256,30 +306,32 @@ private:
 
 //  What a node told: an event or a sample.
 struct told {
-    std::string kind; //  The event's, or "sample"
+    std::string kind;  //  The event's, or "sample"
     std::optional<v1::Event> event;
     std::optional<v1::Sample> sample;
-    std::uint64_t lost{}; //  Events lost since the last one was heard
+    std::uint64_t lost{};  //  Events lost since the last one was heard
 };
 
 //  Listens to the events of all nodes that the one asked names.
-class tap {
-public:
+class tap
+{
+  public:
     tap(const std::string &at, const std::vector<std::string> &kinds);
-    std::optional<told> next(millis wait); //  None: none came for so long
-    std::vector<std::string> nodes;        //  That it listens to,
-    std::vector<std::string> silent;       //  and where nobody answered
+    std::optional<told> next(millis wait);  //  None: none came for so long
+    std::vector<std::string> nodes;         //  That it listens to,
+    std::vector<std::string> silent;        //  and where nobody answered
 
-private:
+  private:
     void join(const v1::Report &report, const std::vector<std::string> &kinds);
     void count(told &what);
-    zmq::socket_t socket;
-    std::map<std::string, std::uint64_t> seen; //  By node and kind
+    held_socket held;
+    std::map<std::string, std::uint64_t> seen;  //  By node and kind
 };
 
 //  Asks one node: the forwarder, a cache or the director.
-class client {
-public:
+class client
+{
+  public:
     //  To HOST:PORT. Whether it is there shows with the first question.
     explicit client(const std::string &at);
     std::vector<v1::Described> list();
@@ -294,14 +346,15 @@ public:
     v1::Message ask(v1::Message question, v1::Message::BodyCase wanted,
                     millis within = millis(3000));
 
-private:
+  private:
     std::string at;
     link node;
 };
 
 //  For all files of this library.
-namespace detail {
-zmq::socket_t open_socket(zmq::socket_type kind, int queue);
+namespace detail
+{
+held_socket open_socket(zmq::socket_type kind, int queue);
 void connect_socket(zmq::socket_t &socket, const std::string &endpoint);
 std::vector<zmq::message_t> frames(zmq::socket_t &socket, moment until);
 std::uint64_t random();
@@ -311,9 +364,10 @@ bool checked(const v1::ChunkHeader &chunk, std::uint64_t stream,
              const zmq::message_t &payload);
 constexpr std::size_t HEAD_MOST = 64 << 10;
 constexpr std::size_t PAYLOAD_MOST = (4 << 20) + (4 << 10);
-constexpr millis REACH{3000}, EACH{1000}, PATIENCE{30000}, ANSWERED{15000};
-} // namespace detail
+constexpr millis REACH{ 3000 }, EACH{ 1000 }, PATIENCE{ 30000 },
+    ANSWERED{ 15000 };
+}  // namespace detail
 
-} // namespace rill
+}  // namespace rill
 
 #endif

@@ -2,10 +2,12 @@
 
 #include <set>
 
-namespace rill {
-namespace {
+namespace rill
+{
+namespace
+{
 
-constexpr int QUEUE = 10000; //  Events that wait; more are lost, and counted
+constexpr int QUEUE = 10000;  //  Events that wait; more are lost, and counted
 
 v1::Report
 report(const std::string &at, millis within)
@@ -15,14 +17,14 @@ report(const std::string &at, millis within)
     return client(at).ask(question, v1::Message::kReport, within).report();
 }
 
-} // namespace
+}  // namespace
 
 //  The node and all that are named in a report.
 tap::tap(const std::string &at, const std::vector<std::string> &kinds)
-    : socket(detail::open_socket(zmq::socket_type::sub, QUEUE))
+    : held(detail::open_socket(zmq::socket_type::sub, QUEUE))
 {
     if (kinds.empty())
-        socket.set(zmq::sockopt::subscribe, "ev.v1.");
+        held.socket.set(zmq::sockopt::subscribe, "ev.v1.");
     std::set<std::string> known{ at, "" };
     std::deque<v1::Report> reports{ report(at, detail::REACH) };
     auto visit = [&](const std::string &where) {
@@ -51,19 +53,19 @@ tap::join(const v1::Report &report, const std::vector<std::string> &kinds)
             return;
     if (report.tap_at().empty())
         return;
-    detail::connect_socket(socket, report.tap_at());
+    detail::connect_socket(held.socket, report.tap_at());
     nodes.push_back(report.node());
     std::string whose = report.role() + "." + report.node();
     for (const std::string &kind : kinds)
-        socket.set(zmq::sockopt::subscribe,
-                   kind == "sample" ? "st.v1." + whose
-                                    : "ev.v1." + whose + "." + kind);
+        held.socket.set(zmq::sockopt::subscribe,
+                        kind == "sample" ? "st.v1." + whose
+                                         : "ev.v1." + whose + "." + kind);
 }
 
 std::optional<told>
 tap::next(millis wait)
 {
-    auto parts = detail::frames(socket, clock::now() + wait);
+    auto parts = detail::frames(held.socket, clock::now() + wait);
     if (parts.empty())
         return {};
     if (parts.size() != 2 || parts[1].size() > detail::HEAD_MOST)
@@ -101,14 +103,14 @@ tap::count(told &what)
     }
     const v1::Event &event = *what.event;
     auto oneof = event.GetDescriptor()->FindOneofByName("what");
-    if (auto field =
-            event.GetReflection()->GetOneofFieldDescriptor(event, oneof))
+    if (auto field = event.GetReflection()->GetOneofFieldDescriptor(event,
+                                                                    oneof))
         what.kind = field->name();
-    auto [last, first] =
-        seen.try_emplace(event.node() + " " + what.kind, event.seq());
+    auto [last, first] = seen.try_emplace(event.node() + " " + what.kind,
+                                          event.seq());
     if (!first && event.seq() > last->second + 1)
         what.lost = event.seq() - last->second - 1;
     last->second = event.seq();
 }
 
-} // namespace rill
+}  // namespace rill

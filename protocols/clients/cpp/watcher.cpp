@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <thread>
 
-namespace rill {
-namespace {
+namespace rill
+{
+namespace
+{
 
-constexpr millis REACH{ 1000 };   //  Else the next node is tried,
-constexpr millis ANSWER{ 3000 };  //  and so it is when one is silent
-constexpr millis SETTLED{ 5000 }; //  A node that began anew knows by then
+constexpr millis REACH{ 1000 };    //  Else the next node is tried,
+constexpr millis ANSWER{ 3000 };   //  and so it is when one is silent
+constexpr millis SETTLED{ 5000 };  //  A node that began anew knows by then
 
-} // namespace
+}  // namespace
 
 from
 from::live()
@@ -100,6 +102,15 @@ watcher::next()
     return {};
 }
 
+watcher::~watcher()
+{
+    try {
+        stop();
+    } catch (...) {
+        //  The node finds out by itself.
+    }
+}
+
 void
 watcher::stop()
 {
@@ -177,9 +188,9 @@ watcher::begin(moment now)
     taken = 0;
     credit = how.window;
     if (!say(message, REACH))
-        return leave(error("unreachable", "nobody answers at " +
-                                              places[nth].at),
-                     clock::now());
+        return leave(
+            error("unreachable", "nobody answers at " + places[nth].at),
+            clock::now());
     asked_at = now;
     keep_at = now + detail::EACH;
 }
@@ -191,9 +202,9 @@ watcher::keep(moment now)
     v1::Message message;
     message.mutable_watch_keep()->set_credit(credit);
     if (!say(message, REACH))
-        return leave(error("unreachable", "nobody answers at " +
-                                              places[nth].at),
-                     clock::now());
+        return leave(
+            error("unreachable", "nobody answers at " + places[nth].at),
+            clock::now());
     keep_at = now + detail::EACH;
     if (!asked_at)
         asked_at = now;
@@ -342,7 +353,7 @@ void
 watcher::on_refused(const error &why, moment now)
 {
     if (begun && why.status == "range" && at >= why.offset) {
-        over = true; //  It ended meanwhile.
+        over = true;  //  It ended meanwhile.
         return;
     }
     if (why.status == "session")
@@ -356,4 +367,4 @@ watcher::on_refused(const error &why, moment now)
     leave(why, now);
 }
 
-} // namespace rill
+}  // namespace rill

@@ -14,14 +14,18 @@ final class Link implements AutoCloseable {
     static final long REACH = 3000, ANSWERED = 15000, EACH = 1000,
             PATIENCE = 30000, NEVER = Long.MAX_VALUE;
     private static final int VERSION = 1;
-    private static final ZMQ.Context CONTEXT = ZMQ.context(1);
     private static final SecureRandom CHANCE = new SecureRandom();
+    // One for all sockets of the process, while there are any: what was said
+    // last leaves before it ends.
+    private static ZMQ.Context context;
+    private static int sockets;
 
     /** A message that came, and its payload where its body has one. */
     record Heard(Message message, byte[] payload) {
     }
 
     private final ZMQ.Socket socket;
+    private boolean closed;
 
     Link(String at) {
         if (!at.contains(":"))
@@ -30,8 +34,11 @@ final class Link implements AutoCloseable {
         connect(socket, "tcp://" + at);
     }
 
-    static ZMQ.Socket open(int kind, int queue) {
-        ZMQ.Socket socket = CONTEXT.socket(kind);
+    static synchronized ZMQ.Socket open(int kind, int queue) {
+        if (context == null)
+            context = ZMQ.context(1);
+        ZMQ.Socket socket = context.socket(kind);
+        sockets++;
         socket.setLinger(0);
         socket.setSndHWM(64);
         socket.setRcvHWM(queue);
@@ -47,8 +54,17 @@ final class Link implements AutoCloseable {
         try {
             socket.connect(endpoint);
         } catch (RuntimeException why) {
-            socket.close();
+            close(socket, 0);
             throw new RillError("address", endpoint + ": " + why.getMessage());
+        }
+    }
+
+    static synchronized void close(ZMQ.Socket socket, int linger) {
+        socket.setLinger(linger);
+        socket.close();
+        if (--sockets == 0) {
+            context.term();
+            context = null;
         }
     }
 
@@ -80,8 +96,9 @@ final class Link implements AutoCloseable {
     }
 
     void close(int linger) {
-        socket.setLinger(linger);
-        socket.close();
+        if (!closed)
+            close(socket, linger);
+        closed = true;
     }
 
     /** False: nobody is there to take it within so long. */

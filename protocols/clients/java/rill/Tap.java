@@ -23,6 +23,7 @@ public final class Tap implements AutoCloseable {
     private final Map<String, Long> seen = new HashMap<>(); // Node and kind.
     private final List<String> nodes = new ArrayList<>();
     private final List<String> silent = new ArrayList<>();
+    private boolean closed;
 
     Tap(String at, String[] kinds) {
         if (kinds.length == 0)
@@ -37,8 +38,8 @@ public final class Tap implements AutoCloseable {
                 report.getNodesList().forEach(
                         node -> visit(node.getAt(), known, reports));
                 report.getWorkersList().forEach(
-                        worker -> visit(worker.getReach().replace("tcp://", ""),
-                                known, reports));
+                        worker -> visit(worker.getReach()
+                                .replace("tcp://", ""), known, reports));
             }
         } catch (RillError why) {
             close();
@@ -88,7 +89,9 @@ public final class Tap implements AutoCloseable {
 
     @Override
     public void close() {
-        socket.close();
+        if (!closed)
+            Link.close(socket, 0);
+        closed = true;
     }
 
     /** Null: none came for so many milliseconds. */

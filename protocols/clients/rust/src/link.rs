@@ -6,6 +6,7 @@ use crate::{Error, Result};
 use protobuf::Message as _;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Deref;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,30 @@ pub const ANSWERED: Duration = Duration::from_secs(15);
 pub const EACH: Duration = Duration::from_secs(1);
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One for all connections of the process.
-static CONTEXT: Mutex<Option<zmq::Context>> = Mutex::new(None);
+/// One for all sockets of the process, while there are any, and how many there
+/// are: what was said last leaves before it ends.
+static CONTEXT: Mutex<(usize, Option<zmq::Context>)> = Mutex::new((0, None));
+
+/// A socket, counted.
+pub struct Socket(zmq::Socket);
+
+impl Deref for Socket {
+    type Target = zmq::Socket;
+
+    fn deref(&self) -> &zmq::Socket {
+        &self.0
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let mut context = CONTEXT.lock().unwrap_or_else(|broken| broken.into_inner());
+        context.0 -= 1;
+        if context.0 == 0 {
+            context.1 = None; // The socket has the last share.
+        }
+    }
+}
 
 /// The standard library's own chance, which it seeds from the system.
 pub fn random() -> u64 {
@@ -34,9 +57,11 @@ pub fn grow(pause: Duration, first: u64, most: u64) -> Duration {
     }
 }
 
-pub fn open(kind: zmq::SocketType, queue: i32) -> Result<zmq::Socket> {
+pub fn open(kind: zmq::SocketType, queue: i32) -> Result<Socket> {
     let mut context = CONTEXT.lock().unwrap_or_else(|broken| broken.into_inner());
-    let socket = context.get_or_insert_with(zmq::Context::new).socket(kind)?;
+    let socket = Socket(context.1.get_or_insert_with(zmq::Context::new).socket(kind)?);
+    context.0 += 1;
+    drop(context);
     socket.set_linger(0)?;
     socket.set_sndhwm(64)?;
     socket.set_rcvhwm(queue)?;
@@ -92,7 +117,7 @@ pub struct Heard {
 }
 
 pub struct Link {
-    socket: zmq::Socket,
+    socket: Socket,
     at: String,
 }
 

@@ -1,4 +1,4 @@
-use crate::link::{frames, join, open, EACH, HEAD_MOST, REACH};
+use crate::link::{frames, join, open, Socket, EACH, HEAD_MOST, REACH};
 use crate::v1::edge::Report;
 use crate::v1::event::{Event, Event_oneof_what as What, Sample};
 use crate::{Client, Error, Result};
@@ -17,7 +17,7 @@ pub enum Told {
 
 /// Listens to the events of all nodes that the one asked names.
 pub struct Tap {
-    socket: zmq::Socket,
+    socket: Socket,
     seen: HashMap<(String, String), u64>, // By node and kind
     /// Nodes that it listens to,
     pub nodes: Vec<String>,
