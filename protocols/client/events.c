@@ -9,6 +9,35 @@
 
 #define EVENT (&rill__v1__event__descriptor)
 
+//  Whether a message has a field that no message can have.
+static bool
+has_field_0(const ProtobufCMessage *message)
+{
+    for (unsigned i = 0; i < message->n_unknown_fields; i++)
+        if (message->unknown_fields[i].tag == 0)
+            return true;
+    return false;
+}
+
+event_t *
+events_unpack(const void *bytes, size_t size)
+{
+    event_t *event = rill__v1__event__unpack(NULL, size, bytes);
+    //  All bodies lie at one place and begin alike.
+    if (event && (has_field_0(&event->base) ||
+                  (event->what_case && has_field_0(&event->request->base))))
+        events_free(&event);
+    return event;
+}
+
+void
+events_free(event_t **event_p)
+{
+    if (*event_p)
+        rill__v1__event__free_unpacked(*event_p, NULL);
+    *event_p = NULL;
+}
+
 //  A kind is a field of Event that is a message.
 static const ProtobufCFieldDescriptor *
 kind_at(size_t kind)

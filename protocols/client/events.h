@@ -50,6 +50,12 @@ typedef struct {
     };
 } events_value_t;
 
+//  Unpack what a node or a recording says. NULL: it is no event, or would not be
+//  one when it is packed again (libprotobuf-c takes a field of number 0). The
+//  caller gives it to events_free.
+event_t *events_unpack(const void *bytes, size_t size);
+void events_free(event_t **event_p);
+
 //  How many kinds there are, and the name and meaning of each. Live for ever.
 size_t events_kinds(void);
 const char *events_kind_name(size_t kind);

@@ -13,7 +13,7 @@ enum {
     NAME_BYTES = 64,
     ROLE_BYTES = 16,
     ASK_AGAIN_MS = 500,    //  Who did not answer
-    LIST_AGAIN_MS = 2000,  //  Who names others
+    LIST_AGAIN_MS = 5000,  //  Who names others
     BURST = 256,           //  Of one node; then it is the turn of the others
     NODES_MOST = 4096,     //  That Reports may name
     SOCKETS = 3,           //  Of each node
@@ -350,11 +350,10 @@ take(listener_t *self, node_t *node, zmq_msg_t *topic, zmq_msg_t *body)
         return;
     }
     bool is_last = size > 5 && memcmp(name, "last.", 5) == 0;
-    event_t *event = rill__v1__event__unpack(NULL, zmq_msg_size(body),
-                                             zmq_msg_data(body));
+    event_t *event = events_unpack(zmq_msg_data(body), zmq_msg_size(body));
     if (event)
         on_event(self, node, event, is_last);
-    rill__v1__event__free_unpacked(event, NULL);
+    events_free(&event);
 }
 
 //  The next part of a message; false: there is none.

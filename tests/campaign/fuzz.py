@@ -13,10 +13,10 @@ from stage import ROOT
 BUILT, BEFORE = ['san=fuzz', 'fuzz'], []
 FOLDER = ROOT / 'build/fuzz'
 # Which part of the time each target has; what is fast has more to try.
-SHARES = {'message_fuzz': 28, 'chunk_fuzz': 10, 'record_fuzz': 12,
+SHARES = {'message_fuzz': 24, 'chunk_fuzz': 10, 'record_fuzz': 12,
           'settings_fuzz': 6, 'forwarder_fuzz': 11, 'relay_fuzz': 8,
           'storage_fuzz': 8, 'client_fuzz': 7, 'catalogue_fuzz': 5,
-          'recover_fuzz': 5}
+          'recover_fuzz': 5, 'query_fuzz': 2, 'recording_fuzz': 2}
 KINDS = ('execution', *(f'execution of {name}' for name in SHARES))
 LONGEST = 300       # Seconds of one target before the next.
 LEAST = 1

@@ -22,6 +22,7 @@ typedef struct trace {
     seen_t seen[HOPS_EVENTS];
     size_t count;
     size_t open;    //  Of them that are not shown yet
+    uint64_t born;  //  Traces are numbered
     millis_t last;  //  When one came
     millis_t due;   //  To be given out; when nothing is open, forgotten
 } trace_t;
@@ -29,6 +30,7 @@ typedef struct trace {
 struct hops {
     trace_t *buckets[BUCKETS];
     size_t count;
+    uint64_t born;
     millis_t due;  //  No trace is due before
     hop_t *rows;   //  Of the tree that was given out last
     size_t rows_count, rows_size;
@@ -63,7 +65,7 @@ forget(hops_t *self, trace_t **place)
     trace_t *trace = *place;
     *place = trace->next;
     for (size_t i = 0; i < trace->count; i++)
-        rill__v1__event__free_unpacked(trace->seen[i].event, NULL);
+        events_free(&trace->seen[i].event);
     free(trace);
     self->count--;
 }
@@ -223,6 +225,7 @@ hops_add(hops_t *self, const event_t *event, millis_t now)
         trace_t *fresh = calloc(1, sizeof *fresh);
         INVARIANT(fresh);
         fresh->id = event->trace;
+        fresh->born = self->born++;
         fresh->next = *place;
         *place = fresh;
         self->count++;
@@ -230,8 +233,7 @@ hops_add(hops_t *self, const event_t *event, millis_t now)
     trace_t *trace = *place;
     buffer_t *packed = buffer_new(rill__v1__event__get_packed_size(event));
     rill__v1__event__pack(event, buffer_fill(packed));
-    event_t *copy = rill__v1__event__unpack(NULL, buffer_size(packed),
-                                            buffer_bytes(packed));
+    event_t *copy = events_unpack(buffer_bytes(packed), buffer_size(packed));
     buffer_unref(&packed);
     INVARIANT(copy);
     trace->seen[trace->count++] = (seen_t){ .event = copy };
@@ -391,11 +393,19 @@ build(hops_t *self, trace_t *trace, hops_tree_t *tree_r)
     return true;
 }
 
-//  A trace that is due; NULL: none is, and `self->due` is when one will be.
-static trace_t **
+static bool
+is_before(const trace_t *a, const trace_t *b)
+{
+    return a->due < b->due || (a->due == b->due && a->born < b->born);
+}
+
+//  The trace that is due first; NULL: none is, and `self->due` is when one will
+//  be. What was given out long ago is forgotten.
+static trace_t *
 find_due(hops_t *self, bool all, millis_t now)
 {
     millis_t least = MILLIS_NEVER;
+    trace_t *first = NULL;
     for (size_t i = 0; i < BUCKETS; i++) {
         trace_t **place = &self->buckets[i];
         while (*place) {
@@ -404,24 +414,25 @@ find_due(hops_t *self, bool all, millis_t now)
                 forget(self, place);
                 continue;
             }
-            if (trace->open > 0 && (all || trace->due <= now))
-                return place;
             least = millis_least(least, trace->due);
+            if (trace->open > 0 && (all || trace->due <= now) &&
+                (!first || is_before(trace, first)))
+                first = trace;
             place = &trace->next;
         }
     }
-    self->due = least;
-    return NULL;
+    if (!first)
+        self->due = least;
+    return first;
 }
 
 bool
 hops_take(hops_t *self, bool all, millis_t now, hops_tree_t *tree_r)
 {
-    trace_t **place;
+    trace_t *trace;
     if (!all && now < self->due)
         return false;
-    while ((place = find_due(self, all, now))) {
-        trace_t *trace = *place;
+    while ((trace = find_due(self, all, now))) {
         bool is_built = build(self, trace, tree_r);
         if (trace->open == 0)
             set_due(self, trace, now + HOPS_JOINED_MS);

@@ -92,7 +92,7 @@ unpack(const Rill__V1__Recorded *from, recorded_t *to)
         checksum_crc32c(bytes->data, bytes->len) != from->crc)
         return false;
     if (is_event)
-        to->event = rill__v1__event__unpack(NULL, bytes->len, bytes->data);
+        to->event = events_unpack(bytes->data, bytes->len);
     else
         to->lost = rill__v1__lost__unpack(NULL, bytes->len, bytes->data);
     return to->event || to->lost;
@@ -124,8 +124,7 @@ record_read(const void *bytes, size_t size, recorded_t *recorded_r)
 void
 record_free(recorded_t *recorded)
 {
-    if (recorded->event)
-        rill__v1__event__free_unpacked(recorded->event, NULL);
+    events_free(&recorded->event);
     if (recorded->lost)
         rill__v1__lost__free_unpacked(recorded->lost, NULL);
     *recorded = (recorded_t){ 0 };

@@ -90,13 +90,14 @@ replay_all(tap_show_t *show, replay_t *replay)
 static int
 run_recorded(const char *path, tap_show_t **show_p)
 {
+    bool any;
     replay_t *replay = zmalloc(sizeof *replay);
     replay->path = path;
     replay->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (!replay->file) {
         int code = talk_fail("tap", EX_IOERR, "%s: %s", path, strerror(errno));
         free(replay);
-        (void)tap_show_end(show_p);
+        (void)tap_show_end(show_p, &any);
         return code;
     }
     int code = replay_all(*show_p, replay);
@@ -104,8 +105,7 @@ run_recorded(const char *path, tap_show_t **show_p)
         fclose(replay->file);
     free(replay);
     fflush(stdout);
-    bool any = tap_show_any(*show_p);
-    int end = tap_show_end(show_p);
+    int end = tap_show_end(show_p, &any);
     if (code == EX_OK)
         code = end;
     return code == EX_OK && !any ? 1 : code;
@@ -279,10 +279,11 @@ run_live(const words_t *words, millis_t wait_ms, tap_show_t **show_p)
     if (code == EX_OK)
         code = hear(&self, words, wait_ms);
     listener_destroy(&self.listener);
-    bool is_empty = wait_ms && !tap_show_any(*show_p) && !talk_interrupted();
-    int end = tap_show_end(show_p);
+    bool any;
+    int end = tap_show_end(show_p, &any);
     if (code == EX_OK)
         code = end;
+    bool is_empty = wait_ms && !any && !talk_interrupted();
     return code == EX_OK && is_empty ? 1 : code;
 }
 

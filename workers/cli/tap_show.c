@@ -254,12 +254,6 @@ tap_show_done(const tap_show_t *self)
     return self->is_broken || (self->most && self->shown >= self->most);
 }
 
-bool
-tap_show_any(const tap_show_t *self)
-{
-    return self->shown > 0;
-}
-
 /*------------------------------------------------------------- what is wanted */
 
 //  Whether one of FILTER's words is a node's role or a glob of its name.
@@ -441,7 +435,7 @@ tap_show_sweep(tap_show_t *self, millis_t now)
 }
 
 int
-tap_show_end(tap_show_t **self_p)
+tap_show_end(tap_show_t **self_p, bool *any_r)
 {
     tap_show_t *self = *self_p;
     int code = EX_OK;
@@ -455,6 +449,7 @@ tap_show_end(tap_show_t **self_p)
                          strerror(self->broken_errno));
     else if (self->record)
         talk_say("recorded %llu events", (unsigned long long)self->shown);
+    *any_r = self->shown > 0;
     give_up(self_p);
     return code;
 }

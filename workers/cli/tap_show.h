@@ -18,8 +18,9 @@ typedef struct tap_show tap_show_t;
 //  exit code. The caller owns it.
 tap_show_t *tap_show_new(const words_t *words, int *code_r);
 
-//  What is left is shown and told first. Returns the exit code of that.
-int tap_show_end(tap_show_t **self_p);
+//  What is left is shown and told first. Returns the exit code of that;
+//  `*any_r`: whether anything was shown.
+int tap_show_end(tap_show_t **self_p, bool *any_r);
 
 //  Which kinds are to be heard.
 uint64_t tap_show_kinds(const tap_show_t *self);
@@ -37,8 +38,5 @@ millis_t tap_show_sweep(tap_show_t *self, millis_t now);
 
 //  Whether enough was shown, or nobody reads it any more.
 bool tap_show_done(const tap_show_t *self);
-
-//  Whether anything was shown.
-bool tap_show_any(const tap_show_t *self);
 
 #endif

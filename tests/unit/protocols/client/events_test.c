@@ -77,6 +77,22 @@ a_kind_that_is_newer_is_none(void)
     CHECK(events_kind(&event) == EVENTS_NO_KIND);
 }
 
+//  A field of number 0, in an event or in its body, before one that is right.
+static void
+what_could_not_be_packed_again_is_no_event(void)
+{
+    static const uint8_t SEVEN[] = { 0x08, 7 },
+                         WHOLE[] = { 0x01, 1, 2, 3, 4, 5, 6, 7, 8, 0x08, 7 },
+                         BODY[] = { 0xa2, 1, 9, 0x01, 1, 2, 3, 4, 5, 6, 7, 8 };
+    event_t *event = events_unpack(SEVEN, sizeof SEVEN);
+    CHECK(event && event->seq == 7);
+    events_free(&event);
+    CHECK(!event);
+    CHECK(!events_unpack(WHOLE, sizeof WHOLE));
+    CHECK(!events_unpack(BODY, sizeof BODY));
+    CHECK(!events_unpack("\xff", 1));
+}
+
 static void
 words_are_those_that_people_write(void)
 {
@@ -108,6 +124,8 @@ main(void)
          "a value is that of its field, of whatever type");
     CASE(a_kind_that_is_newer_is_none,
          "an event of a kind that is newer than this program is of none");
+    CASE(what_could_not_be_packed_again_is_no_event,
+         "what would be no event when it is packed again is none");
     CASE(words_are_those_that_people_write,
          "words of closed lists are written in lower case");
     return proof_end();
