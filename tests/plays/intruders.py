@@ -420,8 +420,8 @@ def main():
             endless(stage.at['r1'], b'DEALER')
             if not SLOW:
                 stage.counted('r1', before, sockets_flooded_total=1)
-            for at in stage.outs:   # Small, as a subscription has to be.
-                endless(at, b'SUB', 50)
+                for at in stage.outs:   # Small, as a subscription has to be.
+                    endless(at, b'SUB', 50)
         with stage.attack('invariant 18: subscriptions without end are no '
                           'more than a nuisance'):
             before = stage.counters('r1')
