@@ -117,8 +117,6 @@ typedef struct {
     tap_show_t *show;
     listener_t *listener;
     bool is_settled;  //  Who is heard was said
-    bool has_names;   //  Somebody said who there is
-    char asked[NAMES_BYTES];
 } live_t;
 
 static bool
@@ -240,9 +238,12 @@ say_who(live_t *self, const words_t *words)
                          words_operand(words, 0), names);
     if (all > 0)
         return talk_fail("tap", EX_UNAVAILABLE, "no node of it is heard");
-    node = listener_nth(self->listener, 0, &wanted);
+    names[0] = '\0';
+    for (size_t i = 0; (node = listener_nth(self->listener, i, &wanted)); i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+                 i ? " or " : "", node->at);
     return talk_fail("tap", EX_UNAVAILABLE,
-                     "nobody answers at %s; is the cluster up?", node->at);
+                     "nobody answers at %s; is the cluster up?", names);
 }
 
 static int
