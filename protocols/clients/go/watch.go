@@ -54,12 +54,12 @@ type place struct{ node, at string }
 
 // Watcher gets a stream as it grows, from one cache after the other.
 type Watcher struct {
-	client *Client
-	name   string
-	view   View
-	places []place
-	place  int
-	failed []string // Nodes that were of no use since the last offer.
+	director string
+	name     string
+	view     View
+	places   []place
+	place    int
+	failed   []string // Nodes that were of no use since the last offer.
 
 	link    *link
 	openAt  time.Time
@@ -86,28 +86,38 @@ func (c *Client) Watch(name string, view View) (*Watcher, error) {
 	if view.From.set == nil {
 		view.From = Live
 	}
-	w := &Watcher{client: c, name: name, view: view, moved: time.Now()}
+	w := &Watcher{director: c.at, name: name, view: view, moved: time.Now()}
 	for _, at := range view.Places {
 		w.places = append(w.places, place{at, at})
 	}
 	if len(w.places) > 0 {
 		return w, nil
 	}
-	offer, err := c.where(name, nil, reach)
-	if err != nil {
+	if err := w.askDirector(reach); err != nil {
 		return nil, err
 	}
-	if w.take(offer); len(w.places) == 0 {
+	if len(w.places) == 0 {
 		return nil, fail("busy", "no node offers the stream")
 	}
 	return w, nil
 }
 
-func (w *Watcher) take(offer *pb.Offer) {
+// askDirector where to go; without an offer the list there is stays.
+func (w *Watcher) askDirector(within time.Duration) error {
+	director, err := Connect(w.director)
+	if err != nil {
+		return err
+	}
+	defer director.Close()
+	offer, err := director.where(w.name, w.failed, within)
+	if err != nil || len(offer.Places) == 0 {
+		return err
+	}
 	w.places = nil
 	for _, p := range offer.Places {
 		w.places = append(w.places, place{p.Node, p.At})
 	}
+	return nil
 }
 
 // Next piece, in order; a hole is one too. nil, nil: the stream has ended.
@@ -238,10 +248,7 @@ func (w *Watcher) leave(why *Error, now time.Time) error {
 		return why
 	}
 	if len(w.view.Places) == 0 {
-		offer, err := w.client.where(w.name, w.failed, reachWithin)
-		if err == nil && len(offer.Places) > 0 {
-			w.take(offer)
-		}
+		w.askDirector(reachWithin) // Else the list there is will do.
 	}
 	w.failed = nil
 	return nil

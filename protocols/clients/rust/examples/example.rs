@@ -8,7 +8,11 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{copy, stdout, Write};
 
-fn publish(node: &Client, name: &str, path: &str) -> Result<(), Box<dyn Error>> {
+fn publish(
+    node: &Client,
+    name: &str,
+    path: &str,
+) -> Result<(), Box<dyn Error>> {
     let mut stream = node.publish(name, &Source::default())?;
     copy(&mut File::open(path)?, &mut stream)?;
     stream.finish()?; // Now it survives the loss of workers.
@@ -30,7 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["publish", at, name, path] => publish(&Client::connect(at)?, name, path),
+        ["publish", at, name, path] => {
+            publish(&Client::connect(at)?, name, path)
+        }
         ["watch", at, name] => watch(&Client::connect(at)?, name),
         _ => Err("example publish|watch HOST:PORT NAME [FILE]".into()),
     }

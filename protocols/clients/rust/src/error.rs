@@ -37,7 +37,10 @@ impl Error {
     }
 
     pub(crate) fn wrong(status: &str, text: &str, request: u64) -> Error {
-        Error { request, ..Error::new(status, text) }
+        Error {
+            request,
+            ..Error::new(status, text)
+        }
     }
 
     pub(crate) fn refused(refused: &Refused) -> Error {
@@ -50,7 +53,10 @@ impl Error {
             },
             offset: refused.offset,
             node: refused.node.clone(),
-            ..Error::new(&word(refused.status, refused, 1), refused.text.clone())
+            ..Error::new(
+                &word(refused.status, refused, 1),
+                refused.text.clone(),
+            )
         }
     }
 
@@ -70,7 +76,11 @@ impl Error {
 
 /// The word of the status that is field `number` of `message`; one that is not
 /// known lies among what is not known there.
-pub(crate) fn word(status: Status, message: &dyn Message, number: u32) -> String {
+pub(crate) fn word(
+    status: Status,
+    message: &dyn Message,
+    number: u32,
+) -> String {
     if message.get_unknown_fields().get(number).is_some() {
         return "unlisted".into();
     }

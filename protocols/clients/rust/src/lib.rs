@@ -36,7 +36,10 @@ impl Client {
     /// question.
     pub fn connect(at: &str) -> Result<Client> {
         let link = Link::connect(at)?;
-        Ok(Client { at: at.into(), link })
+        Ok(Client {
+            at: at.into(),
+            link,
+        })
     }
 
     pub fn describe(&self, name: &str) -> Result<Described> {
@@ -73,7 +76,11 @@ impl Client {
     }
 
     /// The bytes of a range; `..`: all that is stored now.
-    pub fn read(&self, name: &str, range: impl RangeBounds<u64>) -> Result<Reader> {
+    pub fn read(
+        &self,
+        name: &str,
+        range: impl RangeBounds<u64>,
+    ) -> Result<Reader> {
         let is = self.describe(name)?;
         let from = match range.start_bound() {
             Bound::Included(&at) => at,
@@ -115,7 +122,8 @@ impl Client {
     fn ask(&self, mut question: Message, within: Duration) -> Result<Body> {
         question.request = random();
         let until = Instant::now() + ANSWERED;
-        let mut last = Error::new("late", format!("no answer from {}", self.at));
+        let mut last =
+            Error::new("late", format!("no answer from {}", self.at));
         while Instant::now() < until {
             if !self.link.send(&mut question, None, within)? {
                 return Err(self.link.gone());

@@ -36,7 +36,8 @@ impl Deref for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let mut context = CONTEXT.lock().unwrap_or_else(|broken| broken.into_inner());
+        let mut context =
+            CONTEXT.lock().unwrap_or_else(|broken| broken.into_inner());
         context.0 -= 1;
         if context.0 == 0 {
             context.1 = None; // The socket has the last share.
@@ -58,8 +59,14 @@ pub fn grow(pause: Duration, first: u64, most: u64) -> Duration {
 }
 
 pub fn open(kind: zmq::SocketType, queue: i32) -> Result<Socket> {
-    let mut context = CONTEXT.lock().unwrap_or_else(|broken| broken.into_inner());
-    let socket = Socket(context.1.get_or_insert_with(zmq::Context::new).socket(kind)?);
+    let mut context =
+        CONTEXT.lock().unwrap_or_else(|broken| broken.into_inner());
+    let socket = Socket(
+        context
+            .1
+            .get_or_insert_with(zmq::Context::new)
+            .socket(kind)?,
+    );
     context.0 += 1;
     drop(context);
     socket.set_linger(0)?;
@@ -82,7 +89,10 @@ pub fn join(socket: &zmq::Socket, endpoint: &str) -> Result<()> {
 
 /// The frames of a message that comes until then; of more than three the first
 /// four, the rest is let go.
-pub fn frames(socket: &zmq::Socket, until: Instant) -> Result<Option<Vec<zmq::Message>>> {
+pub fn frames(
+    socket: &zmq::Socket,
+    until: Instant,
+) -> Result<Option<Vec<zmq::Message>>> {
     loop {
         let wait = until.saturating_duration_since(Instant::now());
         let ms = (wait.as_micros() as i64 + 999) / 1000;
@@ -124,11 +134,17 @@ pub struct Link {
 impl Link {
     pub fn connect(at: &str) -> Result<Link> {
         if !at.contains(':') {
-            return Err(Error::new("address", format!("{} is not HOST:PORT", at)));
+            return Err(Error::new(
+                "address",
+                format!("{} is not HOST:PORT", at),
+            ));
         }
         let socket = open(zmq::DEALER, 1000)?;
         join(&socket, &format!("tcp://{}", at))?;
-        Ok(Link { socket, at: at.into() })
+        Ok(Link {
+            socket,
+            at: at.into(),
+        })
     }
 
     /// It is closed when dropped; what was said is still sent within so long.
@@ -155,7 +171,10 @@ impl Link {
         message.trace = random();
         let head = message.write_to_bytes().unwrap_or_default();
         if head.len() > HEAD_MOST {
-            return Err(Error::new("too_large", "a head over 64 KiB is not sent"));
+            return Err(Error::new(
+                "too_large",
+                "a head over 64 KiB is not sent",
+            ));
         }
         self.socket.set_sndtimeo(within.as_millis() as i32)?;
         let more = if payload.is_some() { zmq::SNDMORE } else { 0 };
@@ -182,13 +201,17 @@ impl Link {
             None => return Ok(None),
         };
         if parts.len() < 2 || !parts[0].is_empty() {
-            return Err(Error::new("malformed", "a message of other parts came"));
+            return Err(Error::new(
+                "malformed",
+                "a message of other parts came",
+            ));
         }
         if parts[1].len() > HEAD_MOST {
             return Err(Error::new("too_large", "a head over 64 KiB came"));
         }
-        let message = Message::parse_from_bytes(&parts[1])
-            .map_err(|_| Error::new("malformed", "a head came that is no message"))?;
+        let message = Message::parse_from_bytes(&parts[1]).map_err(|_| {
+            Error::new("malformed", "a head came that is no message")
+        })?;
         let request = message.request;
         let wrong = |status, text| Err(Error::wrong(status, text, request));
         if message.version != VERSION {
@@ -196,7 +219,9 @@ impl Link {
         }
         let body = match message.body {
             Some(body) => body,
-            None => return wrong("kind", "the node said what is not known here"),
+            None => {
+                return wrong("kind", "the node said what is not known here")
+            }
         };
         if parts.len() != if has_payload(&body) { 3 } else { 2 } {
             return wrong("malformed", "a payload is missing or too much");
@@ -206,14 +231,26 @@ impl Link {
                 return wrong("malformed", "the node refused with OK");
             }
         }
-        let payload = if parts.len() == 3 { parts.remove(2) } else { zmq::Message::new() };
-        Ok(Some(Heard { request, body, payload }))
+        let payload = if parts.len() == 3 {
+            parts.remove(2)
+        } else {
+            zmq::Message::new()
+        };
+        Ok(Some(Heard {
+            request,
+            body,
+            payload,
+        }))
     }
 }
 
 fn has_payload(body: &Body) -> bool {
     matches!(
         body,
-        Body::piece(_) | Body::answer(_) | Body::store(_) | Body::fetched(_) | Body::flow(_)
+        Body::piece(_)
+            | Body::answer(_)
+            | Body::store(_)
+            | Body::fetched(_)
+            | Body::flow(_)
     )
 }

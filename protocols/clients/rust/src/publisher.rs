@@ -1,4 +1,6 @@
-use crate::link::{grow, random, Link, ANSWERED, EACH, NOTHING, PATIENCE, REACH};
+use crate::link::{
+    grow, random, Link, ANSWERED, EACH, NOTHING, PATIENCE, REACH,
+};
 use crate::v1::chunk::{Kind, Protection};
 use crate::v1::ingest::{Open, Opened, Progress};
 use crate::v1::message::{Message, Message_oneof_body as Body};
@@ -68,14 +70,30 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn open(at: &str, name: &str, source: &Source) -> Result<Publisher> {
+    pub(crate) fn open(
+        at: &str,
+        name: &str,
+        source: &Source,
+    ) -> Result<Publisher> {
         let mut open = Open::new();
         open.set_name(name.into());
-        open.kind = if source.live { Kind::KIND_LIVE } else { Kind::KIND_RECORDED };
-        open.token = if source.token != 0 { source.token } else { random() };
+        open.kind = if source.live {
+            Kind::KIND_LIVE
+        } else {
+            Kind::KIND_RECORDED
+        };
+        open.token = if source.token != 0 {
+            source.token
+        } else {
+            random()
+        };
         open.chunk_bytes = source.chunk_bytes;
         if let Some((k, m)) = source.protect {
-            open.set_protection(Protection { k, m, ..Protection::new() });
+            open.set_protection(Protection {
+                k,
+                m,
+                ..Protection::new()
+            });
         }
         let now = Instant::now();
         let mut it = Publisher {
@@ -104,7 +122,10 @@ impl Publisher {
             moved: now,
             asked_at: None,
             pause: NOTHING,
-            last: Error::new("unreachable", format!("nobody answers at {}", at)),
+            last: Error::new(
+                "unreachable",
+                format!("nobody answers at {}", at),
+            ),
         };
         while !it.opened {
             it.turn(EACH)?;
@@ -153,9 +174,13 @@ impl Publisher {
                 self.turn(EACH)?;
                 continue;
             }
-            let room = (self.credit - self.next).min(PIECE_MOST as u64) as usize;
+            let room =
+                (self.credit - self.next).min(PIECE_MOST as u64) as usize;
             let (piece, rest) = bytes.split_at(bytes.len().min(room));
-            self.kept.push_back(Kept { offset: self.next, bytes: piece.to_vec() });
+            self.kept.push_back(Kept {
+                offset: self.next,
+                bytes: piece.to_vec(),
+            });
             self.next += piece.len() as u64;
             bytes = rest;
         }
@@ -215,7 +240,9 @@ impl Publisher {
                 self.reopen(why, now);
                 return Ok(());
             }
-            Some(_) if self.session != 0 && now >= self.keep_due() => self.say_keep(now)?,
+            Some(_) if self.session != 0 && now >= self.keep_due() => {
+                self.say_keep(now)?
+            }
             Some(_) => (),
         }
         self.pump()?;
@@ -297,7 +324,8 @@ impl Publisher {
             let mut message = question();
             message.mut_piece().session = self.session;
             message.mut_piece().offset = self.sent;
-            let part = (self.sent - piece.offset) as usize..(end - piece.offset) as usize;
+            let part = (self.sent - piece.offset) as usize
+                ..(end - piece.offset) as usize;
             if !link.send(&mut message, Some(&piece.bytes[part]), EACH)? {
                 return Ok(());
             }
@@ -323,8 +351,12 @@ impl Publisher {
         let now = Instant::now();
         match heard.body {
             Body::opened(opened) => self.on_opened(&opened, now)?,
-            Body::progress(progress) => self.on_progress(heard.request, &progress, now),
-            Body::refused(refused) => self.on_refused(Error::refused(&refused), now)?,
+            Body::progress(progress) => {
+                self.on_progress(heard.request, &progress, now)
+            }
+            Body::refused(refused) => {
+                self.on_refused(Error::refused(&refused), now)?
+            }
             _ => (),
         }
         Ok(true)
@@ -339,10 +371,16 @@ impl Publisher {
             self.begin = opened.begin;
             self.next = opened.offset;
         } else if opened.begin != self.begin || opened.offset < self.stored {
-            return Err(Error::new("offset", "another source has written since"));
+            return Err(Error::new(
+                "offset",
+                "another source has written since",
+            ));
         }
         if self.finishing && opened.offset > self.next {
-            return Err(Error::new("offset", "another source with our token has written"));
+            return Err(Error::new(
+                "offset",
+                "another source with our token has written",
+            ));
         }
         self.opened = true;
         self.session = opened.session;
@@ -366,7 +404,11 @@ impl Publisher {
             self.stored = stored;
             self.pause = NOTHING;
         }
-        while self.kept.front().map_or(false, |kept| kept.end() <= self.stored) {
+        while self
+            .kept
+            .front()
+            .map_or(false, |kept| kept.end() <= self.stored)
+        {
             self.kept.pop_front();
         }
         self.sent = self.sent.max(self.stored);
@@ -383,9 +425,13 @@ impl Publisher {
         self.settled = self.settled.max(progress.settled);
         self.let_go(progress.stored);
         self.sealed |= progress.sealed;
-        let lost = request == self.keep_request && progress.received < self.keep_sent;
+        let lost =
+            request == self.keep_request && progress.received < self.keep_sent;
         if lost && !self.sealed {
-            self.reopen(Error::new("offset", "bytes were lost on their way"), now);
+            self.reopen(
+                Error::new("offset", "bytes were lost on their way"),
+                now,
+            );
         }
     }
 
@@ -404,7 +450,8 @@ impl Publisher {
 
 impl io::Write for Publisher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.put(bytes).map_err(|why| io::Error::new(io::ErrorKind::Other, why))?;
+        self.put(bytes)
+            .map_err(|why| io::Error::new(io::ErrorKind::Other, why))?;
         Ok(bytes.len())
     }
 
@@ -414,5 +461,8 @@ impl io::Write for Publisher {
 }
 
 fn question() -> Message {
-    Message { request: random(), ..Message::new() }
+    Message {
+        request: random(),
+        ..Message::new()
+    }
 }

@@ -17,7 +17,11 @@ const fn crc_table() -> [u32; 256] {
         let mut sum = i as u32;
         let mut bit = 0;
         while bit < 8 {
-            sum = if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 };
+            sum = if sum & 1 == 1 {
+                sum >> 1 ^ 0x82f6_3b78
+            } else {
+                sum >> 1
+            };
             bit += 1;
         }
         table[i] = sum;
@@ -46,7 +50,11 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    pub fn checked(header: ChunkHeader, payload: zmq::Message, stream: u64) -> Result<Chunk> {
+    pub fn checked(
+        header: ChunkHeader,
+        payload: zmq::Message,
+        stream: u64,
+    ) -> Result<Chunk> {
         let right = header.stream == stream
             && header.slot < header.k
             && header.length as usize == payload.len()
@@ -55,7 +63,10 @@ impl Chunk {
         if right {
             Ok(Chunk { header, payload })
         } else {
-            Err(Error::new("corrupt", "a chunk came that is not what was written"))
+            Err(Error::new(
+                "corrupt",
+                "a chunk came that is not what was written",
+            ))
         }
     }
 
@@ -68,7 +79,12 @@ impl Chunk {
     }
 
     pub fn piece(self, offset: u64, to: u64) -> Piece {
-        Piece { offset, to, chunk: Some(self.header), payload: self.payload }
+        Piece {
+            offset,
+            to,
+            chunk: Some(self.header),
+            payload: self.payload,
+        }
     }
 }
 
@@ -84,7 +100,12 @@ pub struct Piece {
 
 impl Piece {
     pub(crate) fn hole(offset: u64, to: u64) -> Piece {
-        Piece { offset, to, chunk: None, payload: zmq::Message::new() }
+        Piece {
+            offset,
+            to,
+            chunk: None,
+            payload: zmq::Message::new(),
+        }
     }
 
     pub fn is_hole(&self) -> bool {
@@ -126,9 +147,17 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn open(at: &str, is: &Described, from: u64, to: u64) -> Result<Reader> {
+    pub(crate) fn open(
+        at: &str,
+        is: &Described,
+        from: u64,
+        to: u64,
+    ) -> Result<Reader> {
         if from > to {
-            return Err(Error::new("argument", "a range ends before it begins"));
+            return Err(Error::new(
+                "argument",
+                "a range ends before it begins",
+            ));
         }
         let link = Link::connect(at)?;
         Ok(Reader {
@@ -138,7 +167,11 @@ impl Reader {
             next: from,
             to,
             expected: from,
-            length: if is.chunk_bytes == 0 { LENGTH } else { is.chunk_bytes as u64 },
+            length: if is.chunk_bytes == 0 {
+                LENGTH
+            } else {
+                is.chunk_bytes as u64
+            },
             asks: Vec::new(),
             held: Vec::new(),
             moved: Instant::now(),
@@ -176,7 +209,12 @@ impl Reader {
 
     fn want(&mut self, offset: u64) {
         if !self.is_open(offset) {
-            self.asks.push(Question { offset, request: 0, at: self.moved, pause: NOTHING });
+            self.asks.push(Question {
+                offset,
+                request: 0,
+                at: self.moved,
+                pause: NOTHING,
+            });
         }
     }
 
@@ -184,7 +222,9 @@ impl Reader {
     fn predict(&mut self) {
         self.expected = self.expected.max(self.next);
         self.want(self.next);
-        while self.asks.len() + self.held.len() < ASKS_MOST && self.expected < self.to {
+        while self.asks.len() + self.held.len() < ASKS_MOST
+            && self.expected < self.to
+        {
             let place = self.expected;
             match self.held.iter().find(|chunk| chunk.covers(place)) {
                 Some(known) => self.expected = known.end(),
@@ -214,7 +254,10 @@ impl Reader {
             if ask.request != 0 || now < ask.at {
                 continue;
             }
-            let mut message = Message { request: random(), ..Message::new() };
+            let mut message = Message {
+                request: random(),
+                ..Message::new()
+            };
             message.mut_ask().stream = self.stream;
             message.mut_ask().set_offset(ask.offset);
             message.mut_ask().budget_ms = BUDGET.as_millis() as u32;
@@ -231,17 +274,27 @@ impl Reader {
 
     /// One answer, or until something is to be asked again; maybe a hole.
     fn hear(&mut self) -> Result<Option<Piece>> {
-        let waiting = self.asks.iter().filter(|ask| ask.request == 0).map(|ask| ask.at);
+        let waiting = self
+            .asks
+            .iter()
+            .filter(|ask| ask.request == 0)
+            .map(|ask| ask.at);
         let until = waiting.fold(Instant::now() + EACH, Instant::min);
         let heard = match self.link.receive(until) {
             Ok(Some(heard)) => heard,
             Ok(None) => return Ok(None),
-            Err(wrong) if self.asks.iter().any(|ask| wrong.concerns(ask.request)) => {
+            Err(wrong)
+                if self.asks.iter().any(|ask| wrong.concerns(ask.request)) =>
+            {
                 return Err(wrong);
             }
             Err(_) => return Ok(None),
         };
-        let nth = match self.asks.iter().position(|ask| ask.request == heard.request) {
+        let nth = match self
+            .asks
+            .iter()
+            .position(|ask| ask.request == heard.request)
+        {
             Some(nth) => nth,
             None => return Ok(None),
         };
@@ -251,7 +304,12 @@ impl Reader {
             Body::answer(mut answer) => {
                 Chunk::checked(answer.take_chunk(), heard.payload, self.stream)
             }
-            _ => return Err(Error::new("kind", "the node answered another question")),
+            _ => {
+                return Err(Error::new(
+                    "kind",
+                    "the node answered another question",
+                ))
+            }
         };
         match came {
             Ok(chunk) if chunk.covers(offset) => {
@@ -263,7 +321,9 @@ impl Reader {
                 }
                 Ok(None)
             }
-            Ok(_) => self.refused(nth, Error::new("corrupt", "another chunk came")),
+            Ok(_) => {
+                self.refused(nth, Error::new("corrupt", "another chunk came"))
+            }
             Err(why) => self.refused(nth, why),
         }
     }

@@ -11,8 +11,15 @@ const QUEUE: i32 = 10000;
 
 /// What a node told, and how many events were lost since the last one of it.
 pub enum Told {
-    Event { kind: &'static str, event: Event, lost: u64 },
-    Sample { sample: Sample, lost: u64 },
+    Event {
+        kind: &'static str,
+        event: Event,
+        lost: u64,
+    },
+    Sample {
+        sample: Sample,
+        lost: u64,
+    },
 }
 
 /// Listens to the events of all nodes that the one asked names.
@@ -31,14 +38,20 @@ impl Tap {
         if kinds.is_empty() {
             socket.set_subscribe(b"ev.v1.")?;
         }
-        let mut tap =
-            Tap { socket, seen: HashMap::new(), nodes: Vec::new(), silent: Vec::new() };
+        let mut tap = Tap {
+            socket,
+            seen: HashMap::new(),
+            nodes: Vec::new(),
+            silent: Vec::new(),
+        };
         let mut known = HashSet::from([at.to_string(), String::new()]);
         let mut reports = VecDeque::from([Client::connect(at)?.report(REACH)?]);
         while let Some(report) = reports.pop_front() {
             tap.join(&report, kinds)?;
             let nodes = report.nodes.iter().map(|node| &node.at);
-            for at in nodes.chain(report.workers.iter().map(|worker| &worker.reach)) {
+            for at in
+                nodes.chain(report.workers.iter().map(|worker| &worker.reach))
+            {
                 let at = at.trim_start_matches("tcp://").to_string();
                 if !known.insert(at.clone()) {
                     continue;
@@ -76,7 +89,10 @@ impl Tap {
             None => return Ok(None),
         };
         if parts.len() != 2 || parts[1].len() > HEAD_MOST {
-            return Err(Error::new("malformed", "an event of other parts came"));
+            return Err(Error::new(
+                "malformed",
+                "an event of other parts came",
+            ));
         }
         let wrong = |_| Error::new("malformed", "an event came that is none");
         if parts[0].starts_with(b"st.") {

@@ -42,7 +42,12 @@ pub struct View {
 
 impl View {
     pub fn new(from: From) -> View {
-        View { from, window: 4 << 20, places: Vec::new(), begun: Box::new(|_, _| ()) }
+        View {
+            from,
+            window: 4 << 20,
+            places: Vec::new(),
+            begun: Box::new(|_, _| ()),
+        }
     }
 }
 
@@ -79,9 +84,16 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn open(director: &str, name: &str, view: View) -> Result<Watcher> {
+    pub(crate) fn open(
+        director: &str,
+        name: &str,
+        view: View,
+    ) -> Result<Watcher> {
         let now = Instant::now();
-        let places = view.places.iter().map(|at| Place { node: at.clone(), at: at.clone() });
+        let places = view.places.iter().map(|at| Place {
+            node: at.clone(),
+            at: at.clone(),
+        });
         let mut it = Watcher {
             director: director.into(),
             name: name.into(),
@@ -119,7 +131,9 @@ impl Watcher {
         let mut question = Message::new();
         question.mut_field_where().set_name(self.name.clone());
         question.mut_field_where().watch = true;
-        question.mut_field_where().set_not(self.failed.clone().into());
+        question
+            .mut_field_where()
+            .set_not(self.failed.clone().into());
         let body = Client::connect(&self.director)?.ask(question, within)?;
         if let Body::offer(offer) = body {
             if !offer.places.is_empty() {
@@ -170,11 +184,18 @@ impl Watcher {
         };
         let now = Instant::now();
         match heard {
-            Ok(Some(heard)) if heard.request == self.request => return self.hear(heard, now),
-            Err(wrong) if wrong.concerns(self.request) => self.leave(wrong, now)?,
+            Ok(Some(heard)) if heard.request == self.request => {
+                return self.hear(heard, now)
+            }
+            Err(wrong) if wrong.concerns(self.request) => {
+                self.leave(wrong, now)?
+            }
             Ok(None) if silent_at.map_or(false, |at| now >= at) => {
                 let at = &self.places[self.nth].at;
-                self.leave(Error::new("late", format!("no answer from {}", at)), now)?;
+                self.leave(
+                    Error::new("late", format!("no answer from {}", at)),
+                    now,
+                )?;
             }
             Ok(None) if now >= self.keep_at => self.keep(now)?,
             _ => (),
@@ -190,10 +211,12 @@ impl Watcher {
             From::Start => watch.set_start(true),
             From::Offset(offset) => watch.set_offset(*offset),
             From::Back(before) => watch.set_back_ms(before.as_millis() as u64),
-            From::Time(then) => watch.set_time_us(match then.duration_since(SystemTime::UNIX_EPOCH) {
-                Ok(since) => since.as_micros() as i64,
-                Err(before) => -(before.duration().as_micros() as i64),
-            }),
+            From::Time(then) => watch.set_time_us(
+                match then.duration_since(SystemTime::UNIX_EPOCH) {
+                    Ok(since) => since.as_micros() as i64,
+                    Err(before) => -(before.duration().as_micros() as i64),
+                },
+            ),
         }
         match self.stream {
             0 => watch.set_name(self.name.clone()),
@@ -227,7 +250,8 @@ impl Watcher {
         message.mut_watch_keep().credit = self.credit;
         if !self.say(message, CONNECT)? {
             let at = &self.places[self.nth].at;
-            let why = Error::new("unreachable", format!("nobody answers at {}", at));
+            let why =
+                Error::new("unreachable", format!("nobody answers at {}", at));
             return self.leave(why, Instant::now());
         }
         self.keep_at = now + EACH;
@@ -272,7 +296,9 @@ impl Watcher {
         match heard.body {
             Body::watched(watched) => return self.on_watched(&watched, now),
             Body::flow(flow) => return self.on_flow(flow, heard.payload, now),
-            Body::skip(skip) if skip.from <= self.next => return Ok(self.skip(skip.to, now)),
+            Body::skip(skip) if skip.from <= self.next => {
+                return Ok(self.skip(skip.to, now))
+            }
             Body::skip(_) => self.lost(now),
             Body::watching(watching) => {
                 self.moved = now;
@@ -282,7 +308,9 @@ impl Watcher {
                 }
             }
             Body::over(over) => self.on_over(&over, now)?,
-            Body::refused(refused) => self.on_refused(Error::refused(&refused), now)?,
+            Body::refused(refused) => {
+                self.on_refused(Error::refused(&refused), now)?
+            }
             _ => (),
         }
         Ok(None)
@@ -291,7 +319,8 @@ impl Watcher {
     fn on_over(&mut self, over: &Over, now: Instant) -> Result<()> {
         let status = word(over.status, over, 2);
         if status != "ok" {
-            return self.leave(Error::new(&status, "the node cannot go on"), now);
+            return self
+                .leave(Error::new(&status, "the node cannot go on"), now);
         }
         if over.at > self.next {
             self.lost(now);
@@ -316,11 +345,17 @@ impl Watcher {
         self.pause = NOTHING;
     }
 
-    fn on_watched(&mut self, watched: &Watched, now: Instant) -> Result<Option<Piece>> {
+    fn on_watched(
+        &mut self,
+        watched: &Watched,
+        now: Instant,
+    ) -> Result<Option<Piece>> {
         if self.opened {
             return Ok(None);
         }
-        if watched.stream == 0 || self.stream != 0 && watched.stream != self.stream {
+        if watched.stream == 0
+            || self.stream != 0 && watched.stream != self.stream
+        {
             self.leave(Error::new("malformed", "another stream began"), now)?;
             return Ok(None);
         }
@@ -344,10 +379,11 @@ impl Watcher {
         if !self.opened {
             return Ok(None);
         }
-        let chunk = match Chunk::checked(flow.take_chunk(), payload, self.stream) {
-            Ok(chunk) => chunk,
-            Err(why) => return self.leave(why, now).map(|_| None),
-        };
+        let chunk =
+            match Chunk::checked(flow.take_chunk(), payload, self.stream) {
+                Ok(chunk) => chunk,
+                Err(why) => return self.leave(why, now).map(|_| None),
+            };
         if chunk.header.offset > self.next {
             self.lost(now);
             return Ok(None);
@@ -361,7 +397,9 @@ impl Watcher {
             None
         };
         let window = self.view.window;
-        if self.taken + window - self.credit >= window / 4 || now >= self.keep_at {
+        if self.taken + window - self.credit >= window / 4
+            || now >= self.keep_at
+        {
             self.keep(now)?;
         }
         Ok(piece)

@@ -48,7 +48,11 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T> {
 
 /// The fields of a packed message by number; Rust packs a oneof's last, which
 /// says the same.
-fn in_order(packed: &[u8], of: &str, types: &[DescriptorProto]) -> Option<Vec<u8>> {
+fn in_order(
+    packed: &[u8],
+    of: &str,
+    types: &[DescriptorProto],
+) -> Option<Vec<u8>> {
     let name = of.rsplit('.').next()?;
     let is = types.iter().find(|one| one.get_name() == name)?;
     let mut fields: Vec<(u32, Vec<u8>)> = Vec::new();
@@ -59,12 +63,20 @@ fn in_order(packed: &[u8], of: &str, types: &[DescriptorProto]) -> Option<Vec<u8
         let value = stream.pos() as usize;
         stream.skip_field(kind).ok()?;
         let end = stream.pos() as usize;
-        let field = is.field.iter().find(|one| one.get_number() == number as i32)?;
+        let field = is
+            .field
+            .iter()
+            .find(|one| one.get_number() == number as i32)?;
         let mut bytes = packed[from..end].to_vec();
-        if !field.get_type_name().is_empty() && kind == protobuf::wire_format::WireTypeLengthDelimited {
-            let mut inner = protobuf::CodedInputStream::from_bytes(&packed[value..end]);
+        if !field.get_type_name().is_empty()
+            && kind == protobuf::wire_format::WireTypeLengthDelimited
+        {
+            let mut inner =
+                protobuf::CodedInputStream::from_bytes(&packed[value..end]);
             let size = inner.read_raw_varint32().ok()? as usize;
-            if let Some(sorted) = in_order(&packed[end - size..end], field.get_type_name(), types) {
+            if let Some(sorted) =
+                in_order(&packed[end - size..end], field.get_type_name(), types)
+            {
                 bytes.truncate(bytes.len() - size);
                 bytes.extend(sorted);
             }
@@ -75,7 +87,10 @@ fn in_order(packed: &[u8], of: &str, types: &[DescriptorProto]) -> Option<Vec<u8
     Some(fields.into_iter().flat_map(|(_, bytes)| bytes).collect())
 }
 
-fn again<M: protobuf::Message>(written: &[u8], types: &[DescriptorProto]) -> Option<Vec<u8>> {
+fn again<M: protobuf::Message>(
+    written: &[u8],
+    types: &[DescriptorProto],
+) -> Option<Vec<u8>> {
     let packed = M::parse_from_bytes(written).ok()?.write_to_bytes().ok()?;
     in_order(&packed, M::descriptor_static().name(), types)
 }
@@ -93,18 +108,27 @@ fn golden(folder: &str) -> Result<bool> {
         v1::storage::file_descriptor_proto(),
         v1::tier::file_descriptor_proto(),
     ];
-    let types: Vec<_> = files.iter().flat_map(|file| file.message_type.to_vec()).collect();
+    let types: Vec<_> = files
+        .iter()
+        .flat_map(|file| file.message_type.to_vec())
+        .collect();
     let mut all = true;
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_string();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_string();
         if !name.ends_with(".bin") || name == "chunk_header.bin" {
             continue;
         }
         let written = std::fs::read(&path).map_err(io)?;
         let back = match name.as_str() {
             "sample.bin" => again::<Sample>(&written, &types),
-            name if name.starts_with("event") => again::<Event>(&written, &types),
+            name if name.starts_with("event") => {
+                again::<Event>(&written, &types)
+            }
             _ => again::<Message>(&written, &types),
         };
         let same = back.as_ref() == Some(&written);
@@ -143,7 +167,13 @@ fn describe(node: &Client, names: &[String]) -> bool {
 
 fn publish(node: &Client, name: &str, path: &str, live: bool) -> Result<()> {
     let mut file = File::open(path).map_err(io)?;
-    let mut stream = node.publish(name, &Source { live, ..Source::default() })?;
+    let mut stream = node.publish(
+        name,
+        &Source {
+            live,
+            ..Source::default()
+        },
+    )?;
     let mut bytes = vec![0; 64 << 10];
     loop {
         match file.read(&mut bytes).map_err(io)? {
@@ -153,14 +183,25 @@ fn publish(node: &Client, name: &str, path: &str, live: bool) -> Result<()> {
     }
     stream.finish()?;
     let count = stream.offset() - stream.begin();
-    say(format!(r#""stream":"{:016x}","bytes":{}"#, stream.stream(), count));
+    say(format!(
+        r#""stream":"{:016x}","bytes":{}"#,
+        stream.stream(),
+        count
+    ));
     Ok(())
 }
 
-fn read(node: &Client, name: &str, out: &str, span: Option<&String>) -> Result<()> {
+fn read(
+    node: &Client,
+    name: &str,
+    out: &str,
+    span: Option<&String>,
+) -> Result<()> {
     let mut file = File::create(out).map_err(io)?;
     let stream = match span.and_then(|span| span.split_once('-')) {
-        Some((from, to)) => node.read(name, number::<u64>(from)?..number::<u64>(to)?)?,
+        Some((from, to)) => {
+            node.read(name, number::<u64>(from)?..number::<u64>(to)?)?
+        }
         None => node.read(name, ..)?,
     };
     let mut count = 0;
@@ -214,7 +255,10 @@ fn watch(node: &Client, name: &str, words: &[String]) -> Result<()> {
         if piece.is_hole() {
             say(format!(r#""skip":[{},{}]"#, piece.offset, piece.to));
         }
-        let size = piece.bytes().len().min((most - count).min(usize::MAX as u64) as usize);
+        let size = piece
+            .bytes()
+            .len()
+            .min((most - count).min(usize::MAX as u64) as usize);
         file.write_all(&piece.bytes()[..size]).map_err(io)?;
         count += size as u64;
     }
@@ -230,19 +274,27 @@ fn tap(node: &Client, kinds: &str, count: u64) -> Result<()> {
     let mut tap = node.tap(&kinds)?;
     let (mut heard, mut all) = (0, 0);
     while heard < count {
-        let (kind, role, node, seq, lost) = match tap.next(Duration::from_secs(1))? {
-            None => continue,
-            Some(Told::Event { kind, event, lost }) => {
-                (kind, event.role, event.node, format!(r#","seq":{}"#, event.seq), lost)
-            }
-            Some(Told::Sample { sample, lost }) => {
-                ("sample", sample.role, sample.node, String::new(), lost)
-            }
-        };
+        let (kind, role, node, seq, lost) =
+            match tap.next(Duration::from_secs(1))? {
+                None => continue,
+                Some(Told::Event { kind, event, lost }) => (
+                    kind,
+                    event.role,
+                    event.node,
+                    format!(r#","seq":{}"#, event.seq),
+                    lost,
+                ),
+                Some(Told::Sample { sample, lost }) => {
+                    ("sample", sample.role, sample.node, String::new(), lost)
+                }
+            };
         heard += 1;
         all += lost;
         let (role, node) = (quote(&role), quote(&node));
-        say(format!(r#""kind":"{}","role":{},"node":{}{}"#, kind, role, node, seq));
+        say(format!(
+            r#""kind":"{}","role":{},"node":{}{}"#,
+            kind, role, node, seq
+        ));
     }
     say(format!(r#""lost":{}"#, all));
     Ok(())
