@@ -4,6 +4,7 @@
 
 #include "catalogue.h"
 #include "checksum.h"
+#include "ears.h"
 #include "kv_memory.h"
 #include "placement.h"
 #include "proof.h"
@@ -84,6 +85,7 @@ typedef struct {
 } world_t;
 
 static world_t world;
+static ears_t ears;  //  Closed, but where a case is about them
 
 static peer_t
 peer_of(int number)
@@ -496,7 +498,8 @@ begin_with(int workers)
     world.settings = (forwarder_settings_t){ .name = "f",
                                              .receipts_at = "tcp://f:3",
                                              .patience = 1,
-                                             .chunk_bytes = CHUNK };
+                                             .chunk_bytes = CHUNK,
+                                             .sink = &ears.sink };
     for (int i = 0; i < FAKES; i++) {
         fake_t *fake = &world.fakes[i];
         snprintf(fake->name, sizeof fake->name, "w%d", i);
@@ -5138,9 +5141,103 @@ a_lost_catalogue_is_made_again(void)
     end();
 }
 
+static void
+nobody_wanted_anything(void)
+{
+    CHECK(ears.all == 0 && ears.clocks == 0 && ears.sourced == 0);
+}
+
+//  Chunks that were pushed to any worker.
+static unsigned
+pushed(void)
+{
+    size_t count = 0;
+    for (int i = 0; i < FAKES; i++)
+        count += world.fakes[i].pushes;
+    return (unsigned)count;
+}
+
+static void
+what_becomes_of_bytes_is_told(void)
+{
+    begin_with(6);
+    ears_open(&ears);
+    source_t source = opened(FILE_PLAN);
+    const event_t *event = EARS_LAST(&ears, SOURCE_OPENED, 1);
+    CHECK(strcmp(event->name, "film") == 0 && event->stream == source.stream &&
+          event->source_opened->offset == 0);
+    give(&source, 9 * CHUNK + 300);
+    event = EARS_LAST(&ears, CHUNK_DEALT, pushed());
+    CHECK(event->stream == source.stream && *event->chunk_dealt->worker == 'w');
+    receipt_some(5);
+    unsigned told = ears.told[RILL__V1__EVENT__WHAT_BYTES_ACKNOWLEDGED];
+    CHECK(told > 0 && progress(&source)->stored == 4 * CHUNK);
+    event = EARS_LAST(&ears, BYTES_ACKNOWLEDGED, told);  //  It knew
+    CHECK(event->bytes_acknowledged->stored == 4 * CHUNK);
+    kill_worker(0);
+    event = EARS_LAST(&ears, WORKER_LOST, 1);
+    CHECK(strcmp(event->worker_lost->worker, "w0") == 0 &&
+          *event->worker_lost->why);
+    event = EARS_LAST(&ears, BLOCK_REDEALT,
+                      (unsigned)counter(COUNTER_blocks_redealt_total));
+    CHECK(strcmp(event->block_redealt->worker, "w0") == 0);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    event = EARS_LAST(&ears, SOURCE_ENDED, 1);
+    CHECK(event->source_ended->sealed &&
+          event->source_ended->offset == 9 * CHUNK + 300);
+    EARS_LAST(&ears, CHUNK_DEALT, pushed());
+    read_at(source.stream, 1500);
+    CHECK(ears.sourced == 1 && *ears.source == 'w');
+    end();
+    ears_end(&ears);
+}
+
+static void
+what_becomes_of_workers_is_told(void)
+{
+    begin_with(5);
+    ears_open(&ears);
+    join(5);
+    const event_t *event = EARS_LAST(&ears, WORKER_REGISTERED, 1);
+    CHECK(strcmp(event->worker_registered->worker, "w5") == 0);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 6 * CHUNK);
+    say_full(&world.fakes[1]);
+    event = EARS_LAST(&ears, WORKER_FULL, 1);
+    CHECK(strcmp(event->worker_full->worker, "w1") == 0);
+    event = EARS_LAST(&ears, BLOCK_REDEALT,
+                      (unsigned)counter(COUNTER_blocks_redealt_total));
+    CHECK(event->stream == source.stream);
+    //  A stranger's receipt.
+    Rill__V1__Receipt body = RILL__V1__RECEIPT__INIT;
+    message_t message = MESSAGE(RECEIPT, receipt, &body, 0, 0);
+    forwarder_core_on_receipt(world.core, &message, world.now);
+    event = EARS_LAST(&ears, FAULT_COUNTED, 1);
+    CHECK(strcmp(event->fault_counted->where, "receipts") == 0);
+    end();
+    ears_end(&ears);
+}
+
+static void
+what_retention_takes_is_told(void)
+{
+    begin_kept(KEEP_MS);
+    put(file_of(9 * CHUNK), 9 * CHUNK);
+    ears_open(&ears);
+    live(KEEP_MS + 3000);
+    const event_t *event = EARS_LAST(&ears, RETENTION_RAN, 1);
+    CHECK(event->retention_ran->streams == 1 &&
+          event->retention_ran->bytes == 9 * CHUNK);
+    end();
+    ears_end(&ears);
+}
+
 int
 main(void)
 {
+    ears_begin(&ears);
     CASE(a_lost_catalogue_is_made_again,
          "invariant 11: a lost catalogue is made again when all have answered");
     CASE(a_source_that_was_told_the_end_makes_room_at_once,
@@ -5382,5 +5479,16 @@ main(void)
          "invariant 5: a store that was wiped is listed for ever");
     CASE(an_unknown_stream_is_left_alone,
          "invariant 11: a removed stream is dropped, an unknown one never");
+    end();
+    CASE(nobody_wanted_anything,
+         "sink 1: in none of the above an event was built or a clock looked "
+         "at, as nobody wanted to hear of it");
+    CASE(what_becomes_of_bytes_is_told,
+         "what is opened, dealt, acknowledged, dealt again and ended is told "
+         "once, as it happened");
+    CASE(what_becomes_of_workers_is_told,
+         "a worker that comes, is lost or full is told, and a stranger's word");
+    CASE(what_retention_takes_is_told,
+         "what retention takes is told, in streams and bytes");
     return proof_end();
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "ears.h"
 #include "proof.h"
 #include "sessions.h"
 
@@ -23,6 +24,7 @@ typedef struct {
 static said_t said[SAID];
 static size_t said_count;
 static relay_t *relay;
+static ears_t ears;  //  Closed, but where a case is about them
 
 static uint64_t
 counted(counter_t which)
@@ -186,6 +188,7 @@ begin_with(size_t window_bytes, size_t disk_bytes)
         .patience = 1,
         .publish_at = "tcp://127.0.0.1:1",
         .incarnation = 7,
+        .sink = &ears.sink,
     };
     static const relay_effects_t EFFECTS = {
         .send = send_front,
@@ -1188,6 +1191,89 @@ who_joins_a_siblings_ask_is_served(void)
     CHECK(count(-1, BODY(ANSWER), NULL) == 2);
 }
 
+//  A question of another node, with a trace.
+static void
+ask_traced(int peer, uint64_t request, uint64_t offset, uint64_t trace)
+{
+    Rill__V1__Ask body = RILL__V1__ASK__INIT;
+    body.stream = STREAM;
+    body.at_case = RILL__V1__ASK__AT_OFFSET;
+    body.offset = offset;
+    message_t message = MESSAGE(ASK, ask, &body, request, trace);
+    peer_t who = peer_of(peer);
+    CHECK(relay_on_front(relay, &who, &message, now));
+}
+
+static void
+a_trace_goes_on_and_is_joined(void)
+{
+    carry();
+    ears_open(&ears);
+    ask_traced(2, 6, 200, 0xa);
+    ask_traced(3, 7, 200, 0xb);  //  Waits for the same
+    pass(20);
+    message_t *asked = NULL;
+    CHECK(count(P1, BODY(ASK), &asked) == 1 && asked->trace == 0xa);
+    message_free(&asked);
+    answered(P1, 200);
+    CHECK(ears.sourced == 2 && strcmp(ears.source, "p1") == 0 &&
+          ears.joined == 0xa);
+    ears_end(&ears);
+}
+
+static void
+each_kind_is_told_once_at_its_place(void)
+{
+    begin();
+    ears_open(&ears);
+    watch(1, 5, 1000, BYTES);  //  The credit of one chunk
+    CHECK(ears.told[RILL__V1__EVENT__WHAT_SESSION_OPENED] == 0);
+    describe(1000);
+    const event_t *event = EARS_LAST(&ears, SESSION_OPENED, 1);
+    CHECK(event->stream == STREAM && strcmp(event->name, "cam") == 0 &&
+          event->session_opened->session == 1 &&
+          event->session_opened->from == 1000 &&
+          event->session_opened->credit == BYTES);
+    pass(20);
+    CHECK(EARS_LAST(&ears, SIBLING_ASKED, 1)->sibling_asked->live);
+    kept(P1, "p1", 0, RILL__V1__CARRY__CARRY_GRANT, 77, "", 1000);
+    event = EARS_LAST(&ears, CARRIER_CLAIMED, 1);
+    CHECK(strcmp(event->carrier_claimed->parent, "p1") == 0 &&
+          event->carrier_claimed->grant == 1);
+    CHECK(ears.told[RILL__V1__EVENT__WHAT_CARRIER_TOOK_OVER] == 0);
+    published(1000);
+    CHECK(ears.told[RILL__V1__EVENT__WHAT_SESSION_STALLED] == 0);
+    CHECK(ears.told[RILL__V1__EVENT__WHAT_CHUNK_PUBLISHED] == 0);
+    published(1100);  //  There is more than it may get: said once
+    published(1200);
+    event = EARS_LAST(&ears, SESSION_STALLED, 1);
+    CHECK(event->session_stalled->at == 1100 &&
+          event->session_stalled->behind == 100);
+    stop(1, 5);
+    event = EARS_LAST(&ears, SESSION_ENDED, 1);
+    CHECK(event->session_ended->at == 1100 &&
+          event->session_ended->bytes == BYTES &&
+          event->session_ended->status == 0);
+    watch(1, 6, 1000, BYTES);
+    pass(SESSIONS_LEASE_MS + 1000);
+    event = EARS_LAST(&ears, SESSION_ENDED, 2);
+    CHECK(event->session_ended->status == RILL__V1__STATUS__STATUS_LATE);
+    message_t strange = MESSAGE(WATCHED, watched, NULL, 0, 0);
+    Rill__V1__Watched body = RILL__V1__WATCHED__INIT;
+    strange.watched = &body;
+    relay_on_link(relay, P1, &strange, NULL, now);
+    event = EARS_LAST(&ears, FAULT_COUNTED, 1);
+    CHECK(strcmp(event->fault_counted->where, "link") == 0 &&
+          strcmp(event->fault_counted->what, "watched") == 0);
+    ears_end(&ears);
+}
+
+static void
+nobody_wanted_anything(void)
+{
+    CHECK(ears.all == 0 && ears.clocks == 0 && ears.sourced == 0);
+}
+
 static void
 the_end(void)
 {
@@ -1200,6 +1286,7 @@ the_end(void)
 int
 main(void)
 {
+    ears_begin(&ears);
     CASE(a_session_is_one_range,
          "relay 1, invariant 12: a session is one range; what is missing is "
          "asked for at once");
@@ -1268,6 +1355,14 @@ main(void)
     CASE(who_joins_a_siblings_ask_is_served,
          "route 2: who joins what a sibling asked for is served when the disk "
          "does not give it");
+    CASE(nobody_wanted_anything,
+         "sink 1: in none of the above an event was built or a "
+         "clock looked at, as nobody wanted to hear of it");
+    CASE(a_trace_goes_on_and_is_joined,
+         "a request's trace goes to who is asked for it; who waits with it is "
+         "told so, and from whom the answer came");
+    CASE(each_kind_is_told_once_at_its_place,
+         "each kind of event is told once, when it happens, as it happened");
     CASE(the_end, "nothing is left behind");
     return proof_end();
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "ears.h"
 #include "proof.h"
 
 /*  A world in which nothing happens by itself: what the core says is kept,
@@ -338,6 +339,8 @@ static const storage_effects_t EFFECTS = {
 
 /*--------------------------------------------------------------- the cast */
 
+static ears_t ears;  //  Closed, but where a case is about them
+
 static void
 forget(said_t *said, size_t *count)
 {
@@ -377,7 +380,7 @@ begin_patient(double patience)
         .chunks = 1, .bytes = 2, .free_bytes = 3, .space_bytes = 4
     };
     storage_settings_t settings = { "w1", "tcp://h:1", "tcp://h:2", patience,
-                                    NULL };
+                                    &ears.sink };
     world.core = storage_core_new(&settings, &EFFECTS, NULL, world.now);
 }
 
@@ -1773,9 +1776,43 @@ the_counters_add_up(void)
     end();
 }
 
+static void
+nobody_wanted_anything(void)
+{
+    CHECK(ears.all == 0 && ears.clocks == 0);
+}
+
+static void
+what_is_stored_is_told(void)
+{
+    begin();
+    serve();
+    ears_open(&ears);
+    store(1);
+    store(2);
+    CHECK(ears.all == 0);
+    tell(2, STATUS_OK);
+    const event_t *event = EARS_LAST(&ears, CHUNK_STORED, 2);
+    CHECK(event->chunk_stored->block == 2 && event->chunk_stored->ms > 0 &&
+          event->stream == key(2, 0).stream);
+    store(3);
+    tell(1, STATUS_IO);  //  Not this one
+    EARS_LAST(&ears, CHUNK_STORED, 2);
+    store_as(5, SESSION + 1, 4, 4);
+    event = EARS_LAST(&ears, FAULT_COUNTED, 1);
+    CHECK(strcmp(event->fault_counted->where, "chunks") == 0 &&
+          strcmp(event->fault_counted->what, "store") == 0 &&
+          event->fault_counted->status == RILL__V1__STATUS__STATUS_SESSION);
+    storage_core_on_retired(world.core, 4096);
+    CHECK(EARS_LAST(&ears, RETENTION_RAN, 1)->retention_ran->bytes == 4096);
+    end();
+    ears_end(&ears);
+}
+
 int
 main(void)
 {
+    ears_begin(&ears);
     CASE(hello_is_said_until_welcomed,
          "a worker says Hello every 0.5 s times patience until it is welcomed");
     CASE(the_term_is_durable_first,
@@ -1852,5 +1889,11 @@ main(void)
          "a drain ends without a forwarder, when the disk has all");
     CASE(the_counters_add_up,
          "storage_core 4, invariant 21: what comes in is how it ended");
+    CASE(nobody_wanted_anything,
+         "sink 1: in none of the above an event was built or a clock looked "
+         "at, as nobody wanted to hear of it");
+    CASE(what_is_stored_is_told,
+         "what is on disk is told with the time that it took, what is not "
+         "taken as a fault");
     return proof_end();
 }
