@@ -158,15 +158,14 @@ class Source:
     async def _send(self):
         """Everything that there is credit for, then the end."""
         for offset, data in list(self.pieces):
-            if self.trouble or self.sent >= self.credit:
-                return
-            if offset + len(data) <= self.sent:
-                continue
-            part = data[self.sent - offset:self.credit - offset]
-            await self.connection.say(self.request, part, piece=Piece(
-                session=self.session, offset=self.sent))
-            self.sent += len(part)
-        if self.ending and not self.told:
+            while self.sent < offset + len(data):
+                if self.trouble or self.sent >= self.credit:
+                    return
+                part = data[self.sent - offset:self.credit - offset]
+                await self.connection.say(self.request, part, piece=Piece(
+                    session=self.session, offset=self.sent))
+                self.sent += len(part)
+        if self.ending and not self.told and self.sent == self.offset:
             await self._keep()
 
     async def _keep(self):
