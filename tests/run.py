@@ -9,7 +9,7 @@
   plays    whole clusters of real processes: tests/plays/*.py
   fuzz     every fuzz target for a few seconds, in its own build
   campaign a short turn of scripts/campaign: one round of each kind
-  shape    the tree's own rules: tests/shape/shape.py
+  shape    the tree's own rules: tests/shape/*.py
   format   every C file is as clang-format writes it
   gate     every invariant of what is built is cited by a case that passed
 
@@ -255,7 +255,8 @@ def campaign(tally, variant, word):
 
 def shape(tally, variant, word):
     """The tree keeps its own rules."""
-    run(tally, ['/usr/bin/python3', 'tests/shape/shape.py'], 'shape')
+    for script in sorted((ROOT / 'tests/shape').glob('*.py')):
+        run(tally, ['/usr/bin/python3', script], f'shape {script.name}')
 
 
 def written():
