@@ -21,7 +21,7 @@
 #include "message.h"
 #include "millis.h"
 
-#define LISTENER_REACH_MS 2000
+#define LISTENER_REACH_MS 3000
 #define LISTENER_SILENT_MS 4000
 
 typedef struct listener listener_t;

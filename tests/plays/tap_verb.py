@@ -3,6 +3,7 @@ form, a recording that says the same as the life that it was made of.
 """
 import collections
 import os
+import re
 import signal
 import subprocess
 import time
@@ -36,6 +37,12 @@ class Tap:
     def said(self):
         return self.err.read_text()
 
+    def heard(self):
+        """Whom it hears: at the beginning, and who was slow to answer."""
+        said = self.said()
+        return {*said.split('listening to ')[1].split('\n')[0].split(': ')[1]
+                .split(', '), *re.findall(r'^(\S+) is heard$', said, re.M)}
+
     def lines(self):
         return self.out.read_text().splitlines()
 
@@ -46,12 +53,18 @@ class Tap:
         return self.lines()
 
 
-def tap(stage, *args, **more):
-    """One that ends by itself."""
-    process = stage.begin('tap', *args, RILL_DIRECTOR=stage.at['director'],
-                          **more)
+def begin(stage, *args, **more):
+    return stage.begin('tap', *args, RILL_DIRECTOR=stage.at['director'], **more)
+
+
+def ended(process):
     out, err = process.communicate(timeout=60)
     return process.returncode, out.decode(), err.decode()
+
+
+def tap(stage, *args, **more):
+    """One that ends by itself."""
+    return ended(begin(stage, *args, **more))
 
 
 def find_slow(stage, name):
@@ -90,8 +103,7 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, director='rules: [light]',
         live = Tap(stage, '-q', wanted)
         recorder = Tap(stage, '-q', wanted, '-w', 'tape')
         for one in live, recorder:
-            expect(set(one.said().split(': ')[1].strip().split(', ')) == NODES,
-                   one.said())
+            wait_for(lambda: one.heard() == NODES, 'all nodes are heard')
         clip = stage.file('clip', 2_000_000)
         stage.put(clip)
         stage.rill('get', 'clip', '-o', '-', at=stage.at['t1']).expect(0)
@@ -188,12 +200,15 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, director='rules: [light]',
         stage.start('r1')
         wait_for(lambda: 'r1 is heard' in both.said(), 'it says who is back')
         both.end()
-        code, _, err = tap(stage, 't1,t2', '-f', 'cluster.yml', '-k',
-                           'worker_lost', '-W', '0.1')
+        some = begin(stage, 't1,t2', '-f', 'cluster.yml', '-k', 'worker_lost',
+                     '-W', '0.1')
+        none = begin(stage, 't2')
+        nobody = begin(stage, '--at', f'127.0.0.1:{stage.other_port()}')
+        code, _, err = ended(some)
         expect(code == 1 and 't2 at ' in err and 'does not answer' in err and
                'listening to 1 node: t1' in err, err)
-        code, _, err = tap(stage, 't2')
+        code, _, err = ended(none)
         expect(code == 69 and 'does not answer' in err, err)
-        code, _, err = tap(stage, '--at', f'127.0.0.1:{stage.other_port()}')
+        code, _, err = ended(nobody)
         expect(code == 69 and 'nobody answers' in err, err)
 end()
