@@ -11,6 +11,8 @@ typedef struct {
     zsock_t *socket;   //  DEALER; NULL: it cannot be asked
     uint64_t request;  //  That is not answered; 0: none
     message_t *answer;
+    int64_t asked_us;
+    double ms;  //  That it took for its last answer
 } node_t;
 
 struct canvass {
@@ -61,6 +63,7 @@ canvass_ask(canvass_t *self, size_t nth, message_t *question)
     message_free(&node->answer);
     question->request = node->request = ++self->request;
     question->trace = random_u64();
+    node->asked_us = zclock_usecs();
     if (node->socket)
         (void)frames_send(node->socket, NULL, question, NULL);
 }
@@ -78,6 +81,7 @@ receive(node_t *node)
             node->answer = received.message;
             received.message = NULL;
             node->request = 0;
+            node->ms = (double)(zclock_usecs() - node->asked_us) / 1e3;
         }
         frames_release(&received);
     }
@@ -102,6 +106,13 @@ canvass_wait(canvass_t *self, millis_t until)
             return;
         (void)zmq_poll(self->items, (int)open, (long)(until - now));
     }
+}
+
+double
+canvass_ms(const canvass_t *self, size_t nth)
+{
+    INVARIANT(nth < self->count);
+    return self->nodes[nth].ms;
 }
 
 message_t *

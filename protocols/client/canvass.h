@@ -29,6 +29,10 @@ void canvass_ask(canvass_t *self, size_t nth, message_t *question);
 //  Wait until everybody who was asked has answered, or it is `until`.
 void canvass_wait(canvass_t *self, millis_t until);
 
+//  How long the nth node took for its last answer, in milliseconds; 0: it gave
+//  none.
+double canvass_ms(const canvass_t *self, size_t nth);
+
 //  The answer of the nth node, which may be a refusal, to be freed with
 //  message_free; NULL: there is none, or it was taken.
 message_t *canvass_take(canvass_t *self, size_t nth);

@@ -13,7 +13,7 @@
 #include "version.h"
 
 //  libmicrohttpd accepts no more than METRICS_MOST: the oldest go before.
-enum { ROOM = METRICS_MOST - 16, AT_BYTES = 288 };
+enum { ROOM = METRICS_MOST - 16, BACKLOG = 1024, AT_BYTES = 288 };
 
 struct metrics {
     zloop_t *loop;
@@ -219,7 +219,7 @@ bind_one(const struct addrinfo *at)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, at->ai_addr, at->ai_addrlen) == 0 &&
-        listen(fd, METRICS_MOST) == 0)
+        listen(fd, BACKLOG) == 0)
         return fd;
     int why = errno;
     close(fd);

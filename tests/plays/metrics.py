@@ -1,16 +1,21 @@
 """A node tells how it is over HTTP: its counters, whether it lives, whether it
 serves; a real Prometheus scrapes them, and all that is asked of it is answered.
 """
+import fcntl
 import http.client
 import json
 import os
+import pty
 import re
+import signal
 import socket
+import struct
 import subprocess
+import termios
 import urllib.parse
 import urllib.request
 
-from stage import ROOT, WITH_US, Stage, end, expect, stored, wait_for
+from stage import BIN, ROOT, WITH_US, Stage, end, expect, stored, wait_for
 
 MONITORING = ROOT / 'scripts/monitoring'
 
@@ -69,18 +74,25 @@ def check_metrics(text):
            f'promtool: {done.stdout}{done.stderr}')
 
 
-def garbage(stage, name):
+def garbage(stage, *names):
     """What is no request, or too much of one, ends or is refused."""
-    at = stage.ats[name]
+    wires = []
     for parts in ([b'\x00\xff\x16\x03\x01' * 100 + b'\r\n\r\n'],
                   [os.urandom(20_000)],
                   [b'GET /metrics HTTP/1.1\r\n'
                    + b''.join(b'x%d: %s\r\n' % (n, b'y' * 1000)
                               for n in range(100)) + b'\r\n'],
                   [b'GET /' + b'a' * 100_000 + b' HTTP/1.1\r\n\r\n']):
-        said = answer(raw(at, *parts))
+        wires += [raw(stage.ats[name], *parts) for name in names]
+    for wire in wires:
+        said = answer(wire)
         expect(not said or said.split()[1] in (b'400', b'413', b'414', b'431'),
-               f'{name}: {said[:100]}')
+               f'{said[:100]}')
+    for name in names:
+        others(stage, name)
+
+
+def others(stage, name):
     for path, method, code in (('/', 'GET', 404), ('/metrics/', 'GET', 404),
                                ('/../etc/passwd', 'GET', 404),
                                ('/metrics', 'POST', 405),
@@ -88,6 +100,61 @@ def garbage(stage, name):
                                ('/readyz', 'PUT', 405)):
         expect(stage.http(name, path, method)[0] == code, f'{method} {path}')
     expect(stage.http(name, '/metrics', 'HEAD') == (200, ''), 'HEAD')
+
+
+def top(stage, *args, at='director'):
+    return stage.rill('top', *args, '--at', stage.at[at]).expect(0)
+
+
+def on_a_terminal(stage, rows, columns):
+    """What `rill top` draws first and again on a terminal that is made
+    smaller."""
+    near, far = pty.openpty()
+    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack('4H', rows, columns, 0, 0))
+    process = subprocess.Popen([BIN / 'rill', 'top', '--at',
+                                stage.at['director']], stdout=far)
+    drawn = b''
+    while drawn.count(b'\x1b[H') < 2:
+        drawn += os.read(near, 65536)
+    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack('4H', 5, 20, 0, 0))
+    while drawn.count(b'\x1b[H') < 5:
+        drawn += os.read(near, 65536)
+    process.kill()
+    process.wait()
+    os.close(far)
+    os.close(near)
+    return [screen.decode().replace('\x1b[2J', '').split('\r\n')
+            for screen in drawn.split(b'\x1b[H')[1:]]
+
+
+def one_screen(stage):
+    with stage.case('rill top shows all nodes and workers on one screen'):
+        told = top(stage, '-1', '--json').json()
+        expect([n['node'] for n in told['nodes']] == ['origin', 'c1', 'c2'] and
+               [w['node'] for w in told['workers']] == stage.workers, f'{told}')
+        expect(all(n['answers'] for n in told['nodes'] + told['workers']),
+               f'{told}')
+        expect(told['acknowledgement_ms'] >= 0
+               and told['workers'][0]['commit_ms'] >= 0, f'{told}')
+        text = top(stage).text
+        expect(all(name in text for name in stage.names), text)
+        told = top(stage, '--json', at='origin').json()
+        expect(len(told['workers']) == 3 and len(told['nodes']) == 1, told)
+    with stage.case('rill top fits a terminal, also one that is made smaller'):
+        screens = on_a_terminal(stage, 8, 40)
+        expect(len(screens[0]) <= 8 and all(len(line) <= 40
+                                            for line in screens[0][:-1]),
+               f'{screens[0]}')
+        expect(len(screens[-2]) <= 5 and all(len(line) <= 20
+                                             for line in screens[-2][:-1]),
+               f'{screens[-2]}')
+    with stage.case('rill top says what is wrong: a node that hangs'):
+        stage.processes['c2'].send_signal(signal.SIGSTOP)
+        try:
+            wrong = top(stage, '--json').json()['wrong']
+            expect('c2 is silent' in wrong, wrong)
+        finally:
+            stage.processes['c2'].send_signal(signal.SIGCONT)
 
 
 class Prometheus:
@@ -213,11 +280,9 @@ def main():
             name = 'rill_stream_watchers{stream="cam"}'
             expect(stage.value('c1', name) == 1, stage.http('c1')[1])
         monitored(stage, prometheus)
-        for name in ('origin', 'w1', 'c1', 'director'):
-            with stage.case(f'metrics 1: garbage and other requests are '
-                            f'refused by {name}, which goes on'):
-                garbage(stage, name)
-                expect(stage.http(name)[0] == 200, 'it went')
+        with stage.case('metrics 1: garbage and other requests are refused by '
+                        'every node, which goes on'):
+            garbage(stage, 'origin', 'w1', 'c1', 'director')
         with stage.case('metrics 1, invariant 18: 1,000 connections that say '
                         'nothing, and who reads nothing, hinder nobody'):
             idle = [raw(stage.ats['c1']) for _ in range(1000)]
@@ -232,6 +297,7 @@ def main():
             expect(open_now < 300, f'{open_now} descriptors')
             for wire in idle + deaf + slow:
                 wire.close()
+        one_screen(stage)
         source.stdin.close()
         expect(source.wait() == 0 and watcher.wait(60) == 0, 'it ends')
     end()

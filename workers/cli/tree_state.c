@@ -48,8 +48,14 @@ goes_on(const pages_t *pages, uint64_t *from_r)
 
 /*------------------------------------------------------------- the director */
 
+static bool
+is_forwarder(const Rill__V1__Report *report)
+{
+    return streq(report->role, "forwarder");
+}
+
 static int
-ask_director(const words_t *words, pages_t *pages)
+ask_director(const words_t *words, pages_t *pages, bool forwarder)
 {
     client_t *client = NULL;
     int code = ask_open(words, &client);
@@ -63,9 +69,10 @@ ask_director(const words_t *words, pages_t *pages)
         if (status != STATUS_OK)
             code = ask_fail(words, client, status, NULL);
         else if (answer->body_case != RILL__V1__MESSAGE__BODY_REPORT ||
-                 !answer->report->n_nodes) {
+                 (!answer->report->n_nodes &&
+                  !(forwarder && is_forwarder(answer->report)))) {
             message_free(&answer);
-            code = talk_fail("tree", EX_DATAERR,
+            code = talk_fail(words->verb->name, EX_DATAERR,
                              "%s is no director; say --at or RILL_DIRECTOR",
                              words->at);
         } else
@@ -79,9 +86,9 @@ ask_director(const words_t *words, pages_t *pages)
 
 //  Ask those of whom `pages` are wanted for all they have to tell.
 static void
-ask_nodes(canvass_t *canvass, pages_t *pages, const bool *wanted, size_t count)
+ask_nodes(canvass_t *canvass, pages_t *pages, const bool *wanted, size_t count,
+          millis_t until)
 {
-    millis_t until = zclock_mono() + TREE_ANSWER_MS;
     bool *open = zmalloc((count + 1) * sizeof *open);
     memcpy(open, wanted, count * sizeof *open);
     for (bool any = true; any;) {
@@ -111,28 +118,40 @@ ask_nodes(canvass_t *canvass, pages_t *pages, const bool *wanted, size_t count)
     free(open);
 }
 
-//  Two looks, at `before` and `after`.
+//  Nodes that are asked together, at `before` and `after`.
+typedef struct {
+    tree_node_t *nodes;
+    size_t count;
+    canvass_t *canvass;
+    pages_t *before, *after;
+} look_t;
+
 static void
-look_twice(const tree_state_t *state, pages_t *before, pages_t *after)
+first_look(look_t *look, millis_t until)
 {
-    size_t count = state->count;
-    const char **ats = zmalloc((count + 1) * sizeof *ats);
-    bool *wanted = zmalloc((count + 1) * sizeof *wanted);
-    for (size_t i = 0; i < count; i++) {
-        ats[i] = state->nodes[i].node->at;
+    const char **ats = zmalloc((look->count + 1) * sizeof *ats);
+    bool *wanted = zmalloc((look->count + 1) * sizeof *wanted);
+    for (size_t i = 0; i < look->count; i++) {
+        ats[i] = look->nodes[i].node->at;
         wanted[i] = true;
     }
-    canvass_t *canvass = canvass_new(ats, count);
-    millis_t begun = zclock_mono();
-    ask_nodes(canvass, before, wanted, count);
-    for (size_t i = 0; i < count; i++)
-        wanted[i] = before[i].count > 0;
-    millis_t left = begun + TREE_RATE_MS - zclock_mono();
-    if (left > 0)
-        zclock_sleep((int)left);
-    ask_nodes(canvass, after, wanted, count);
-    canvass_destroy(&canvass);
+    look->canvass = canvass_new(ats, look->count);
+    ask_nodes(look->canvass, look->before, wanted, look->count, until);
     free(ats);
+    free(wanted);
+}
+
+static void
+second_look(look_t *look)
+{
+    bool *wanted = zmalloc((look->count + 1) * sizeof *wanted);
+    for (size_t i = 0; i < look->count; i++)
+        wanted[i] = look->before[i].count > 0;
+    ask_nodes(look->canvass, look->after, wanted, look->count,
+              zclock_mono() + TREE_ANSWER_MS);
+    for (size_t i = 0; i < look->count; i++)
+        look->nodes[i].ms = canvass_ms(look->canvass, i);
+    canvass_destroy(&look->canvass);
     free(wanted);
 }
 
@@ -218,6 +237,7 @@ add_node(tree_node_t *node, const pages_t *before, const pages_t *after)
 {
     const Rill__V1__Report *was = report_of(before, 0);
     node->report = report_of(after, 0);
+    node->before = was;
     int64_t took_ms = was && node->report
                           ? node->report->uptime_ms - was->uptime_ms
                           : 0;
@@ -291,40 +311,101 @@ complete(tree_state_t *state)
                   sizeof *state->nodes[i].streams, by_name);
 }
 
-int
-tree_state_ask(const words_t *words, tree_state_t *state_r)
+//  The nodes that the director told; of a forwarder itself.
+static void
+list_nodes(const words_t *words, tree_state_t *state)
 {
-    tree_state_t *state = state_r;
+    const pages_t *told = &state->pages[0];
+    const Rill__V1__Report *first = report_of(told, 0);
+    snprintf(state->director, sizeof state->director, "%s", first->node);
+    state->cut = rest_of(told) != 0 && first->n_nodes;
+    for (size_t page = 0; page < told->count; page++)
+        state->count += report_of(told, page)->n_nodes;
+    state->nodes = zmalloc((state->count + 1) * sizeof *state->nodes);
+    tree_node_t *node = state->nodes;
+    for (size_t page = 0; page < told->count; page++) {
+        const Rill__V1__Report *report = report_of(told, page);
+        for (size_t i = 0; i < report->n_nodes; i++)
+            (node++)->node = report->nodes[i];
+    }
+    if (first->n_nodes)
+        return;
+    state->count = 1;
+    node->node = &state->places[0];
+    rill__v1__node_report__init(&state->places[0]);
+    state->places[0].name = first->node;
+    state->places[0].at = message_lend(words->at);
+    state->places[0].offered = true;
+}
+
+//  Workers, as the forwarder knows them.
+static void
+list_workers(tree_state_t *state, const Rill__V1__Report *origin)
+{
+    state->workers = zmalloc((origin->n_workers + 1) * sizeof *state->workers);
+    for (size_t i = 0; i < origin->n_workers; i++) {
+        Rill__V1__NodeReport *place = &state->places[i + 1];
+        rill__v1__node_report__init(place);
+        place->name = origin->workers[i]->name;
+        place->at = origin->workers[i]->reach;
+        state->workers[state->workers_count++].node = place;
+    }
+}
+
+enum { WORKERS_MOST = 512 };  //  Of a Report: those there and those lost
+
+static int
+ask_all(const words_t *words, tree_state_t *state, bool workers)
+{
     *state = (tree_state_t){ .pages_count = 1 };
     state->pages = zmalloc(sizeof *state->pages);
-    int code = ask_director(words, &state->pages[0]);
+    int code = ask_director(words, &state->pages[0], workers);
     if (code != EX_OK) {
         tree_state_free(state);
         return code;
     }
-    for (size_t page = 0; page < state->pages[0].count; page++)
-        state->count += report_of(&state->pages[0], page)->n_nodes;
-    state->cut = rest_of(&state->pages[0]) != 0;
-    size_t count = state->count;
-    state->pages_count = 1 + 2 * count;
-    state->pages = realloc(state->pages,
-                           state->pages_count * sizeof *state->pages);
+    state->places = zmalloc((WORKERS_MOST + 1) * sizeof *state->places);
+    list_nodes(words, state);
+    size_t room = 1 + 2 * (state->count + WORKERS_MOST);
+    state->pages = realloc(state->pages, room * sizeof *state->pages);
     INVARIANT(state->pages);
-    memset(state->pages + 1, 0, 2 * count * sizeof *state->pages);
-    state->nodes = zmalloc((count + 1) * sizeof *state->nodes);
-    tree_node_t *node = state->nodes;
-    for (size_t page = 0; page < state->pages[0].count; page++) {
-        const Rill__V1__Report *report = report_of(&state->pages[0], page);
-        snprintf(state->director, sizeof state->director, "%s", report->node);
-        for (size_t i = 0; i < report->n_nodes; i++)
-            (node++)->node = report->nodes[i];
-    }
-    pages_t *before = state->pages + 1, *after = before + count;
-    look_twice(state, before, after);
-    for (size_t i = 0; i < count; i++)
-        add_node(&state->nodes[i], &before[i], &after[i]);
+    memset(state->pages + 1, 0, (room - 1) * sizeof *state->pages);
+    state->pages_count = room;
+    pages_t *pages = state->pages + 1;
+    millis_t begun = zclock_mono();
+    look_t nodes = { state->nodes, state->count, NULL, pages,
+                     pages + state->count };
+    first_look(&nodes, begun + TREE_ANSWER_MS);
+    const Rill__V1__Report *origin = report_of(&nodes.before[0], 0);
+    if (workers && origin && origin->n_workers <= WORKERS_MOST)
+        list_workers(state, origin);
+    pages += 2 * state->count;
+    look_t stores = { state->workers, state->workers_count, NULL, pages,
+                      pages + state->workers_count };
+    first_look(&stores, zclock_mono() + TREE_ANSWER_MS);
+    millis_t left = begun + TREE_RATE_MS - zclock_mono();
+    if (left > 0)
+        zclock_sleep((int)left);
+    second_look(&nodes);
+    second_look(&stores);
+    for (size_t i = 0; i < nodes.count; i++)
+        add_node(&nodes.nodes[i], &nodes.before[i], &nodes.after[i]);
+    for (size_t i = 0; i < stores.count; i++)
+        add_node(&stores.nodes[i], &stores.before[i], &stores.after[i]);
     complete(state);
     return EX_OK;
+}
+
+int
+tree_state_ask(const words_t *words, tree_state_t *state_r)
+{
+    return ask_all(words, state_r, false);
+}
+
+int
+tree_state_ask_all(const words_t *words, tree_state_t *state_r)
+{
+    return ask_all(words, state_r, true);
 }
 
 void
@@ -332,9 +413,13 @@ tree_state_free(tree_state_t *state)
 {
     for (size_t i = 0; i < state->count && state->nodes; i++)
         free(state->nodes[i].streams);
+    for (size_t i = 0; i < state->workers_count; i++)
+        free(state->workers[i].streams);
     for (size_t i = 0; i < state->pages_count; i++)
         drop(&state->pages[i]);
     free(state->nodes);
+    free(state->workers);
+    free(state->places);
     free(state->pages);
     *state = (tree_state_t){ 0 };
 }

@@ -31,20 +31,29 @@ typedef struct {
     uint64_t window_bytes, window_ms;  //  Held; from the oldest to the newest
     tree_stream_t *streams;            //  By name
     size_t streams_count;
-    bool cut;  //  There are more streams than these
+    bool cut;                        //  There are more streams than these
+    double ms;                       //  How long it took to answer
+    const Rill__V1__Report *before;  //  A second ago; NULL: none
 } tree_node_t;
 
 typedef struct {
     char director[64];
     tree_node_t *nodes;  //  The origin first, then caches in the file's order
     size_t count;
-    bool cut;             //  There are more nodes than these
-    struct pages *pages;  //  What all that is lent from
+    bool cut;              //  There are more nodes than these
+    tree_node_t *workers;  //  In the forwarder's order, if they were asked
+    size_t workers_count;
+    Rill__V1__NodeReport *places;  //  Of those that no director tells
+    struct pages *pages;           //  What all that is lent from
     size_t pages_count;
 } tree_state_t;
 
 //  Ask them all. 0, or the exit code: the director does not answer, or is none.
 int tree_state_ask(const words_t *words, tree_state_t *state_r);
+
+//  The same, and each worker that the forwarder knows. Who is asked first may be
+//  the forwarder, of a cluster that has no director.
+int tree_state_ask_all(const words_t *words, tree_state_t *state_r);
 void tree_state_free(tree_state_t *state);
 
 #endif

@@ -265,6 +265,25 @@ const verb_t VERBS[] = {
                      .help = "the nodes of this cluster file" } },
       .most = 1,
       .run = tap_run },
+    { .name = "top",
+      .operands = "",
+      .help = "the whole cluster on one screen, and what is wrong",
+      .more =
+          "First what is wrong now, then the nodes and the workers. All are\n"
+          "asked twice, a second apart: IN and OUT are Mbit/s in that second.\n"
+          "HELD is how much of what is asked for lies there already; LAG, in\n"
+          "ms, how far it is behind the origin. REQUEST is the median of the\n"
+          "asks by the slowest ROUTE, COMMIT that of a worker's disk with its\n"
+          "P99, ANSWERS how long the node took to say all that: in ms, of\n"
+          "that second if there were any, else since its start. A terminal is\n"
+          "drawn anew until ^C. --at may be the forwarder of a cluster "
+          "without\n"
+          "a director.",
+      .options = { { .name = "--once",
+                     .brief = "-1",
+                     .help = "one screen and out, as without a terminal" } },
+      .asks_director = true,
+      .run = top_run },
     { .name = "nodes",
       .operands = "-f FILE",
       .help = "a cluster file's nodes and commands",

@@ -30,6 +30,7 @@ int rm_run(const words_t *words);
 int settle_run(const words_t *words);
 int status_run(const words_t *words);
 int where_run(const words_t *words);
+int top_run(const words_t *words);
 int tree_run(const words_t *words);
 int tap_run(const words_t *words);
 int nodes_run(const words_t *words);
