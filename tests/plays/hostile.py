@@ -143,6 +143,15 @@ def listening(process):
             if row[3] == '0A' and f'socket:[{row[9]}]' in mine}
 
 
+def sockets(stage, name):
+    """Every address where a node speaks ZMTP: not that of its HTTP, which
+    waits for the end of a line."""
+    peer = Peer(stage.at[name])
+    told = wait_for(lambda: peer.ask(status_ask={}), f'{name} reports').report
+    peer.close()
+    return listening(stage.processes[name]) - {told.metrics_at}
+
+
 def serves(at, mine, kind):
     """Whether it is a socket of that kind that listens there; `mine`: the kind
     that talks to it."""
@@ -175,14 +184,13 @@ class Attacked(Stage):
         self.put(self.clip)
         self.small, self.puts = self.file('small', 10_000_000, 2), 0
         self.front = self.at['origin']
-        self.receipts, = filter(pulls, listening(self.processes['origin']))
-        self.pull, = filter(pulls, listening(self.processes['w1']))
+        self.receipts, = filter(pulls, sockets(self, 'origin'))
+        self.pull, = filter(pulls, sockets(self, 'w1'))
         #   Every socket that a stranger can reach, and what it is.
         self.fronts = [self.front, self.at['w1']]
         self.pulls = [self.receipts, self.pull]
         self.outs = [out for name in ('origin', 'w1')
-                     for out in listening(self.processes[name])
-                     if publishes(out)]
+                     for out in sockets(self, name) if publishes(out)]
         self.guests = []
         return self
 

@@ -15,7 +15,7 @@ import time
 import zmq
 
 from hostile import (MB, SLOW, WRONG, Peer, Wire, endless, kilobytes,
-                     listening, publishes, refusal, say, wrong_bytes,
+                     publishes, refusal, say, sockets, wrong_bytes,
                      wrong_words)
 from stage import PATIENCE, SECONDS, Stage, counted, end, expect, wait_for
 
@@ -50,7 +50,7 @@ class Show(Stage):
         self.viewers = {at: self.viewer(at) for at in ('r1', 't1')}
         self.guests, self.outs = [], [
             out for name in ('r1', 'origin', 'director')
-            for out in listening(self.processes[name]) if publishes(out)]
+            for out in sockets(self, name) if publishes(out)]
         return self
 
     def flow(self):
@@ -131,11 +131,14 @@ class Show(Stage):
         return counted([('streams', report.report.streams), *(
             (c.name, c.value) for c in report.report.counters)])
 
-    def hear_all(self, at, peers, each):
+    def unsent(self, at):
+        return self.counters(at)['answers_unsent_total']
+
+    def hear_all(self, at, peers, each, before):
         """What each of `peers` is answered to its requests 1 to `each`, as
-        words; but for what it did not take in time, which its node counts."""
+        words; but for what it did not take in time, which its node counts:
+        `before` they asked so much."""
         told, left = [], {peer: set(range(1, each + 1)) for peer in peers}
-        before = self.counters(at)['answers_unsent_total']
 
         def done():
             for peer, requests in left.items():
@@ -143,8 +146,7 @@ class Show(Stage):
                     if answer.request in requests:
                         requests.remove(answer.request)
                         told.append(word(answer))
-            return sum(map(len, left.values())) <= \
-                self.counters(at)['answers_unsent_total'] - before
+            return sum(map(len, left.values())) <= self.unsent(at) - before
         wait_for(done, f'{at} answers {len(peers)} times {each}')
         return told
 
@@ -154,8 +156,8 @@ class Show(Stage):
         peer = Peer(self.at[name])
         tap = peer.ask(status_ask={}).report.tap_at
         peer.close()
-        out, = {at for at in listening(self.processes[name]) if publishes(at)
-                and f'tcp://{at}' != tap}
+        out, = {at for at in sockets(self, name)
+                if publishes(at) and f'tcp://{at}' != tap}
         return out
 
     def stream(self, name):
@@ -223,21 +225,22 @@ def ten_thousand_opens(stage):
     not; and requests that are all the same, at once, of one and of many."""
     clip = stage.stream('clip')
     for at, count in (('r1', 10_000), ('t1', 2000), ('origin', 2000)):
-        peer = Peer(stage.at[at], SNDHWM=0, RCVHWM=0)
+        peer, before = Peer(stage.at[at], SNDHWM=0, RCVHWM=0), stage.unsent(at)
         for n in range(count):
             peer.tell(say(n + 1, watch={'live': True, 'credit': 1, 'name':
                           'cam' if n % 2 else f'n{chance.getrandbits(64):x}'}))
-        told = collections.Counter(stage.hear_all(at, [peer], count))
+        told = collections.Counter(stage.hear_all(at, [peer], count,
+                                                   before))
         expect(set(told) <= {'watched', 'UNKNOWN', 'BUSY'} and
                0 < told['watched'] <= 64, f'{at}: {told}')
         peer.close()
         for peers in ([Peer(stage.at[at])], [Peer(stage.at[at])
                                              for _ in range(50)]):
-            each = 500 if len(peers) == 1 else 20
+            each, before = 500 if len(peers) == 1 else 20, stage.unsent(at)
             for n in range(each):
                 for peer in peers:
                     peer.tell(say(n + 1, ask={'stream': clip, 'offset': 5}))
-            told = stage.hear_all(at, peers, each)
+            told = stage.hear_all(at, peers, each, before)
             expect(set(told) <= {'answer', 'BUSY'} and 'answer' in told,
                    f'{at}: {set(told)}')
             for peer in peers:
@@ -247,11 +250,11 @@ def ten_thousand_opens(stage):
 def random_streams(stage, count):
     """Asks and keeps for streams that nobody has."""
     for at in ('r1', 't1'):
-        peer = Peer(stage.at[at], SNDHWM=0, RCVHWM=0)
+        peer, before = Peer(stage.at[at], SNDHWM=0, RCVHWM=0), stage.unsent(at)
         for n in range(count):
             peer.tell(say(n + 1, ask={'stream': chance.getrandbits(63) | 1,
                                       'offset': n}))
-        told = set(stage.hear_all(at, [peer], count))
+        told = set(stage.hear_all(at, [peer], count, before))
         expect(told <= {'UNKNOWN', 'BUSY'}, f'{at}: {told}')
         for n in range(60):
             peer.tell(say(0, keep={
