@@ -297,7 +297,6 @@ put_hop(const hop_t *hop, const char *remark, FILE *to)
     fprintf(to, " %10.3f ms  here %10.3f", request->ms, hop->here_ms);
     if (hop->has_way)
         fprintf(to, "  way %10.3f", hop->way_ms);
-    fputs(remark, to);
     if (request->status &&
         events_field_find(events_kind(event), "status", &field))
         fprintf(to, "  %s", events_word(&field, request->status, word));
@@ -305,6 +304,7 @@ put_hop(const hop_t *hop, const char *remark, FILE *to)
         put_trace(event, to);
     if (request->joined)
         fputs("  waited for what another one had asked for", to);
+    fputs(remark, to);
     fputc('\n', to);
 }
 
