@@ -232,7 +232,8 @@ scan(core_t *self, page_t *page, const extent_t *extent)
     question.epoch = page->epoch;
     question.block = page->block;
     question.most = page->blocks;
-    message_t message = MESSAGE(SCAN, scan, &question, page->request, 0);
+    message_t message = MESSAGE(SCAN, scan, &question, page->request,
+                                page->trace);
     for (uint16_t i = 0; i < extent->width; i++) {
         worker_t *worker = membership_find(self->members, extent->stores[i]);
         if (worker && worker->state != WORKER_AWAY &&
