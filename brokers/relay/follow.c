@@ -686,13 +686,14 @@ go_idle(stream_t *stream, millis_t now)
         stream->is_idle = true;
         stream->idle = now;
     }
-    if (stream->lingers > now ||
-        (stream->source < 0 && stream->seek == SEEK_NONE))
+    if (stream->lingers > now)
+        return;
+    stream->parent = 0;  //  Who begins anew begins with the best
+    if (stream->source < 0 && stream->seek == SEEK_NONE)
         return;
     unpark(stream, NULL, now);
     lose(stream, NULL, now);
     stream->carrier = -1;
-    stream->parent = 0;  //  Who begins anew begins with the best
     stream->flowing = false;
     pursue_unwant(stream);
 }

@@ -624,6 +624,24 @@ leases_do_not_linger(void)
     CHECK(heard_link == -1);
 }
 
+//  The best one is whom all of the group ask: else two are granted a stream.
+static void
+who_begins_anew_begins_with_the_best(void)
+{
+    begin();
+    watch(1, 5, 1000, 1 << 20);
+    describe(1000);
+    pass(320);  //  No parent answers: it waits until it tries the next
+    CHECK(count(P1, BODY(KEEP), NULL) > 0 && count(P2, BODY(KEEP), NULL) == 0);
+    stop(1, 5);
+    pass(5000);
+    forget();
+    watch(1, 6, 1000, 1 << 20);
+    describe(1000);
+    pass(20);
+    CHECK(count(P1, BODY(KEEP), NULL) > 0 && count(P2, BODY(KEEP), NULL) == 0);
+}
+
 static void
 a_source_is_granted(void)
 {
@@ -1307,6 +1325,9 @@ main(void)
     CASE(leases_do_not_linger,
          "relay 3, invariant 14: who keeps a stream for others alone leaves it "
          "with the last of them");
+    CASE(who_begins_anew_begins_with_the_best,
+         "invariant 14: who begins anew begins with the best parent, whomever "
+         "it tried when it was left");
     CASE(a_source_is_granted,
          "relay 4, invariant 17: a source is a parent of a smaller tier, or "
          "whom one named; a silent one is left, the first tried again");
