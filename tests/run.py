@@ -42,8 +42,6 @@ TOPS = ('protocols', 'brokers', 'workers', 'tests')
 ENV = {'ASAN_OPTIONS': 'detect_leaks=1', 'UBSAN_OPTIONS': 'print_stacktrace=1',
        'TSAN_OPTIONS': 'ignore_noninstrumented_modules=1'}
 LEAKS = f'print_suppressions=0:suppressions={ROOT}/tests/plays/leaks.supp'
-# The thread sanitizer cannot live with random addresses.
-BEFORE = {'thread': ['setarch', '-R']}
 NUMBERS = r'\d+(?:(?:, | and )\d+)*'
 
 
