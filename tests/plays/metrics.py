@@ -276,6 +276,10 @@ def main():
             name = 'rill_chunks_taken_total{route="parent"}'
             expect(stage.value('c2', name) > 0 and stage.value('c2', name) ==
                    {c['name']: c['value'] for c in told}[name], f'{told}')
+        with stage.case('metrics 2: one answer ends a connection'):
+            said = answer(raw(stage.ats['c1'], b'GET /healthz HTTP/1.1\r\n'
+                              b'Host: x\r\n\r\n' * 2))
+            expect(said.count(b'HTTP/1.1 200') == 1, f'{said}')
         with stage.case('metrics 3: streams are told by their names'):
             name = 'rill_stream_watchers{stream="cam"}'
             expect(stage.value('c1', name) == 1, stage.http('c1')[1])
