@@ -21,6 +21,7 @@ async function publish (at, name, path) {
 /** @param {string} at @param {string} name */
 async function watch (at, name) {
   const node = connect(at)
+  process.stdout.on('error', () => process.exit()) // The player has had enough.
   const chunks = node.watch(name, {
     from: 'live',
     onNode: (node, offset) => console.error(`${name}: at ${node}: ${offset}`)

@@ -5,6 +5,7 @@
   example.py watch HOST:PORT NAME             at a director or cache: | ffplay -
 """
 import asyncio
+import os
 import sys
 
 import rill
@@ -34,5 +35,7 @@ if len(sys.argv) < 4 or sys.argv[1] not in ('publish', 'watch'):
     sys.exit(__doc__)
 try:
     asyncio.run(globals()[sys.argv[1]](*sys.argv[2:]))
+except BrokenPipeError:     # The player has had enough.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 except rill.RillError as error:
     sys.exit(f'{error.status}: {error.text}')
