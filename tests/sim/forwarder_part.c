@@ -148,9 +148,7 @@ on_push(void *with, uint64_t worker, const message_t *message,
                    (unsigned long long)header.key.block, header.key.slot);
         ledger_pushed(self->play->stage->ledger, self->number, joined->store,
                       &header, payload);
-        self->play->pushed_us = agenda_now(self->play->stage->agenda);
     } else {
-        self->play->full_us = agenda_now(self->play->stage->agenda);
         story_count("push socket full", 1);
     }
     return status;

@@ -185,8 +185,8 @@ is_let_in(const source_part_t *source)
            publisher_state(source->core)->opened;
 }
 
-//  What was dealt again in these seconds may be more than the sockets take in
-//  them: as long as they are full and take what they can, it moves. What is
+//  What was dealt again in these seconds may be more than sockets and stores take
+//  in them: as long as they are full and take what they can, it moves. What is
 //  dealt again later is not waited for.
 static void
 let_push(play_t *self)
@@ -197,8 +197,8 @@ let_push(play_t *self)
     bool moved = false;
     while (!moved && departures == self->departures &&
            agenda_now(agenda) < last &&
-           self->full_us > agenda_now(agenda) - PUSHING_US &&
-           self->pushed_us > agenda_now(agenda) - PUSHING_US) {
+           self->stage->full_us > agenda_now(agenda) - PUSHING_US &&
+           self->stage->taken_us > agenda_now(agenda) - PUSHING_US) {
         moved = true;
         for (unsigned i = 0; i < self->sources; i++)
             moved = moved && has_moved(&self->source[i]) &&
@@ -424,7 +424,9 @@ stand_still(play_t *self)
         return;
     bool messages = self->stage->weather.messages;
     self->stage->weather.messages = false;
-    forwarder_now(self)->node.crash_permille = 0;
+    forwarder_part_t *forwarder = forwarder_now(self);
+    if (forwarder)
+        forwarder->node.crash_permille = 0;
     for (unsigned i = 0; i < self->workers; i++)
         self->worker[i].node.crash_permille = 0;
     run_until(self, SECOND_US + SECOND_US / 2);

@@ -121,8 +121,6 @@ struct play {
     int64_t fault_us;        //  Longest time between two faults
     int64_t stall_until_us;  //  No disk ends what it begins before
     unsigned departures;     //  Of workers, as forwarders noted
-    int64_t pushed_us;       //  A PUSH socket took something last
-    int64_t full_us;         //  One was full
     int64_t lost_until_us;   //  No store is lost before
     int64_t calm_us;         //  When faults end
     bool rebuild;            //  The catalogue is lost

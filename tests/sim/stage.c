@@ -228,6 +228,9 @@ open_letter(node_t *node, letter_t *letter)
 {
     wire_t *wire = letter->wire;
     bool current = wire->generation == letter->generation;
+    stage_t *stage = node->stage;
+    if (wire->kind == WIRE_PUSH)
+        stage->taken_us = agenda_now(stage->agenda);
     if (current && wire->kind == WIRE_PUSH)
         wire->queued--;
     //  What had come in before the wire broke is still read by a server.
@@ -260,6 +263,8 @@ deliver_held(node_t *node)
         node->held_first = letter->next;
         open_letter(node, letter);
     }
+    if (node->held_first)
+        node->stage->full_us = agenda_now(node->stage->agenda);
 }
 
 static void
@@ -443,8 +448,10 @@ wire_send(wire_t *wire, bool to_server, const message_t *message,
         return STATUS_UNREACHABLE;
     if (!wire->up)
         return wire->blackhole ? STATUS_OK : STATUS_BUSY;
-    if (wire->kind == WIRE_PUSH && wire->queued >= weather->push_queue)
+    if (wire->kind == WIRE_PUSH && wire->queued >= weather->push_queue) {
+        stage->full_us = agenda_now(stage->agenda);
         return STATUS_BUSY;
+    }
     buffer_t *head = message_pack(message);
     if (!head)
         story_breach(18, "a %s is over the limit of a head",

@@ -113,6 +113,8 @@ struct stage {
     int64_t epoch_us;  //  UTC at our time 0
     int64_t skew_us;   //  What walls show more, as somebody set them
     bool calm;         //  Faults are over
+    int64_t full_us;   //  A PUSH socket, or the store behind it, was full last
+    int64_t taken_us;  //  What one was given was taken
 };
 
 //  Time and chance.
