@@ -198,8 +198,10 @@ horizon_ends_extent(const stream_t *stream, millis_t now)
 {
     return stream->extent && stream->extent_blocks > 0 && limited(stream) &&
            stream->record.kind == KIND_LIVE &&
-           retention_ends(&stream->core->retention, stream->extent->begun_us,
-                          stream->dealt_end - stream->extent->base_offset, now);
+           (stream->extent->begun_us <= stream->core->close_us ||
+            retention_ends(&stream->core->retention, stream->extent->begun_us,
+                           stream->dealt_end - stream->extent->base_offset,
+                           now));
 }
 
 static millis_t
@@ -232,6 +234,12 @@ horizon_sweep(core_t *self, millis_t now)
         trim_all(self);
         stock = take_stock(self);
     }
+    //  What is still dealt into must not hold it: such an extent ends with its
+    //  next block.
+    if (retention_wants(&self->retention, &stock))
+        self->close_us = self->retention.horizon_us > stock.oldest_us
+                             ? self->retention.horizon_us
+                             : stock.oldest_us;
     events_forgotten(self, streams - zhashx_size(self->by_id),
                      bytes - stock.bytes);
     record(self, stock.oldest_us, now);

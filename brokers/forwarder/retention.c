@@ -83,15 +83,28 @@ retention_age(retention_t *self, const retention_stock_t *stock,
     return move(self, wanted < reach ? wanted : reach, now);
 }
 
+//  Whether there are more bytes than may be kept.
+static bool
+over(const retention_t *self, const retention_stock_t *stock)
+{
+    return self->limits.most_bytes && stock->bytes > self->limits.most_bytes;
+}
+
+bool
+retention_wants(const retention_t *self, const retention_stock_t *stock)
+{
+    return (over(self, stock) ||
+            (self->limits.keep_free && stock->short_of_space)) &&
+           stock->oldest_us != RETENTION_NONE;
+}
+
 bool
 retention_space(retention_t *self, const retention_stock_t *stock,
                 millis_t pause_ms, millis_t now)
 {
-    const retention_limits_t *limits = &self->limits;
-    bool over = limits->most_bytes && stock->bytes > limits->most_bytes;
-    bool full = limits->keep_free && stock->short_of_space &&
+    bool full = self->limits.keep_free && stock->short_of_space &&
                 now >= self->spaced + pause_ms;
-    if ((!over && !full) || stock->oldest_end_us == RETENTION_NONE)
+    if ((!over(self, stock) && !full) || stock->oldest_end_us == RETENTION_NONE)
         return false;
     if (!move(self, stock->oldest_end_us + 1, now))
         return false;

@@ -75,4 +75,7 @@ bool retention_age(retention_t *self, const retention_stock_t *stock,
 bool retention_space(retention_t *self, const retention_stock_t *stock,
                      millis_t pause_ms, millis_t now);
 
+//  Whether space is wanted, and there is something.
+bool retention_wants(const retention_t *self, const retention_stock_t *stock);
+
 #endif

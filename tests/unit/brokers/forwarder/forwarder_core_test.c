@@ -4917,6 +4917,35 @@ bytes_and_space_take_the_oldest(void)
     end();
 }
 
+static void
+a_slow_stream_holds_no_space(void)
+{
+    //  Its first extent is the oldest and would last for an hour.
+    begin_with(6);
+    world.settings.retention.keep_free = 64000;
+    power_cut();
+    join_all(6);
+    live(1500);
+    plan_t plan = LIVE_PLAN;
+    plan.name = "slow";
+    source_t slow = opened(plan), source = opened(LIVE_PLAN);
+    for (int i = 0; i < FAKES; i++)
+        world.fakes[i].free_bytes = 60000;
+    join_all(6);
+    for (int i = 0; i < 100; i++) {
+        if (i % 10 == 0)
+            give(&slow, 100);
+        give(&source, 1000);
+        keep_source(&slow);
+        keep_source(&source);
+        live(300);
+        forget_said();
+    }
+    CHECK(describe("slow")->first > 0);
+    CHECK(describe("cam")->first > 0);
+    end();
+}
+
 /*--------------------------------------------- what stores hold and lack */
 
 static const Rill__V1__WorkerReport *
@@ -5463,6 +5492,9 @@ main(void)
          "invariant 11: a file goes as a whole, and only of its class");
     CASE(a_stream_nobody_writes_ends_when_all_is_old,
          "a stream that nobody writes is removed when all of it is old");
+    CASE(a_slow_stream_holds_no_space,
+         "invariant 19: a stream that is written slowly does not keep the "
+         "others from giving space back");
     CASE(bytes_and_space_take_the_oldest,
          "too many bytes and a worker short of space take the oldest, and no "
          "more of it than that");

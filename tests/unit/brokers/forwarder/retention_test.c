@@ -149,6 +149,9 @@ a_full_worker_takes_the_oldest_and_waits(void)
     //  What cannot go is not passed over: that would give nothing back.
     stock.oldest_end_us = RETENTION_NONE;
     CHECK(!retention_space(&self, &stock, 2000, 90000));
+    CHECK(retention_wants(&self, &stock));
+    stock.oldest_us = RETENTION_NONE;
+    CHECK(!retention_wants(&self, &stock));
     //  Nor is the clock.
     stock.oldest_end_us = WALL + 72 * HOUR;
     CHECK(retention_space(&self, &stock, 2000, 90000));
