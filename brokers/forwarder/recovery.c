@@ -13,7 +13,8 @@
 
 enum {
     AGAIN_MS = 250,        //  Undecided streams are looked at so often
-    GRACE_MS = 1000,       //  Whole but for silent stores: these may still come
+    GRACE_MS = 650,        //  Whole but for silent stores: these may still
+                           //  come, they say Hello every 500 ms
     READS_MOST = 32,       //  Chunks read back at once
     EARLY_MS = 10000,      //  So long after the start nothing is given up:
                            //  workers may still come
@@ -876,6 +877,9 @@ recovery_try(core_t *self, millis_t now)
     if (!self->recovering)
         return;
     self->recover_at = now + core_patience(self, AGAIN_MS);
+    millis_t grace = self->began + core_patience(self, GRACE_MS);
+    if (now < grace)
+        self->recover_at = millis_least(self->recover_at, grace);
     size_t count = zlistx_size(self->open);
     stream_t **streams = zmalloc((count + 1) * sizeof *streams);
     size_t n = 0;
