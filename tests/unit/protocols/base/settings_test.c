@@ -183,6 +183,15 @@ a_wrong_value_is_told_with_what_to_say(void)
     }
     CHECK(refused("patience: 1e3", "c.yml:1:11: \"patience\": \"1e3\" is no "
                                    "number from 0.1 to 1000"));
+    CHECK(worker_refused("{metrics: \"9571\"}",
+                         "c.yml:7:15: \"metrics\": \"9571\" is no HOST:PORT "
+                         "with a port from 1 to 65535"));
+    CHECK(refused("metrics_streams: 1001",
+                  "c.yml:1:18: \"metrics_streams\": \"1001\" is no whole "
+                  "number from 0 to 1000"));
+    CHECK(refused("metrics_streams: -1",
+                  "c.yml:1:18: \"metrics_streams\": \"-1\" is no whole number "
+                  "from 0 to 1000"));
     CHECK(refused("forwarder: {buffer: 200}",
                   "c.yml:1:21: \"buffer\": \"200\" has no unit; say ms, s, "
                   "min, h or d"));
