@@ -361,29 +361,11 @@ on_topics(zloop_t *loop, zsock_t *publish, void *arg)
 }
 
 static void
-on_closing(void *with, zsock_t *socket)
+on_flooded(void *with)
 {
     cache_t *self = with;
     counters_up(&self->counters, COUNTER_sockets_flooded_total);
-    log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              socket == self->front     ? "front"
-              : socket == self->publish ? "publish"
-                                        : "tap",
-              breaker_stray());
-    zloop_reader_end(self->loop, socket);
 }
-
-static void
-on_bound(void *with, zsock_t *socket)
-{
-    cache_t *self = with;
-    if (!tap_bound(self->tap, socket))
-        zloop_reader(self->loop, socket,
-                     socket == self->front ? on_front : on_topics, self);
-}
-
-static const breaker_events_t BREAKS = { .closing = on_closing,
-                                         .bound = on_bound };
 
 /*--------------------------------------------------------------- director */
 
@@ -674,16 +656,18 @@ cache_open(cache_t *self, const cache_place_t *place, char *why)
         return STATUS_LIMIT;
     }
     zloop_reader(self->loop, self->pipe, on_pipe, self);
-    zloop_reader(self->loop, self->front, on_front, self);
-    zloop_reader(self->loop, self->publish, on_topics, self);
     self->loans = loans_new(settings.window_bytes > LOANS_LEAST
                                 ? settings.window_bytes
                                 : LOANS_LEAST,
                             LOANS_PER_PEER);
-    self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
-    breaker_add(self->breaker, &self->front, SOCKET_FRONT);
-    breaker_add(self->breaker, &self->publish, SOCKET_PUBLISH);
-    tap_guard(self->tap, self->breaker);
+    self->breaker = breaker_new(self->loop, STRAY_BYTES);
+    breaker_add(self->breaker,
+                &(breaker_place_t){ "front", &self->front, SOCKET_FRONT,
+                                    on_front, on_flooded, self });
+    breaker_add(self->breaker,
+                &(breaker_place_t){ "publish", &self->publish, SOCKET_PUBLISH,
+                                    on_topics, on_flooded, self });
+    tap_guard(self->tap, self->breaker, on_flooded, self);
     (void)after(self, zclock_mono());
     return STATUS_OK;
 }

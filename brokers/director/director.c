@@ -105,23 +105,6 @@ on_front(zloop_t *loop, zsock_t *front, void *arg)
 }
 
 static void
-on_closing(void *with, zsock_t *socket)
-{
-    director_t *self = with;
-    log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              socket == self->front ? "front" : "tap", breaker_stray());
-    zloop_reader_end(self->loop, socket);
-}
-
-static void
-on_bound(void *with, zsock_t *socket)
-{
-    director_t *self = with;
-    if (!tap_bound(self->tap, socket))
-        zloop_reader(self->loop, socket, on_front, self);
-}
-
-static void
 count_all(void *with, counters_t *to)
 {
     director_t *self = with;
@@ -160,9 +143,6 @@ open_metrics(director_t *self, const settings_t *settings, char *why)
     };
     return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
 }
-
-static const breaker_events_t BREAKS = { .closing = on_closing,
-                                         .bound = on_bound };
 
 static void
 director_destroy(director_t *self)
@@ -203,10 +183,11 @@ director_open(director_t *self, const settings_t *settings, char *why)
     self->core = director_core_new(settings, tap_sink(self->tap), &EFFECTS,
                                    self, zclock_mono());
     zloop_reader(self->loop, self->pipe, on_pipe, self);
-    zloop_reader(self->loop, self->front, on_front, self);
-    self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
-    breaker_add(self->breaker, &self->front, SOCKET_FRONT);
-    tap_guard(self->tap, self->breaker);
+    self->breaker = breaker_new(self->loop, STRAY_BYTES);
+    breaker_add(self->breaker,
+                &(breaker_place_t){ "front", &self->front, SOCKET_FRONT,
+                                    on_front, NULL, self });
+    tap_guard(self->tap, self->breaker, NULL, NULL);
     return STATUS_OK;
 }
 

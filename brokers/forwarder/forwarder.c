@@ -377,33 +377,11 @@ on_topics(zloop_t *loop, zsock_t *publish, void *arg)
 }
 
 static void
-on_closing(void *with, zsock_t *socket)
+on_flooded(void *with)
 {
     forwarder_t *self = with;
-    log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              socket == self->front      ? "front"
-              : socket == self->publish  ? "publish"
-              : socket == self->receipts ? "receipts"
-                                         : "tap",
-              breaker_stray());
-    zloop_reader_end(self->loop, socket);
     forwarder_core_on_flood(self->core);
 }
-
-static void
-on_bound(void *with, zsock_t *socket)
-{
-    forwarder_t *self = with;
-    if (!tap_bound(self->tap, socket))
-        zloop_reader(self->loop, socket,
-                     socket == self->front     ? on_front
-                     : socket == self->publish ? on_topics
-                                               : on_receipts,
-                     self);
-}
-
-static const breaker_events_t BREAKS = { .closing = on_closing,
-                                         .bound = on_bound };
 
 static void
 count_all(void *with, counters_t *to)
@@ -621,19 +599,21 @@ forwarder_open(forwarder_t *self)
     if (status != STATUS_OK)
         return status;
     zloop_reader(self->loop, self->pipe, on_pipe, self);
-    zloop_reader(self->loop, self->front, on_front, self);
-    zloop_reader(self->loop, self->receipts, on_receipts, self);
-    zloop_reader(self->loop, self->publish, on_topics, self);
     size_t memory = forwarder_core_memory(self->core);
     self->loans = loans_new(memory > LOANS_LEAST ? memory : LOANS_LEAST,
                             LOANS_PER_PEER);
     //  A source may fill a queue with all that its credit allows.
-    self->breaker = breaker_new(self->loop, memory + STRAY_BYTES, &BREAKS,
-                                self);
-    breaker_add(self->breaker, &self->front, SOCKET_FRONT);
-    breaker_add(self->breaker, &self->receipts, SOCKET_PULL);
-    breaker_add(self->breaker, &self->publish, SOCKET_PUBLISH);
-    tap_guard(self->tap, self->breaker);
+    self->breaker = breaker_new(self->loop, memory + STRAY_BYTES);
+    breaker_add(self->breaker,
+                &(breaker_place_t){ "front", &self->front, SOCKET_FRONT,
+                                    on_front, on_flooded, self });
+    breaker_add(self->breaker,
+                &(breaker_place_t){ "receipts", &self->receipts, SOCKET_PULL,
+                                    on_receipts, on_flooded, self });
+    breaker_add(self->breaker,
+                &(breaker_place_t){ "publish", &self->publish, SOCKET_PUBLISH,
+                                    on_topics, on_flooded, self });
+    tap_guard(self->tap, self->breaker, on_flooded, self);
     set_alarm(self);
     return STATUS_OK;
 }

@@ -8,6 +8,7 @@
 #include "buffer.h"
 #include "frames.h"
 #include "invariant.h"
+#include "log.h"
 
 enum {
     LOOK_MS = 100,      //  Z14 fills 100 MB meanwhile
@@ -18,8 +19,7 @@ enum {
 };
 
 typedef struct {
-    zsock_t **socket_p;
-    socket_kind_t kind;
+    breaker_place_t place;
     char at[ENDPOINT_BYTES];
     size_t topics;  //  That somebody subscribed to there
 } watched_t;
@@ -27,8 +27,7 @@ typedef struct {
 struct breaker {
     breaker_rule_t memory;
     breaker_rule_t descriptors;
-    const breaker_events_t *events;
-    void *with;
+    zloop_t *loop;
     alarm_t *alarm;
     int statm;  //  /proc/self/statm
     bool trim;  //  Something was closed: give its pages back, too
@@ -92,7 +91,7 @@ obey(breaker_t *self, breaker_rule_t *rule, size_t used, millis_t now)
     int chosen = breaker_judge(rule, used, self->count, now);
     if (chosen == BREAKER_NONE)
         return;
-    breaker_close(self, self->watched[chosen].socket_p);
+    breaker_close(self, self->watched[chosen].place.socket_p);
 }
 
 static void
@@ -121,6 +120,14 @@ count_descriptors(breaker_t *self, millis_t now)
          now);
 }
 
+static void
+read_it(breaker_t *self, const watched_t *watched)
+{
+    const breaker_place_t *place = &watched->place;
+    if (place->read)
+        zloop_reader(self->loop, *place->socket_p, place->read, place->with);
+}
+
 //  Bind again what is closed. False: libzmq has not let go of a port yet.
 static bool
 bind_again(breaker_t *self)
@@ -128,11 +135,12 @@ bind_again(breaker_t *self)
     bool all = true;
     for (unsigned i = 0; i < self->count; i++) {
         watched_t *watched = &self->watched[i];
-        if (*watched->socket_p)
+        zsock_t **socket_p = watched->place.socket_p;
+        if (*socket_p)
             continue;
-        if (sockets_open(watched->kind, watched->at, watched->socket_p) ==
+        if (sockets_open(watched->place.kind, watched->at, socket_p) ==
             STATUS_OK)
-            self->events->bound(self->with, *watched->socket_p);
+            read_it(self, watched);
         else
             all = false;
     }
@@ -152,8 +160,7 @@ look(void *arg)
 }
 
 breaker_t *
-breaker_new(zloop_t *loop, size_t allowed, const breaker_events_t *events,
-            void *with)
+breaker_new(zloop_t *loop, size_t allowed)
 {
     breaker_t *self = zmalloc(sizeof(*self));
     self->memory.allowed = allowed;
@@ -161,8 +168,7 @@ breaker_new(zloop_t *loop, size_t allowed, const breaker_events_t *events,
     int rc = getrlimit(RLIMIT_NOFILE, &limit);
     INVARIANT(rc == 0);
     self->descriptors.allowed = limit.rlim_cur - limit.rlim_cur / RESERVED_PART;
-    self->events = events;
-    self->with = with;
+    self->loop = loop;
     self->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     self->alarm = alarm_new(loop, look, self);
     INVARIANT(self->alarm);
@@ -187,7 +193,7 @@ static watched_t *
 find(breaker_t *self, zsock_t **socket_p)
 {
     unsigned i = 0;
-    while (i < self->count && self->watched[i].socket_p != socket_p)
+    while (i < self->count && self->watched[i].place.socket_p != socket_p)
         i++;
     INVARIANT(i < self->count);
     return &self->watched[i];
@@ -199,9 +205,15 @@ breaker_close(breaker_t *self, zsock_t **socket_p)
     self->trim = true;
     if (!*socket_p)
         return;
-    self->events->closing(self->with, *socket_p);
+    watched_t *watched = find(self, socket_p);
+    const breaker_place_t *place = &watched->place;
+    log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu", place->name,
+              breaker_stray());
+    zloop_reader_end(self->loop, *socket_p);
     sockets_drop(socket_p);
-    find(self, socket_p)->topics = 0;
+    watched->topics = 0;
+    if (place->flooded)
+        place->flooded(place->with);
 }
 
 void
@@ -214,11 +226,11 @@ breaker_topics(breaker_t *self, zsock_t **socket_p, size_t most)
 }
 
 void
-breaker_add(breaker_t *self, zsock_t **socket_p, socket_kind_t kind)
+breaker_add(breaker_t *self, const breaker_place_t *place)
 {
     INVARIANT(self->count < BREAKER_SOCKETS);
     watched_t *watched = &self->watched[self->count++];
-    watched->socket_p = socket_p;
-    watched->kind = kind;
-    sockets_bound(*socket_p, watched->at);
+    watched->place = *place;
+    sockets_bound(*place->socket_p, watched->at);
+    read_it(self, watched);
 }

@@ -45,21 +45,24 @@ size_t breaker_stray(void);
 
 typedef struct breaker breaker_t;
 
+//  A bound socket that is watched, and who reads it.
 typedef struct {
-    //  It is about to be closed: end its reader.
-    void (*closing)(void *with, zsock_t *socket);
-    //  It is bound again: read it.
-    void (*bound)(void *with, zsock_t *socket);
-} breaker_events_t;
+    const char *name;    //  For the log
+    zsock_t **socket_p;  //  The owner's; NULL while it is closed
+    socket_kind_t kind;
+    zloop_reader_fn *read;  //  While it is bound; NULL: the owner does that
+    void (*flooded)(void *with);  //  It is closed now; may be NULL
+    void *with;                   //  Of both
+} breaker_place_t;
 
-//  A breaker that looks while `loop` runs; everything is lent until destroy.
-breaker_t *breaker_new(zloop_t *loop, size_t allowed,
-                       const breaker_events_t *events, void *with);
+//  A breaker that looks while `loop`, which is lent, runs.
+breaker_t *breaker_new(zloop_t *loop, size_t allowed);
 void breaker_destroy(breaker_t **self_p);
 
-//  Watch a bound socket, at most BREAKER_SOCKETS; those to be suspected first
-//  are added first. `*socket_p`, the owner's, is NULL while it is closed.
-void breaker_add(breaker_t *self, zsock_t **socket_p, socket_kind_t kind);
+//  Watch a bound socket, and read it, from now on until destroy; at most
+//  BREAKER_SOCKETS, those to be suspected first are added first. The place is
+//  copied, what it names is lent.
+void breaker_add(breaker_t *self, const breaker_place_t *place);
 
 //  Take what was subscribed to at one of these, an XPUB that is readable; with
 //  more than `most` topics it is closed now, as above. Who subscribes to more

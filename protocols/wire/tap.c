@@ -37,8 +37,10 @@ typedef struct {
 struct tap {
     sink_t sink;
     zloop_t *loop;
-    zsock_t *socket;     //  XPUB; NULL while it is bound again
-    breaker_t *breaker;  //  NULL: none watches it
+    zsock_t *socket;  //  XPUB; NULL while it is bound again
+    breaker_t *breaker;
+    void (*flooded)(void *with);  //  Its owner's; NULL: it has none
+    void *flooded_with;
     alarm_t *alarm;
     tap_place_t place;
     char at[ENDPOINT_BYTES];
@@ -286,7 +288,7 @@ on_topics(zloop_t *loop, zsock_t *socket, void *arg)
             subscribed(self, &topic);
         else if (bytes[0] == 0)
             unsubscribed(self, &topic);
-        if (self->count > TAP_TOPICS && self->breaker)
+        if (self->count > TAP_TOPICS)
             breaker_close(self->breaker, &self->socket);
     }
     weigh(self);
@@ -377,10 +379,9 @@ tap_new(zloop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
     self->requests = requests_new(&self->sink);
     self->alarm = alarm_new(loop, turn, self);
     status_t status = self->alarm ? open_socket(self) : STATUS_LIMIT;
-    if (status == STATUS_OK) {
-        zloop_reader(loop, self->socket, on_topics, self);
+    if (status == STATUS_OK)
         *tap_r = self;
-    } else
+    else
         tap_destroy(&self);
     return status;
 }
@@ -403,21 +404,24 @@ tap_destroy(tap_t **self_p)
     free(self);
 }
 
-void
-tap_guard(tap_t *self, breaker_t *breaker)
+//  Nobody is subscribed to anything any more.
+static void
+on_flooded(void *with)
 {
-    self->breaker = breaker;
-    breaker_add(breaker, &self->socket, SOCKET_TAP);
-}
-
-//  Nobody is subscribed to anything there yet.
-bool
-tap_bound(tap_t *self, const zsock_t *socket)
-{
-    if (socket != self->socket)
-        return false;
+    tap_t *self = with;
     self->count = 0;
     weigh(self);
-    zloop_reader(self->loop, self->socket, on_topics, self);
-    return true;
+    if (self->flooded)
+        self->flooded(self->flooded_with);
+}
+
+void
+tap_guard(tap_t *self, breaker_t *breaker, void (*flooded)(void *with),
+          void *with)
+{
+    self->breaker = breaker;
+    self->flooded = flooded;
+    self->flooded_with = with;
+    breaker_add(breaker, &(breaker_place_t){ "tap", &self->socket, SOCKET_TAP,
+                                             on_topics, on_flooded, self });
 }

@@ -42,10 +42,10 @@ void tap_destroy(tap_t **self_p);
 //  Where events are told; lent until destroy.
 const sink_t *tap_sink(const tap_t *self);
 
-//  Watched by a breaker from now on; when it has bound a socket again it is
-//  told here. False: that is another's.
-void tap_guard(tap_t *self, breaker_t *breaker);
-bool tap_bound(tap_t *self, const zsock_t *socket);
+//  Read, and watched by a breaker, from now on; `flooded` (may be NULL) as in
+//  breaker.h.
+void tap_guard(tap_t *self, breaker_t *breaker, void (*flooded)(void *with),
+               void *with);
 
 //  What the node counts, while it serves (`ready`) or not yet.
 void tap_sample(tap_t *self, bool ready, Rill__V1__Counter **counters,

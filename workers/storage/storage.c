@@ -410,33 +410,19 @@ on_store(zloop_t *loop, zmq_pollitem_t *item, void *arg)
 }
 
 static void
-on_closing(void *with, zsock_t *socket)
+on_flooded(void *with)
 {
     storage_t *self = with;
-    log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu",
-              socket == self->front  ? "front"
-              : socket == self->pull ? "pull"
-                                     : "tap",
-              breaker_stray());
-    if (socket != self->pull || self->pulling)
-        zloop_reader_end(self->loop, socket);
-    if (socket == self->pull)
-        self->pulling = false;
     storage_core_on_flood(self->core);
 }
 
 static void
-on_bound(void *with, zsock_t *socket)
+on_pull_flooded(void *with)
 {
     storage_t *self = with;
-    if (socket == self->front)
-        zloop_reader(self->loop, socket, on_front, self);
-    else if (!tap_bound(self->tap, socket))
-        read_or_rest(self);
+    self->pulling = false;
+    on_flooded(self);
 }
-
-static const breaker_events_t BREAKS = { .closing = on_closing,
-                                         .bound = on_bound };
 
 static void
 count_all(void *with, counters_t *to)
@@ -623,12 +609,16 @@ storage_run(storage_t *self)
     self->alarm = alarm_new(self->loop, on_alarm, self);
     INVARIANT(self->alarm);
     self->loans = loans_new(LOANS_BYTES, LOANS_PER_PEER);
-    self->breaker = breaker_new(self->loop, STRAY_BYTES, &BREAKS, self);
-    breaker_add(self->breaker, &self->front, SOCKET_FRONT);
-    breaker_add(self->breaker, &self->pull, SOCKET_PULL);
-    tap_guard(self->tap, self->breaker);
+    self->breaker = breaker_new(self->loop, STRAY_BYTES);
+    breaker_add(self->breaker,
+                &(breaker_place_t){ "front", &self->front, SOCKET_FRONT,
+                                    on_front, on_flooded, self });
+    //  It is read while the store takes what comes: read_or_rest.
+    breaker_add(self->breaker,
+                &(breaker_place_t){ "pull", &self->pull, SOCKET_PULL, NULL,
+                                    on_pull_flooded, self });
+    tap_guard(self->tap, self->breaker, on_flooded, self);
     zloop_reader(self->loop, self->pipe, on_pipe, self);
-    zloop_reader(self->loop, self->front, on_front, self);
     zloop_reader(self->loop, self->forwarder, on_forwarder, self);
     zloop_poller(self->loop, &store, on_store, self);
     if (after(self, zclock_mono()) == 0)

@@ -95,23 +95,24 @@ typedef struct {
     zloop_t *loop;
     alarm_t *alarm;
     struct sockaddr_in at;
-    int closed, bound;
+    int closed;
     int wires[200];
     unsigned count;
 } scene_t;
 
 static void
-on_closing(void *with, zsock_t *socket)
+on_flooded(void *with)
 {
     scene_t *scene = with;
-    scene->closed += socket == scene->front;
+    scene->closed++;
 }
 
-static void
-on_bound(void *with, zsock_t *socket)
+//  What comes is not looked at: it is bound again, then.
+static int
+on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
-    scene_t *scene = with;
-    scene->bound += socket == scene->front;
+    (void)loop, (void)front, (void)arg;
+    return 0;
 }
 
 //  Another connection that says nothing, every few milliseconds, until it is
@@ -121,7 +122,7 @@ connect_more(void *arg)
 {
     scene_t *scene = arg;
     alarm_set(scene->alarm, zclock_mono() + 2);
-    if (scene->bound)
+    if (scene->closed && scene->front)
         return -1;
     if (scene->closed || scene->count == 200)
         return 0;
@@ -137,8 +138,6 @@ connect_more(void *arg)
 static void
 connections_leave_descriptors_for_files(void)
 {
-    static const breaker_events_t EVENTS = { .closing = on_closing,
-                                             .bound = on_bound };
     struct rlimit before, few;
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     few = (struct rlimit){ .rlim_cur = 200, .rlim_max = before.rlim_max };
@@ -152,12 +151,14 @@ connections_leave_descriptors_for_files(void)
                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                      .sin_port = htons((uint16_t)atoi(
                                          strrchr(at, ':') + 1)) };
-    breaker_t *breaker = breaker_new(scene.loop, SIZE_MAX / 4, &EVENTS, &scene);
-    breaker_add(breaker, &scene.front, SOCKET_FRONT);
+    breaker_t *breaker = breaker_new(scene.loop, SIZE_MAX / 4);
+    breaker_add(breaker,
+                &(breaker_place_t){ "front", &scene.front, SOCKET_FRONT,
+                                    on_front, on_flooded, &scene });
     scene.alarm = alarm_new(scene.loop, connect_more, &scene);
     alarm_set(scene.alarm, zclock_mono());
     zloop_start(scene.loop);
-    CHECK(scene.closed == 1 && scene.bound == 1 && scene.count < 200);
+    CHECK(scene.closed == 1 && scene.front && scene.count < 200);
     for (unsigned i = 0; i < scene.count; i++)
         close(scene.wires[i]);
     alarm_destroy(&scene.alarm);
