@@ -13,8 +13,9 @@
 
 enum {
     AGAIN_MS = 250,        //  Undecided streams are looked at so often
-    GRACE_MS = 650,        //  Whole but for silent stores: these may still
-                           //  come, they say Hello every 500 ms
+    GRACE_MS = 1000,       //  Whole but for silent stores: these may still
+                           //  come. Two Hellos of theirs: with one, which may
+                           //  be lost, nobody told of an older catalogue
     READS_MOST = 32,       //  Chunks read back at once
     EARLY_MS = 10000,      //  So long after the start nothing is given up:
                            //  workers may still come
