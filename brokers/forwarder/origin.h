@@ -221,7 +221,7 @@ struct forwarder_core {
     size_t held_bytes;     //  What inventories of them take
     size_t reading_bytes;  //  About what is read back of them
     retention_t retention;
-    micros_t told_us;  //  The horizon recorded, which workers are told
+    micros_t told_us;   //  The horizon recorded, which workers are told
     millis_t aged_at;   //  When the horizon was looked at last
     micros_t close_us;  //  Extents begun by then end, as space is wanted
     bool draining;
