@@ -251,6 +251,8 @@ def versions(stage):
             refused(stage, 'version 9', str(identity), 'program', args=args)
         identity.write_text(was)
         stage.start('origin')
+        #   Open streams are recovered with all workers, not with one less.
+        content.expect_all()
     with stage.case('so is a worker\'s'):
         stage.stop('w1')
         identity = stage.home / 'w1' / 'identity'
