@@ -70,7 +70,7 @@ struct rebuild {
     step_t step;
     size_t tries;
     rebuild_want_t want;
-    bool asked;
+    size_t asked;  //  Not answered yet; more than one only of ASK_SOUND
 };
 
 rebuild_t *
@@ -383,14 +383,17 @@ ask_sound(rebuild_t *self, const epoch_t *epoch)
     unsigned k = epoch->extent->code.k;
     for (; self->run < self->runs_count; self->run++, self->part = 0) {
         const run_t *run = &self->runs[self->run];
-        uint64_t from = unsettled_from(self, run);
+        //  What is answered meanwhile may tell of a higher mark.
+        uint64_t from = (unsettled_from(self, run) - run->first) * k;
+        if (self->part < from)
+            self->part = from;
         while (run->epoch == epoch && run->unsound == UINT64_MAX &&
-               from + self->part / k < run->end) {
-            uint64_t block = from + self->part / k;
+               run->first + self->part / k < run->end) {
+            uint64_t block = run->first + self->part / k;
             group_t group = group_of(self, epoch, block);
             if (is_weak(epoch, &group))
                 return ask_chunk(self, epoch, block,
-                                 (unsigned)(self->part % k));
+                                 (unsigned)(self->part++ % k));
             self->part += k;
         }
     }
@@ -435,8 +438,13 @@ rebuild_wants(rebuild_t *self, rebuild_want_t *want_r)
 {
     if (!self->sorted)
         sort(self);
-    while (!self->asked && self->at < self->epochs_count) {
-        self->asked = ask(self, &self->epochs[self->at]);
+    while (self->at < self->epochs_count &&
+           (!self->asked || self->step == ASK_SOUND)) {
+        if (ask(self, &self->epochs[self->at])) {
+            self->asked++;
+            *want_r = self->want;
+            return true;
+        }
         if (self->asked)
             break;
         self->tries = 0;
@@ -448,18 +456,16 @@ rebuild_wants(rebuild_t *self, rebuild_want_t *want_r)
         } else
             self->step++;
     }
-    if (self->asked)
-        *want_r = self->want;
-    return self->asked;
+    return false;
 }
 
 //  Whether a header is the one that was asked for, and can be of its epoch.
 static bool
-is_answer(const rebuild_t *self, const epoch_t *epoch,
+is_answer(const epoch_t *epoch, const chunk_key_t *key,
           const chunk_header_t *header)
 {
-    if (chunk_key_compare(&header->key, &self->want.key) != 0 ||
-        header->code.k == 0 || header->width < header->code.k + header->code.m)
+    if (chunk_key_compare(&header->key, key) != 0 || header->code.k == 0 ||
+        header->width < header->code.k + header->code.m)
         return false;
     if (!epoch->known)
         return true;
@@ -469,13 +475,26 @@ is_answer(const rebuild_t *self, const epoch_t *epoch,
            header->width == first->width && header->start == first->start;
 }
 
+//  A block of an epoch cannot be read.
+static void
+find_unsound(rebuild_t *self, const epoch_t *epoch, uint64_t block)
+{
+    for (size_t i = 0; i < self->runs_count; i++) {
+        run_t *run = &self->runs[i];
+        if (run->epoch == epoch && run->first <= block && block < run->end &&
+            block < run->unsound)
+            run->unsound = block;
+    }
+}
+
 void
-rebuild_answer(rebuild_t *self, const chunk_header_t *header)
+rebuild_answer(rebuild_t *self, const chunk_key_t *key,
+               const chunk_header_t *header)
 {
     INVARIANT(self->asked);
     epoch_t *epoch = &self->epochs[self->at];
-    self->asked = false;
-    if (header && !is_answer(self, epoch, header))
+    self->asked--;
+    if (header && !is_answer(epoch, key, header))
         header = NULL;
     if (header)
         rebuild_mark(self, header->settled);
@@ -511,8 +530,7 @@ rebuild_answer(rebuild_t *self, const chunk_header_t *header)
         break;
     case ASK_SOUND:
         if (!header)
-            self->runs[self->run].unsound = self->want.key.block;
-        self->part++;
+            find_unsound(self, epoch, key->block);
         break;
     }
 }

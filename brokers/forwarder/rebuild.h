@@ -15,7 +15,7 @@
  *  write.md R16. A stream is sealed if its last block says END and everything
  *  from the settled mark on is whole; else recovery (R8) looks at its end, as
  *  after any start. Pure. Use: rebuild_add all there is, then rebuild_wants
- *  until it has no more questions, then rebuild_chain.
+ *  until it has no more questions and all are answered, then rebuild_chain.
  */
 #ifndef REBUILD_H
 #define REBUILD_H
@@ -35,8 +35,8 @@ typedef struct {
 } rebuild_record_t;
 
 //  A question. HEADER: what the record of `key` at `store` has for a header.
-//  CHUNK: the data chunk of `key`, which no store holds, decoded by `extent`
-//  (lent until the next call).
+//  CHUNK: the data chunk of `key`, decoded by `extent` (lent) where its store
+//  does not have it.
 typedef enum { REBUILD_HEADER, REBUILD_CHUNK } rebuild_kind_t;
 typedef struct {
     rebuild_kind_t kind;
@@ -76,11 +76,13 @@ void rebuild_mark(rebuild_t *self, uint64_t mark);
 //  one that is new.
 bool rebuild_store(rebuild_t *self, uint64_t store);
 
-//  What must still be known. False: nothing more.
+//  What must still be known, each once. False: nothing more until what was asked
+//  is answered, and nothing at all if it is.
 bool rebuild_wants(rebuild_t *self, rebuild_want_t *want_r);
 
-//  The answer to the last want; NULL: it cannot be had.
-void rebuild_answer(rebuild_t *self, const chunk_header_t *header);
+//  The answer to a want, in any order; NULL: it cannot be had.
+void rebuild_answer(rebuild_t *self, const chunk_key_t *key,
+                    const chunk_header_t *header);
 
 //  What comes out. False: no header of the stream could be read.
 bool rebuild_chain(rebuild_t *self, rebuilt_t *rebuilt_r);

@@ -23,6 +23,7 @@ enum {
     ESTIMATE_MS = 5000,  //  What is here is looked at while others are missing
     JOBS_MOST = 64,
     ASKED_MOST = 256,        //  Questions in the air
+    READS_MOST = 32,         //  Chunks read at once
     RECORDS_MOST = 4000000,  //  Of all streams at work, or one stream's
     RECORDED_AT_ONCE = 64,   //  Streams written before others' turn
     LISTED_MOST = 20,        //  Streams that are named in the log
@@ -64,7 +65,6 @@ typedef struct {
     size_t count, room;
     size_t asked;        //  Questions of it in the air
     rebuild_t *rebuild;  //  While it is at work
-    bool wanting;        //  Its one question besides scans is asked
     bool made;           //  `is` is something
     rebuilt_t is;
 } entry_t;
@@ -91,6 +91,7 @@ struct rebuilding {
     zlistx_t *waiting;    //  entry_t of this pass, lent
     zlistx_t *working;    //  entry_t at work, lent
     uint64_t records;     //  Of those
+    size_t reads;         //  In the air, of this pass
     bool recording;
     bool done;
     millis_t changed;  //  When a store came or went last
@@ -102,7 +103,7 @@ struct rebuilding {
 //  A chunk being decoded for a stream, in one pass.
 typedef struct {
     core_t *core;
-    uint64_t stream;
+    chunk_key_t key;
     uint64_t pass;
 } decoding_t;
 
@@ -181,7 +182,7 @@ forget_made(entry_t *entry)
     entry->made = false;
     rebuild_destroy(&entry->rebuild);
     entry->asked = 0;
-    entry->wanting = entry->older = false;
+    entry->older = false;
     entry->state = ENTRY_WAITS;
     for (size_t i = 0; i < entry->count; i++) {
         entry->places[i].block = 0;
@@ -287,7 +288,7 @@ begin_anew(core_t *self, millis_t now)
     struct rebuilding *rebuilding = self->rebuilding;
     rebuilding->pass++;
     rebuilding->passing = rebuilding->passed = rebuilding->recording = false;
-    rebuilding->records = 0;
+    rebuilding->records = rebuilding->reads = 0;
     rebuilding->changed = now;
     zlistx_purge(rebuilding->waiting);
     zlistx_purge(rebuilding->working);
@@ -387,8 +388,6 @@ ask_scan(core_t *self, entry_t *entry, size_t nth, millis_t now)
     say(self, question);
 }
 
-static void work_on(core_t *self, entry_t *entry, millis_t now);
-
 static void
 on_decoded(void *arg, status_t status, const chunk_header_t *header,
            buffer_t *payload, bool decoded, millis_t now)
@@ -399,12 +398,14 @@ on_decoded(void *arg, status_t status, const chunk_header_t *header,
     free(arg);
     if (status == STATUS_STOPPING || decoding.pass != self->rebuilding->pass)
         return;
-    entry_t *entry = zhashx_lookup(self->rebuilding->entries, &decoding.stream);
+    entry_t *entry = zhashx_lookup(self->rebuilding->entries,
+                                   &decoding.key.stream);
     INVARIANT(entry && entry->state == ENTRY_WORKS);
     entry->asked--;
-    entry->wanting = false;
-    rebuild_answer(entry->rebuild, status == STATUS_OK ? header : NULL);
-    //  Not from within the question: many may be answered from memory.
+    self->rebuilding->reads--;
+    rebuild_answer(entry->rebuild, &decoding.key,
+                   status == STATUS_OK ? header : NULL);
+    //  Not from within the question: it may be answered from memory.
     soon(self->rebuilding, now);
 }
 
@@ -412,11 +413,11 @@ static void
 ask_want(core_t *self, entry_t *entry, const rebuild_want_t *want, millis_t now)
 {
     struct rebuilding *rebuilding = self->rebuilding;
-    entry->wanting = true;
     if (want->kind == REBUILD_CHUNK) {
         decoding_t *decoding = zmalloc(sizeof *decoding);
-        *decoding = (decoding_t){ self, entry->stream, rebuilding->pass };
+        *decoding = (decoding_t){ self, want->key, rebuilding->pass };
         entry->asked++;
+        rebuilding->reads++;
         fetch_chunk(self, entry->stream, want->extent, want->key.block,
                     want->key.slot, 0, on_decoded, decoding, now);
         return;
@@ -453,12 +454,17 @@ static void
 work_on(core_t *self, entry_t *entry, millis_t now)
 {
     rebuild_want_t want;
-    if (entry->asked || entry->wanting || !scanned(entry))
+    if (!scanned(entry))
         return;
-    if (rebuild_wants(entry->rebuild, &want))
-        ask_want(self, entry, &want, now);
-    else
-        finish(self, entry, now);
+    while (self->rebuilding->reads < READS_MOST) {
+        if (rebuild_wants(entry->rebuild, &want))
+            ask_want(self, entry, &want, now);
+        else {
+            if (entry->asked == 0)
+                finish(self, entry, now);
+            return;
+        }
+    }
 }
 
 static void
@@ -986,9 +992,9 @@ rebuilding_fetched(core_t *self, uint64_t session, const message_t *message,
     chunk_header_t header;
     bool read = message->fetched->chunk &&
                 message_to_chunk(message->fetched->chunk, &header) == STATUS_OK;
+    chunk_key_t key = question->key;
     close_question(self, question, entry);
-    entry->wanting = false;
-    rebuild_answer(entry->rebuild, read ? &header : NULL);
+    rebuild_answer(entry->rebuild, &key, read ? &header : NULL);
     work_on(self, entry, now);
 }
 
@@ -1008,9 +1014,9 @@ rebuilding_refused(core_t *self, uint64_t session, const message_t *message,
     }
     entry_t *entry = zhashx_lookup(self->rebuilding->entries,
                                    &question->stream);
+    chunk_key_t key = question->key;
     close_question(self, question, entry);
-    entry->wanting = false;
-    rebuild_answer(entry->rebuild, NULL);
+    rebuild_answer(entry->rebuild, &key, NULL);
     work_on(self, entry, now);
 }
 

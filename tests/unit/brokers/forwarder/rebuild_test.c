@@ -10,7 +10,7 @@
  *  whole attempts to deal it are told by where they begin and how far they go.
  *  Stores have the ids 101 to 100 + W.
  */
-enum { STREAM = 7, LENGTH = 10, DEALS = 8, NONE = -1 };
+enum { STREAM = 7, LENGTH = 10, DEALS = 8, WANTS = 40, NONE = -1 };
 
 typedef struct {
     uint64_t epoch;
@@ -35,6 +35,7 @@ static rebuild_t *rebuild;
 static rebuilt_t rebuilt;
 static bool unreadable;  //  No header can be read
 static size_t decoded;   //  Chunks that were asked for
+static size_t at_once;   //  Most questions that were not answered yet
 
 static void
 end(void)
@@ -42,7 +43,7 @@ end(void)
     rebuild_destroy(&rebuild);
     rebuilt_free(&rebuilt);
     deals_count = 0;
-    decoded = 0;
+    decoded = at_once = 0;
     unreadable = false;
 }
 
@@ -149,7 +150,19 @@ deal_of(uint64_t epoch)
     return NULL;
 }
 
-//  All there is is told, every question answered. False: nothing comes out.
+static void
+answer(const rebuild_want_t *want)
+{
+    const deal_t *of = deal_of(want->key.epoch);
+    chunk_header_t header = header_of(of, want->key.block, want->key.slot);
+    bool chunk = want->kind == REBUILD_CHUNK;
+    bool rotten = chunk && (int)want->key.block == of->rotten;
+    decoded += chunk;
+    rebuild_answer(rebuild, &want->key, unreadable || rotten ? NULL : &header);
+}
+
+//  All there is is told, every question answered, the last one first. False:
+//  nothing comes out.
 static bool
 make(uint64_t mark)
 {
@@ -157,15 +170,17 @@ make(uint64_t mark)
     rebuild_mark(rebuild, mark);
     for (size_t i = deals_count; i-- > 0;)
         tell(&deals[i]);
-    rebuild_want_t want;
-    while (rebuild_wants(rebuild, &want)) {
-        const deal_t *of = deal_of(want.key.epoch);
-        chunk_header_t header = header_of(of, want.key.block, want.key.slot);
-        bool chunk = want.kind == REBUILD_CHUNK;
-        bool rotten = chunk && (int)want.key.block == of->rotten;
-        decoded += chunk;
-        rebuild_answer(rebuild, unreadable || rotten ? NULL : &header);
-    }
+    rebuild_want_t wants[WANTS];
+    size_t count;
+    do {
+        count = 0;
+        while (count < WANTS && rebuild_wants(rebuild, &wants[count]))
+            count++;
+        if (count > at_once)
+            at_once = count;
+        for (size_t i = count; i-- > 0;)
+            answer(&wants[i]);
+    } while (count);
     return rebuild_chain(rebuild, &rebuilt);
 }
 
@@ -235,10 +250,8 @@ a_place_where_nothing_was_dealt_is_any_others(void)
     CHECK(rebuild_store(rebuild, 104) && rebuild_store(rebuild, 99));
     tell(only);
     rebuild_want_t want;
-    while (rebuild_wants(rebuild, &want)) {
-        chunk_header_t header = header_of(only, want.key.block, want.key.slot);
-        rebuild_answer(rebuild, &header);
-    }
+    while (rebuild_wants(rebuild, &want))
+        answer(&want);
     CHECK(rebuild_chain(rebuild, &rebuilt));
     //  Ensembles are in the order of ids: 99 cannot be the fourth.
     CHECK(rebuilt.unknown == 0 && rebuilt.chain[0]->stores[3] == 104);
@@ -355,6 +368,18 @@ only_what_another_may_have_is_read(void)
     deal(5, 0, 10)->weak = 7;
     deal(6, 20, 2);
     CHECK(make(16) && decoded == 0);
+    end();
+}
+
+static void
+weak_blocks_are_read_together(void)
+{
+    deal(5, 0, 10);
+    deal(6, 10, 20)->lost = 0;
+    CHECK(make(10));
+    //  One store of four had something of three blocks of four.
+    CHECK(at_once == 2 * 15);
+    CHECK(rebuilt.reach == 50 * LENGTH);
     end();
 }
 
@@ -597,6 +622,8 @@ main(void)
          "invariant 1: what cannot be read gives way to what was settled");
     CASE(only_what_another_may_have_is_read,
          "rebuild 1: what only one attempt has is not read first");
+    CASE(weak_blocks_are_read_together,
+         "invariant 19: weak blocks of several attempts are read together");
     CASE(what_a_later_epoch_replaced_is_nobodys,
          "rebuild 1: what a later epoch replaced is nobody's");
     CASE(an_attempt_that_does_not_fit_is_passed_over,
