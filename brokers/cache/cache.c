@@ -14,14 +14,13 @@
 #include "links.h"
 #include "loans.h"
 #include "log.h"
-#include "metrics.h"
+#include "monitor.h"
 #include "random.h"
 #include "relay.h"
 #include "reporter.h"
 #include "siblings.h"
 #include "sockets.h"
 #include "tally.h"
-#include "tap.h"
 
 enum {
     WHY_BYTES = 1024,
@@ -49,9 +48,9 @@ typedef struct {
     alarm_t *alarm;
     breaker_t *breaker;
     loans_t *loans;
-    tap_t *tap;
-    metrics_t *metrics;  //  HTTP
-    relay_told_t told;   //  Lent to it
+    tap_t *tap;  //  Of the monitor
+    monitor_t *monitor;
+    relay_told_t told;  //  Lent to it
     counters_t counters;
     reporter_t *reporter;      //  To the director
     uint64_t was_out, was_in;  //  Bytes at the last report,
@@ -420,17 +419,6 @@ unready(void *with)
                : NULL;
 }
 
-static void
-sample(void *with)
-{
-    cache_t *self = with;
-    counters_t counters = { 0 };
-    counters_told_t told;
-    count_all(self, &counters);
-    counters_tell(&counters, SETTINGS_CACHE, &told);
-    tap_sample(self->tap, !unready(self), told.list, told.count);
-}
-
 static size_t
 tell_streams(void *with, uint64_t from, Rill__V1__StreamReport ***list_r,
              uint64_t *next_r)
@@ -443,19 +431,27 @@ tell_streams(void *with, uint64_t from, Rill__V1__StreamReport ***list_r,
 }
 
 static status_t
-open_metrics(cache_t *self, const cache_place_t *place, char *why)
+open_monitor(cache_t *self, const cache_place_t *place, char *why)
 {
-    metrics_place_t metrics = {
-        .role = SETTINGS_CACHE,
-        .at = place->cache->node.metrics,
-        .streams = place->settings->metrics_streams,
-        .began = zclock_mono(),
-        .count = count_all,
-        .unready = unready,
-        .tell = tell_streams,
-        .with = self,
+    const settings_node_t *node = &place->cache->node;
+    monitor_place_t shown = {
+        .node = node->name,
+        .at = node->at,
+        .reach = node->reach,
+        .metrics = { .role = SETTINGS_CACHE,
+                     .at = node->metrics,
+                     .streams = place->settings->metrics_streams,
+                     .began = zclock_mono(),
+                     .count = count_all,
+                     .unready = unready,
+                     .tell = tell_streams,
+                     .with = self },
     };
-    return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
+    status_t status = monitor_new(self->loop, &shown, &self->monitor, why,
+                                  WHY_BYTES);
+    if (status == STATUS_OK)
+        self->tap = monitor_tap(self->monitor);
+    return status;
 }
 
 /*--------------------------------------------------------- start and end */
@@ -481,8 +477,7 @@ cache_destroy(cache_t **self_p)
     relay_destroy(&self->relay);
     links_destroy(&self->links);
     breaker_destroy(&self->breaker);
-    metrics_destroy(&self->metrics);
-    tap_destroy(&self->tap);
+    monitor_destroy(&self->monitor);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
     bus_destroy(&self->bus);
@@ -554,17 +549,9 @@ open_sockets(cache_t *self, const cache_place_t *place,
                  errno ? strerror(errno) : status_text(status));
         return status;
     }
-    status = open_metrics(self, place, why);
+    status = open_monitor(self, place, why);
     if (status != STATUS_OK)
         return status;
-    tap_place_t tap = { "cache", node->name, node->at, node->reach,
-                        metrics_at(self->metrics) };
-    status = tap_new(self->loop, &tap, sample, self, &self->tap);
-    if (status != STATUS_OK) {
-        snprintf(why, WHY_BYTES, "no socket for events beside %s: %s", node->at,
-                 status_text(status));
-        return status;
-    }
     endpoint_any_port(at, any);
     status = sockets_open(SOCKET_PUBLISH, any, &self->publish);
     if (status == STATUS_OK) {

@@ -9,9 +9,8 @@
 #include "frames.h"
 #include "invariant.h"
 #include "log.h"
-#include "metrics.h"
+#include "monitor.h"
 #include "sockets.h"
-#include "tap.h"
 
 enum {
     WHY_BYTES = 512,
@@ -25,8 +24,8 @@ typedef struct {
     director_core_t *core;
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
-    tap_t *tap;
-    metrics_t *metrics;  //  HTTP
+    tap_t *tap;  //  Of the monitor
+    monitor_t *monitor;
 } director_t;
 
 static void
@@ -119,37 +118,32 @@ unready(void *with)
     return director_core_unready(self->core, zclock_mono());
 }
 
-static void
-sample(void *with)
-{
-    director_t *self = with;
-    counters_t counters = { 0 };
-    counters_told_t told;
-    count_all(self, &counters);
-    counters_tell(&counters, SETTINGS_DIRECTOR, &told);
-    tap_sample(self->tap, !unready(self), told.list, told.count);
-}
-
 static status_t
-open_metrics(director_t *self, const settings_t *settings, char *why)
+open_monitor(director_t *self, const settings_node_t *node, char *why)
 {
-    metrics_place_t metrics = {
-        .role = SETTINGS_DIRECTOR,
-        .at = settings->director.node.metrics,
-        .began = zclock_mono(),
-        .count = count_all,
-        .unready = unready,
-        .with = self,
+    monitor_place_t place = {
+        .node = node->name,
+        .at = node->at,
+        .reach = node->reach,
+        .metrics = { .role = SETTINGS_DIRECTOR,
+                     .at = node->metrics,
+                     .began = zclock_mono(),
+                     .count = count_all,
+                     .unready = unready,
+                     .with = self },
     };
-    return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
+    status_t status = monitor_new(self->loop, &place, &self->monitor, why,
+                                  WHY_BYTES);
+    if (status == STATUS_OK)
+        self->tap = monitor_tap(self->monitor);
+    return status;
 }
 
 static void
 director_destroy(director_t *self)
 {
     breaker_destroy(&self->breaker);
-    metrics_destroy(&self->metrics);
-    tap_destroy(&self->tap);
+    monitor_destroy(&self->monitor);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
     director_core_destroy(&self->core);
@@ -169,17 +163,9 @@ director_open(director_t *self, const settings_t *settings, char *why)
                  errno ? strerror(errno) : status_text(status));
         return status;
     }
-    status = open_metrics(self, settings, why);
+    status = open_monitor(self, node, why);
     if (status != STATUS_OK)
         return status;
-    tap_place_t tap = { "director", node->name, node->at, node->reach,
-                        metrics_at(self->metrics) };
-    status = tap_new(self->loop, &tap, sample, self, &self->tap);
-    if (status != STATUS_OK) {
-        snprintf(why, WHY_BYTES, "no socket for events beside %s: %s", node->at,
-                 status_text(status));
-        return status;
-    }
     self->core = director_core_new(settings, tap_sink(self->tap), &EFFECTS,
                                    self, zclock_mono());
     zloop_reader(self->loop, self->pipe, on_pipe, self);

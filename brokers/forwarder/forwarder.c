@@ -14,10 +14,9 @@
 #include "kv.h"
 #include "loans.h"
 #include "log.h"
-#include "metrics.h"
+#include "monitor.h"
 #include "random.h"
 #include "sockets.h"
-#include "tap.h"
 
 enum {
     WHY_BYTES = 1024,
@@ -56,10 +55,10 @@ typedef struct forwarder {
     millis_t leave_by;
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
-    tap_t *tap;
-    metrics_t *metrics;  //  HTTP
-    relay_told_t told;   //  Lent to it
-    loans_t *loans;      //  What the front has accepted for readers
+    tap_t *tap;  //  Of the monitor
+    monitor_t *monitor;
+    relay_told_t told;  //  Lent to it
+    loans_t *loans;     //  What the front has accepted for readers
 } forwarder_t;
 
 /*---------------------------------------------------------------- effects */
@@ -398,17 +397,6 @@ unready(void *with)
     return forwarder_core_unready(self->core);
 }
 
-static void
-sample(void *with)
-{
-    forwarder_t *self = with;
-    counters_t counters = { 0 };
-    counters_told_t told;
-    count_all(self, &counters);
-    counters_tell(&counters, SETTINGS_FORWARDER, &told);
-    tap_sample(self->tap, !unready(self), told.list, told.count);
-}
-
 static size_t
 tell_streams(void *with, uint64_t from, Rill__V1__StreamReport ***list_r,
              uint64_t *next_r)
@@ -421,19 +409,27 @@ tell_streams(void *with, uint64_t from, Rill__V1__StreamReport ***list_r,
 }
 
 static status_t
-open_metrics(forwarder_t *self, char *why)
+open_monitor(forwarder_t *self)
 {
-    metrics_place_t metrics = {
-        .role = SETTINGS_FORWARDER,
-        .at = self->place->metrics,
-        .streams = self->place->metrics_streams,
-        .began = zclock_mono(),
-        .count = count_all,
-        .unready = unready,
-        .tell = tell_streams,
-        .with = self,
+    const forwarder_place_t *place = self->place;
+    monitor_place_t shown = {
+        .node = place->name,
+        .at = place->at,
+        .reach = place->reach,
+        .metrics = { .role = SETTINGS_FORWARDER,
+                     .at = place->metrics,
+                     .streams = place->metrics_streams,
+                     .began = zclock_mono(),
+                     .count = count_all,
+                     .unready = unready,
+                     .tell = tell_streams,
+                     .with = self },
     };
-    return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
+    status_t status = monitor_new(self->loop, &shown, &self->monitor, self->why,
+                                  WHY_BYTES);
+    if (status == STATUS_OK)
+        self->tap = monitor_tap(self->monitor);
+    return status;
 }
 
 /*--------------------------------------------------------- start and end */
@@ -477,8 +473,7 @@ forwarder_destroy(forwarder_t **self_p)
     zhashx_destroy(&self->links);
     breaker_destroy(&self->breaker);
     forwarder_core_destroy(&self->core);
-    metrics_destroy(&self->metrics);
-    tap_destroy(&self->tap);
+    monitor_destroy(&self->monitor);
     alarm_destroy(&self->alarm);
     zloop_destroy(&self->loop);
     kv_close(&self->catalogue);
@@ -585,15 +580,7 @@ forwarder_open(forwarder_t *self)
     if (status == STATUS_OK)
         status = open_sockets(self);
     if (status == STATUS_OK)
-        status = open_metrics(self, self->why);
-    tap_place_t tap = { "forwarder", place->name, place->at, place->reach,
-                        metrics_at(self->metrics) };
-    if (status == STATUS_OK) {
-        status = tap_new(self->loop, &tap, sample, self, &self->tap);
-        if (status != STATUS_OK)
-            snprintf(self->why, WHY_BYTES, "no socket for events beside %s: %s",
-                     place->at, status_text(status));
-    }
+        status = open_monitor(self);
     if (status == STATUS_OK)
         status = new_core(self, place->rebuild);
     if (status != STATUS_OK)

@@ -13,10 +13,9 @@
 #include "invariant.h"
 #include "loans.h"
 #include "log.h"
-#include "metrics.h"
+#include "monitor.h"
 #include "sockets.h"
 #include "storage_core.h"
-#include "tap.h"
 
 enum {
     WHY_BYTES = 1024,
@@ -40,8 +39,8 @@ typedef struct {
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
     loans_t *loans;  //  What the front has accepted for who asked
-    tap_t *tap;
-    metrics_t *metrics;  //  HTTP
+    tap_t *tap;      //  Of the monitor
+    monitor_t *monitor;
 } storage_t;
 
 /*---------------------------------------------------------------- effects */
@@ -441,29 +440,25 @@ unready(void *with)
                : "the forwarder does not have its inventory yet";
 }
 
-static void
-sample(void *with)
-{
-    storage_t *self = with;
-    counters_t counters = { 0 };
-    counters_told_t told;
-    count_all(self, &counters);
-    counters_tell(&counters, SETTINGS_WORKER, &told);
-    tap_sample(self->tap, !unready(self), told.list, told.count);
-}
-
 static status_t
-open_metrics(storage_t *self, const storage_place_t *place, char *why)
+open_monitor(storage_t *self, const storage_place_t *place, char *why)
 {
-    metrics_place_t metrics = {
-        .role = SETTINGS_WORKER,
-        .at = place->metrics,
-        .began = zclock_mono(),
-        .count = count_all,
-        .unready = unready,
-        .with = self,
+    monitor_place_t shown = {
+        .node = place->name,
+        .at = place->at,
+        .reach = place->reach,
+        .metrics = { .role = SETTINGS_WORKER,
+                     .at = place->metrics,
+                     .began = zclock_mono(),
+                     .count = count_all,
+                     .unready = unready,
+                     .with = self },
     };
-    return metrics_new(self->loop, &metrics, &self->metrics, why, WHY_BYTES);
+    status_t status = monitor_new(self->loop, &shown, &self->monitor, why,
+                                  WHY_BYTES);
+    if (status == STATUS_OK)
+        self->tap = monitor_tap(self->monitor);
+    return status;
 }
 
 /*------------------------------------------------------------------- life */
@@ -578,15 +573,7 @@ storage_open(storage_t *self, const storage_place_t *place, millis_t now,
     if (status == STATUS_OK)
         status = open_sockets(self, place, ask_at, push_at, why);
     if (status == STATUS_OK)
-        status = open_metrics(self, place, why);
-    tap_place_t tap = { "worker", place->name, place->at, place->reach,
-                        metrics_at(self->metrics) };
-    if (status == STATUS_OK) {
-        status = tap_new(self->loop, &tap, sample, self, &self->tap);
-        if (status != STATUS_OK)
-            snprintf(why, WHY_BYTES, "no socket for events beside %s: %s",
-                     place->at, status_text(status));
-    }
+        status = open_monitor(self, place, why);
     if (status != STATUS_OK)
         return status;
     storage_settings_t settings = {
@@ -633,8 +620,7 @@ storage_close(storage_t *self)
 {
     chunkstore_close(&self->store);
     storage_core_destroy(&self->core);
-    metrics_destroy(&self->metrics);
-    tap_destroy(&self->tap);
+    monitor_destroy(&self->monitor);
     zloop_destroy(&self->loop);
     zsock_destroy(&self->receipts);
     zsock_destroy(&self->forwarder);
