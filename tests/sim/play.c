@@ -6,6 +6,7 @@
 #include "story.h"
 
 #define PUSHING_US (SECOND_US / 10)  //  What pushes does so within it
+#define ASKING_US SECOND_US          //  A source that was held asks again in it
 
 //  ---- connections to the front
 
@@ -185,26 +186,32 @@ is_let_in(const source_part_t *source)
            publisher_state(source->core)->opened;
 }
 
+static bool
+all_moved(const play_t *self)
+{
+    for (unsigned i = 0; i < self->sources; i++)
+        if (!has_moved(&self->source[i]) || !is_let_in(&self->source[i]))
+            return false;
+    return true;
+}
+
 //  What was dealt again in these seconds may be more than sockets and stores take
-//  in them: as long as they are full and take what they can, it moves. What is
-//  dealt again later is not waited for.
+//  in them: as long as they are full and take what they can, it moves, and then
+//  its source has to hear of it. What is dealt again later is not waited for.
 static void
 let_push(play_t *self)
 {
     agenda_t *agenda = self->stage->agenda;
-    int64_t last = agenda_now(agenda) + 5 * SECOND_US;
+    int64_t last = agenda_now(agenda) + 5 * SECOND_US, pushed = 0;
     unsigned departures = self->departures;
-    bool moved = false;
-    while (!moved && departures == self->departures &&
-           agenda_now(agenda) < last &&
-           self->stage->full_us > agenda_now(agenda) - PUSHING_US &&
-           self->stage->taken_us > agenda_now(agenda) - PUSHING_US) {
-        moved = true;
-        for (unsigned i = 0; i < self->sources; i++)
-            moved = moved && has_moved(&self->source[i]) &&
-                    is_let_in(&self->source[i]);
-        if (!moved)
-            run_until(self, agenda_now(agenda) + PUSHING_US);
+    while (!all_moved(self) && departures == self->departures &&
+           agenda_now(agenda) < last) {
+        int64_t since = agenda_now(agenda) - PUSHING_US;
+        if (self->stage->full_us > since && self->stage->taken_us > since)
+            pushed = agenda_now(agenda);
+        if (agenda_now(agenda) >= pushed + ASKING_US)
+            break;
+        run_until(self, agenda_now(agenda) + PUSHING_US);
     }
 }
 

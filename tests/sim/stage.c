@@ -8,9 +8,7 @@
 
 #define PIECES_PERMILLE 30  //  Of faults of messages, that a piece meets
 
-//  Sweeps that may pass without moving a deadline: one is answered from memory
-//  in each, and a rebuild reads whole blocks into it.
-#define SPINS_MOST 1000
+#define SPINS_MOST 50  //  Sweeps that may pass without moving a deadline
 
 struct task {
     node_t *node;
