@@ -134,6 +134,7 @@ export class Source {
   judge (error, silent) {
     const said = !['unreachable', 'late'].includes(error.status)
     const now = Date.now()
+    silent = Math.max(silent, this.heard + PATIENCE)
     if (said && error.retry === 'never' && error.status !== 'fenced') {
       this.failed = error
     } else if (said || this.heard + SILENCE > now) {

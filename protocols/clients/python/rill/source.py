@@ -124,6 +124,7 @@ class Source:
         if said and error.retry == 'never' and error.status != 'fenced':
             raise error
         now = time.monotonic()
+        silent = max(silent, self.heard + PATIENCE)
         if said or self.heard + SILENCE > now:
             return now + PATIENCE
         if now > silent or (self.stream is None
