@@ -561,6 +561,9 @@ void
 relay_on_packet(relay_t *self, const packet_t *packet, millis_t now)
 {
     self->now = now;
+    if (packet->incarnation == self->incarnation &&
+        packet->node == packet_name(self->settings.node))
+        return;  //  Its own, as multicast gives it back
     counters_up(&self->counters, COUNTER_packets_received_total);
     int sibling = siblings_take(self->siblings, packet, now);
     if (sibling < 0) {

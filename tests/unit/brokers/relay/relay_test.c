@@ -1301,6 +1301,23 @@ the_end(void)
     CHECK(buffer_total() == 0);
 }
 
+static void
+its_own_packets_are_passed_over(void)
+{
+    begin();
+    packet_t packet = { .type = PACKET_CARRY,
+                        .group = packet_name("town"),
+                        .node = packet_name("a"),
+                        .incarnation = 7,
+                        .counter = 1 };
+    relay_on_packet(relay, &packet, now);
+    CHECK(counted(COUNTER_packets_received_total) == 0);
+    //  One of another start is a stranger's.
+    packet.incarnation = 6;
+    relay_on_packet(relay, &packet, now);
+    CHECK(counted(COUNTER_packets_dropped_total_unknown) == 1);
+}
+
 int
 main(void)
 {
@@ -1376,6 +1393,8 @@ main(void)
     CASE(who_joins_a_siblings_ask_is_served,
          "route 2: who joins what a sibling asked for is served when the disk "
          "does not give it");
+    CASE(its_own_packets_are_passed_over,
+         "its own packets, which multicast gives back, are no faults");
     CASE(nobody_wanted_anything,
          "sink 1: in none of the above an event was built or a "
          "clock looked at, as nobody wanted to hear of it");
