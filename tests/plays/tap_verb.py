@@ -97,8 +97,8 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, director='rules: [light]',
                     'tier, with rill tap -g request'):
         for name in ('r1', 'origin'):
             find_slow(stage, name)
-    with stage.case('record 1: what was recorded is what others saw live, '
-                    'nothing is lost'):
+    with stage.case('record 1, tap_show 2: what was recorded is what others saw '
+                    'live, nothing is lost'):
         wanted = 'stream ~ "cl*" or kind == chunk_stored'    # It has no name.
         live = Tap(stage, '-q', wanted)
         recorder = Tap(stage, '-q', wanted, '-w', 'tape')
@@ -121,7 +121,8 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, director='rules: [light]',
     code, whole, err = tap(stage, '-r', 'tape')
     lines = whole.splitlines()
     kinds = collections.Counter(line.split()[2] for line in lines)
-    with stage.case('a recording is filtered, grouped, counted and limited'):
+    with stage.case('tap_show 1: a recording is filtered, grouped and limited; '
+                    'what is one too many is counted'):
         for kind in ('chunk_dealt', 'chunk_stored', 'request', 'source_opened'):
             expect(kinds[kind], f'no {kind} in {kinds}')
         _, out, _ = tap(stage, '-r', 'tape', '-k', 'chunk_dealt,source_*')
