@@ -17,6 +17,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -25,8 +26,9 @@ const silence = 30 * time.Second
 
 type peer struct {
 	net.Conn
-	in  *bufio.Reader
-	out *bufio.Writer
+	in   *bufio.Reader
+	out  *bufio.Writer
+	says sync.Mutex // Who hears says PONG.
 }
 
 func number(text string) int {
@@ -47,8 +49,9 @@ func connect(address string) *peer {
 	connection, err := net.Dial("tcp", address)
 	check(err)
 	check(connection.(*net.TCPConn).SetWriteBuffer(window))
-	self := &peer{connection, bufio.NewReaderSize(connection, 1<<20),
-		bufio.NewWriterSize(connection, 1<<16)}
+	self := &peer{Conn: connection,
+		in:  bufio.NewReaderSize(connection, 1<<20),
+		out: bufio.NewWriterSize(connection, 1<<16)}
 	_, _ = self.in.ReadString('\n') // INFO
 	fmt.Fprint(self.out, "CONNECT {\"verbose\":false,\"headers\":true}\r\n")
 	fmt.Fprint(self.out, "SUB told.> 1\r\nSUB into 2\r\n")
@@ -56,10 +59,12 @@ func connect(address string) *peer {
 }
 
 func (self *peer) say(subject, reply string, body []byte) {
+	self.says.Lock()
+	defer self.says.Unlock()
 	fmt.Fprintf(self.out, "PUB %s %s %d\r\n", subject, reply, len(body))
 	_, _ = self.out.Write(body)
-	_, err := self.out.WriteString("\r\n")
-	check(err)
+	fmt.Fprint(self.out, "\r\n")
+	check(self.out.Flush())
 }
 
 // hear returns the next message: its subject and its body.
@@ -72,8 +77,10 @@ func (self *peer) hear() (string, []byte) {
 		switch {
 		case len(words) == 0 || words[0] == "PONG" || words[0] == "+OK":
 		case words[0] == "PING":
+			self.says.Lock()
 			fmt.Fprint(self.out, "PONG\r\n")
 			check(self.out.Flush())
+			self.says.Unlock()
 		case words[0] == "MSG" || words[0] == "HMSG":
 			body := make([]byte, number(words[len(words)-1])+2)
 			_, err := io.ReadFull(self.in, body)
@@ -88,7 +95,6 @@ func (self *peer) hear() (string, []byte) {
 // ask wants something of JetStream's own interface.
 func (self *peer) ask(subject, body string) {
 	self.say("$JS.API."+subject, "told.api", []byte(body))
-	check(self.out.Flush())
 }
 
 func agreed(answer []byte) string {
@@ -127,7 +133,6 @@ func put(self *peer, path string, chunk, inFlight int) {
 			log.Fatal(err)
 		}
 		self.say("chunk", "told.ack", bytes[:size])
-		check(self.out.Flush())
 		credit <- true
 	}
 	close(credit)
