@@ -21,6 +21,7 @@ enum {
 typedef struct {
     breaker_place_t place;
     char at[ENDPOINT_BYTES];
+    bool reads;     //  While it is bound
     size_t topics;  //  That somebody subscribed to there
 } watched_t;
 
@@ -121,11 +122,10 @@ count_descriptors(breaker_t *self, millis_t now)
 }
 
 static void
-read_it(breaker_t *self, const watched_t *watched)
+begin_reading(breaker_t *self, const watched_t *watched)
 {
     const breaker_place_t *place = &watched->place;
-    if (place->read)
-        zloop_reader(self->loop, *place->socket_p, place->read, place->with);
+    zloop_reader(self->loop, *place->socket_p, place->read, place->with);
 }
 
 //  Bind again what is closed. False: libzmq has not let go of a port yet.
@@ -138,11 +138,11 @@ bind_again(breaker_t *self)
         zsock_t **socket_p = watched->place.socket_p;
         if (*socket_p)
             continue;
-        if (sockets_open(watched->place.kind, watched->at, socket_p) ==
+        if (sockets_open(watched->place.kind, watched->at, socket_p) !=
             STATUS_OK)
-            read_it(self, watched);
-        else
             all = false;
+        else if (watched->reads)
+            begin_reading(self, watched);
     }
     return all;
 }
@@ -217,6 +217,19 @@ breaker_close(breaker_t *self, zsock_t **socket_p)
 }
 
 void
+breaker_read(breaker_t *self, zsock_t **socket_p, bool on)
+{
+    watched_t *watched = find(self, socket_p);
+    if (watched->reads == on)
+        return;
+    watched->reads = on;
+    if (*socket_p && on)
+        begin_reading(self, watched);
+    else if (*socket_p)
+        zloop_reader_end(self->loop, *socket_p);
+}
+
+void
 breaker_topics(breaker_t *self, zsock_t **socket_p, size_t most)
 {
     watched_t *watched = find(self, socket_p);
@@ -232,5 +245,6 @@ breaker_add(breaker_t *self, const breaker_place_t *place)
     watched_t *watched = &self->watched[self->count++];
     watched->place = *place;
     sockets_bound(*place->socket_p, watched->at);
-    read_it(self, watched);
+    watched->reads = true;
+    begin_reading(self, watched);
 }

@@ -50,7 +50,7 @@ typedef struct {
     const char *name;    //  For the log
     zsock_t **socket_p;  //  The owner's; NULL while it is closed
     socket_kind_t kind;
-    zloop_reader_fn *read;  //  While it is bound; NULL: the owner does that
+    zloop_reader_fn *read;
     void (*flooded)(void *with);  //  It is closed now; may be NULL
     void *with;                   //  Of both
 } breaker_place_t;
@@ -63,6 +63,9 @@ void breaker_destroy(breaker_t **self_p);
 //  BREAKER_SOCKETS, those to be suspected first are added first. The place is
 //  copied, what it names is lent.
 void breaker_add(breaker_t *self, const breaker_place_t *place);
+
+//  Read one of these, or not for now.
+void breaker_read(breaker_t *self, zsock_t **socket_p, bool on);
 
 //  Take what was subscribed to at one of these, an XPUB that is readable; with
 //  more than `most` topics it is closed now, as above. Who subscribes to more

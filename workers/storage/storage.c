@@ -34,7 +34,6 @@ typedef struct {
     zloop_t *loop;       //  Runs in this thread only
     chunkstore_t *store;
     storage_core_t *core;
-    bool pulling;    //  The loop reads `pull`
     bool leaving;    //  $TERM came
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
@@ -277,22 +276,6 @@ static const chunkstore_events_t EVENTS = {
 
 /*--------------------------------------------------------------- the loop */
 
-static int on_pull(zloop_t *loop, zsock_t *pull, void *arg);
-
-//  While the core is choked nothing is read, so that the forwarder's socket
-//  fills and it feels the disk.
-static void
-read_or_rest(storage_t *self)
-{
-    bool read = self->pull && !self->leaving &&
-                !storage_core_choked(self->core);
-    if (read && !self->pulling)
-        zloop_reader(self->loop, self->pull, on_pull, self);
-    else if (!read && self->pulling)
-        zloop_reader_end(self->loop, self->pull);
-    self->pulling = read;
-}
-
 //  After every event: do what is due and can be done. Ends the loop (-1) when
 //  the worker is drained or can never serve.
 static int
@@ -305,7 +288,10 @@ after(storage_t *self, millis_t now)
         return -1;
     if (storage_core_fault(self->core, NULL) != STATUS_OK)
         return -1;
-    read_or_rest(self);
+    //  While the core is choked nothing is read, so that the forwarder's socket
+    //  fills and it feels the disk.
+    breaker_read(self->breaker, &self->pull,
+                 !self->leaving && !storage_core_choked(self->core));
     alarm_set(self->alarm, millis_least(storage_core_due(self->core),
                                         chunkstore_due(self->store)));
     return 0;
@@ -413,14 +399,6 @@ on_flooded(void *with)
 {
     storage_t *self = with;
     storage_core_on_flood(self->core);
-}
-
-static void
-on_pull_flooded(void *with)
-{
-    storage_t *self = with;
-    self->pulling = false;
-    on_flooded(self);
 }
 
 static void
@@ -600,10 +578,9 @@ storage_run(storage_t *self)
     breaker_add(self->breaker,
                 &(breaker_place_t){ "front", &self->front, SOCKET_FRONT,
                                     on_front, on_flooded, self });
-    //  It is read while the store takes what comes: read_or_rest.
     breaker_add(self->breaker,
-                &(breaker_place_t){ "pull", &self->pull, SOCKET_PULL, NULL,
-                                    on_pull_flooded, self });
+                &(breaker_place_t){ "pull", &self->pull, SOCKET_PULL, on_pull,
+                                    on_flooded, self });
     tap_guard(self->tap, self->breaker, on_flooded, self);
     zloop_reader(self->loop, self->pipe, on_pipe, self);
     zloop_reader(self->loop, self->forwarder, on_forwarder, self);
