@@ -441,7 +441,6 @@ open_monitor(cache_t *self, const cache_place_t *place, char *why)
         .metrics = { .role = SETTINGS_CACHE,
                      .at = node->metrics,
                      .streams = place->settings->metrics_streams,
-                     .began = zclock_mono(),
                      .count = count_all,
                      .unready = unready,
                      .tell = tell_streams,

@@ -127,7 +127,6 @@ open_monitor(director_t *self, const settings_node_t *node, char *why)
         .reach = node->reach,
         .metrics = { .role = SETTINGS_DIRECTOR,
                      .at = node->metrics,
-                     .began = zclock_mono(),
                      .count = count_all,
                      .unready = unready,
                      .with = self },

@@ -419,7 +419,6 @@ open_monitor(forwarder_t *self)
         .metrics = { .role = SETTINGS_FORWARDER,
                      .at = place->metrics,
                      .streams = place->metrics_streams,
-                     .began = zclock_mono(),
                      .count = count_all,
                      .unready = unready,
                      .tell = tell_streams,

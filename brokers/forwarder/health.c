@@ -88,19 +88,42 @@ health_lacks(const core_t *self, const stream_t *stream, uint64_t store)
 
 //  ---- status
 
-static const char *
-state_name(const worker_t *worker)
+//  How a worker is, as it is told and as it is counted.
+typedef struct {
+    const char *name;
+    counter_t counter;
+} health_t;
+
+static const health_t JOINING = { "joining", COUNTER_workers_joining },
+                      WAITING = { "waiting", COUNTER_workers_waiting },
+                      LIVE = { "live", COUNTER_workers_live },
+                      FULL = { "full", COUNTER_workers_full },
+                      AWAY = { "away", COUNTER_workers_away };
+
+static const health_t *
+health_of(const worker_t *worker)
 {
     switch (worker->state) {
     case WORKER_JOINING:
-        return "joining";
+        return &JOINING;
     case WORKER_WAITING:
-        return "waiting";
+        return &WAITING;
     case WORKER_LIVE:
-        return worker->full ? "full" : "live";
+        return worker->full ? &FULL : &LIVE;
     default:
-        return "away";
+        return &AWAY;
     }
+}
+
+//  The code that a stream would get now. False: none.
+static bool
+code_now(const core_t *self, code_t *code_r)
+{
+    worker_t *queue[1];
+    code_t plain = { 0, 0 };
+    bool narrower;
+    return placement_code(membership_queue(self->members, queue, 1), plain,
+                          false, code_r, &narrower) == STATUS_OK;
 }
 
 //  Streams that nobody is answered about, and all that they wait for.
@@ -174,21 +197,6 @@ take_census(core_t *self, millis_t now)
     self->census_at = now;
 }
 
-static counter_t
-state_counter(const worker_t *worker)
-{
-    switch (worker->state) {
-    case WORKER_JOINING:
-        return COUNTER_workers_joining;
-    case WORKER_WAITING:
-        return COUNTER_workers_waiting;
-    case WORKER_LIVE:
-        return worker->full ? COUNTER_workers_full : COUNTER_workers_live;
-    default:
-        return COUNTER_workers_away;
-    }
-}
-
 //  Those of the file that nobody has heard of in this term are away, too.
 static void
 count_workers(core_t *self, counters_t *to)
@@ -196,9 +204,9 @@ count_workers(core_t *self, counters_t *to)
     worker_t **all;
     size_t count = membership_all(self->members, &all);
     for (size_t i = 0; i < count; i++)
-        to->values[state_counter(all[i])]++;
+        to->values[health_of(all[i])->counter]++;
     if (self->names_count > count)
-        to->values[COUNTER_workers_away] += self->names_count - count;
+        to->values[AWAY.counter] += self->names_count - count;
 }
 
 void
@@ -225,13 +233,10 @@ forwarder_core_tell(const forwarder_core_t *self, uint64_t from,
 const char *
 forwarder_core_unready(forwarder_core_t *self)
 {
-    worker_t *queue[1];
-    code_t plain = { 0, 0 }, code;
-    bool narrower;
+    code_t code;
     if (self->rebuilding)
         return "the catalogue is being made again from what workers hold";
-    if (placement_code(membership_queue(self->members, queue, 1), plain, false,
-                       &code, &narrower) != STATUS_OK)
+    if (!code_now(self, &code))
         return "too few workers are there to store anything";
     if (!self->recovering)
         return NULL;
@@ -261,7 +266,7 @@ tell_worker(const core_t *self, worker_t *worker, Rill__V1__WorkerReport *body)
     rill__v1__worker_report__init(body);
     body->name = worker->name;
     body->store = worker->store;
-    body->state = message_lend(state_name(worker));
+    body->state = message_lend(health_of(worker)->name);
     body->chunks = worker->chunks;
     body->bytes = worker->bytes;
     body->free_bytes = worker->free_bytes;
@@ -278,7 +283,7 @@ tell_lost(const core_t *self, uint64_t store, char name_r[CORE_LABEL_BYTES],
     rill__v1__worker_report__init(body);
     body->name = core_label(self, store, name_r);
     body->store = store;
-    body->state = message_lend("away");
+    body->state = message_lend(AWAY.name);
     body->under_repair = lacking(self, store);
 }
 
@@ -324,12 +329,9 @@ tell_workers(const core_t *self, report_t *to)
 static void
 tell_code(const core_t *self, report_t *to)
 {
-    worker_t *queue[1];
-    code_t plain = { 0, 0 }, code;
-    bool narrower;
+    code_t code;
     rill__v1__protection__init(&to->code);
-    if (placement_code(membership_queue(self->members, queue, 1), plain, false,
-                       &code, &narrower) == STATUS_OK) {
+    if (code_now(self, &code)) {
         to->code.k = code.k;
         to->code.m = code.m;
     }

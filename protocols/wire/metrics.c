@@ -18,6 +18,7 @@ enum { ROOM = METRICS_MOST - 16, BACKLOG = 1024, AT_BYTES = 288 };
 struct metrics {
     zloop_t *loop;
     metrics_place_t place;
+    millis_t began;
     struct MHD_Daemon *daemon;
     alarm_t *alarm;
     zmq_pollitem_t item;
@@ -43,7 +44,7 @@ print_node(const metrics_t *self, FILE *to)
             "# TYPE rill_uptime_seconds gauge\n"
             "rill_uptime_seconds %.3f\n",
             RILL_VERSION, settings_role(self->place.role), ready,
-            (double)(zclock_mono() - self->place.began) / 1e3);
+            (double)(zclock_mono() - self->began) / 1e3);
 }
 
 //  One that was removed may have left its name to another.
@@ -291,6 +292,7 @@ metrics_new(zloop_t *loop, const metrics_place_t *place, metrics_t **self_r,
     metrics_t *self = zmalloc(sizeof *self);
     self->loop = loop;
     self->place = *place;
+    self->began = zclock_mono();
     int fd = bind_at(self, place->at, why_r, why_size);
     status_t status = fd < 0 ? STATUS_ADDRESS : STATUS_OK;
     if (status == STATUS_OK && !start(self, fd)) {

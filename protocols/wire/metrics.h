@@ -31,7 +31,6 @@ typedef struct {
     settings_role_t role;
     const char *at;  //  HOST:PORT; "": loopback, any free port
     size_t streams;  //  To be named
-    millis_t began;  //  For its uptime
     //  What the node counts, added to `to`.
     void (*count)(void *with, counters_t *to);
     //  NULL: it is ready. Else why not; lent until the next call.

@@ -427,7 +427,6 @@ open_monitor(storage_t *self, const storage_place_t *place, char *why)
         .reach = place->reach,
         .metrics = { .role = SETTINGS_WORKER,
                      .at = place->metrics,
-                     .began = zclock_mono(),
                      .count = count_all,
                      .unready = unready,
                      .with = self },
