@@ -16,6 +16,7 @@ class Figure:
     beside: str = ''           # and whose they are compared with.
     wanted: str = ''           # Of the ratio, or of ours: '>= 1.5', '<= 10'.
     notes: str = ''
+    over: str = ''             # Who are sizes of this: its plot is a line.
     samples: dict = dataclasses.field(default_factory=dict)
 
     def add(self, who, value):
