@@ -10,11 +10,11 @@ sys.path.insert(0, str(ROOT / 'scripts'))
 from hosts import Hosts, refusal
 
 
-def cluster(stage, *args, code=0):
+def cluster(stage, *args, code=0, cwd=None):
     """What the script said, on stdout and stderr."""
     done = subprocess.run([ROOT / 'scripts/cluster', '-f', stage.cluster,
                            *map(str, args)], capture_output=True, text=True,
-                          env=dict(os.environ, RILL_BUILD=str(BUILD)))
+                          env=dict(os.environ, RILL_BUILD=str(BUILD)), cwd=cwd)
     expect(done.returncode == code, f'{args}: {done}')
     return done.stdout + done.stderr
 
@@ -81,8 +81,15 @@ with Stage(workers=3, start=False, patience=STEADY) as stage:
             told = cluster(stage, 'status', code=1)
             expect(told.count('does not run') == 1, told)
             cluster(stage, 'start', 'w2')
-            cluster(stage, 'kill', 'w1')
+            #   What a cluster file calls relative is below rill's own folder,
+            #   wherever the script is called from.
+            absolute = stage.cluster.read_text()
+            stage.cluster.write_text(absolute.replace(
+                f'data: {stage.home}',
+                f'data: {os.path.relpath(stage.home, ROOT)}'))
+            cluster(stage, 'kill', 'w1', cwd='/')
             expect('does not run' in cluster(stage, 'status', code=1), 'kill')
+            stage.cluster.write_text(absolute)
             cluster(stage, 'up')
             expect('ready' in cluster(stage, 'logs', 'w1'), 'logs')
             expect('w9' not in cluster(stage, 'status'), 'status')
@@ -95,8 +102,9 @@ with Stage(workers=3, start=False, patience=STEADY) as stage:
             other = subprocess.Popen(['sleep', '600'])
             try:
                 (stage.home / 'w1.pid').write_text(f'{other.pid} 1\n')
-                cluster(stage, 'kill', 'w1')
+                told = cluster(stage, 'kill', 'w1', code=1)
                 expect(other.poll() is None, 'a stranger was killed')
+                expect('w1 does not run' in told, told)
             finally:
                 other.kill()
                 other.wait()
