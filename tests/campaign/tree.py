@@ -16,8 +16,7 @@ import threading
 import time
 
 from kills import on_stage
-from stage import (ROOT, SECONDS, Failed, Stage, counted, expect, stored,
-                   wait_for)
+from stage import ROOT, SECONDS, Failed, Stage, expect, stored, wait_for
 
 sys.path.insert(0, str(ROOT / 'scripts'))
 from hosts import Hosts, refusal
@@ -99,10 +98,6 @@ class Tree(Stage):
     def begin(self, *args, lan='core', **more):
         return super().begin(*args, before=self.hosts.inside(f'terminal.{lan}'),
                              RILL_DIRECTOR=self.at['director'], **more)
-
-    def counters(self, name):
-        done = self.rill('status', '--json', at=self.at[name]).expect(0)
-        return counted((c['name'], c['value']) for c in done.json()['counters'])
 
     def carrier(self, group):
         """Who takes the stream from above for a group; None: who knows."""

@@ -7,8 +7,7 @@ import signal
 
 import zmq
 
-from stage import (SLOW, STEADY, Relay, Stage, counted, end, expect, stored,
-                   wait_for)
+from stage import SLOW, STEADY, Relay, Stage, end, expect, stored, wait_for
 
 BUDGET = 64 << 20
 ROOM = (1500 if SLOW else 160) << 20    # Program, sockets, index; sanitizers
@@ -47,8 +46,7 @@ with Stage(patience=STEADY, origin='memory: 64MiB') as stage:
                     'answered once'):
         context = zmq.Context()
         def dropped():
-            return counted((c['name'], c['value']) for c in stage.status()[
-                'counters'])['messages_total_unreadable']
+            return stage.counters()['messages_total_unreadable']
         before = dropped()
         for name in stage.names:
             dealer = context.socket(zmq.DEALER)

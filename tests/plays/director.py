@@ -5,7 +5,7 @@ import subprocess
 
 import zmq
 
-from stage import (BIN, PATIENCE, SECONDS, WITH_US, Failed, Stage, counted,
+from stage import (BIN, PATIENCE, SECONDS, WITH_US, Counters, Failed, Stage,
                    end, expect, hold_ports, messages, stored, wait_for)
 
 context = zmq.Context()
@@ -172,7 +172,7 @@ with Directed('[near, light, preferred]', more=', preferred: [b2]') as stage:
     with stage.case('rill status tells of a director too'):
         told = stage.rill('status', '--json', '--at', stage.director
                           ).expect(0).json()
-        counts = counted((c['name'], c['value']) for c in told['counters'])
+        counts = Counters(told['counters'])
         expect(told['role'] == 'director' and counts['caches_live'] == 5, told)
 
 with Directed('light', patience=1, more=', origin: never') as stage:

@@ -2,7 +2,7 @@
 import collections
 import shutil
 
-from stage import CHUNK, STEADY, Stage, counted, end, expect, wait_for
+from stage import CHUNK, STEADY, Stage, end, expect, wait_for
 
 SIZE = 40_000_000
 
@@ -22,11 +22,6 @@ def workers(stage):
     told = stage.status()['workers']
     return ({w['name']: w for w in told if w['state'] == 'live'},
             [w for w in told if w['state'] == 'away'])
-
-
-def counter(stage, name):
-    return counted((c['name'], c['value'])
-                   for c in stage.status()['counters'])[name]
 
 
 def wait_tidy(stage, *names):
@@ -72,7 +67,7 @@ with Stage(patience=STEADY) as stage:
         stage.wait_live(*stage.names[1:])
         lacking = wait_tidy(stage, 'film')
         expect(not +lacking, f'{lacking} are missing')
-        wait_for(lambda: counter(stage, 'records_swept_total') >= 3,
+        wait_for(lambda: stage.counters()['records_swept_total'] >= 3,
                  'all three were dealt again')
         wait_for(lambda: stage.status()['under_protected'] == 0,
                  'nothing is under-protected')

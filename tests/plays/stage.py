@@ -18,6 +18,7 @@ sanitizers) get ten times the patience.
 """
 import collections
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -53,13 +54,38 @@ failures = 0
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
 
 
-def counted(pairs):
-    """Counters by the names that counters_table.h has for them: that of the
-    family and the labels' values. What is not told is 0."""
-    return collections.Counter({
-        '_'.join([name.partition('{')[0].removeprefix('rill_'),
-                  *re.findall('"(.*?)"', name)]): value
-        for name, value in pairs})
+def counter_name(series):
+    """A counter's name as counters_table.h has it: that of its family and the
+    labels' values."""
+    return '_'.join([series.partition('{')[0].removeprefix('rill_'),
+                     *re.findall('"(.*?)"', series)])
+
+
+@functools.cache
+def counter_names():
+    """The names of all counters there are, as `rill help counters` tells."""
+    names, family = set(), ''
+    told = subprocess.run([BIN / 'rill', 'help', 'counters'], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    for line in told.splitlines():
+        if line.startswith('rill_'):
+            family = line.split()[0]
+            names.add(counter_name(family))
+        elif line.strip().startswith('{'):
+            names.discard(counter_name(family))
+            names.add(counter_name(family + line.strip()))
+    return names
+
+
+class Counters(collections.Counter):
+    """What a node counted, by counter_name(); what it does not tell is 0."""
+
+    def __init__(self, told):
+        super().__init__({counter_name(c['name']): c['value'] for c in told})
+
+    def __missing__(self, name):
+        expect(name in counter_names(), f'there is no counter {name}')
+        return 0
 
 
 class Failed(Exception):
@@ -489,6 +515,27 @@ class Stage:
 
     def status(self):
         return self.rill('status', '--json').expect(0).json()
+
+    def counters(self, name='origin'):
+        """What a node counted since it was started, once it answers."""
+        def told():
+            done = self.rill('status', '--json', at=self.at[name])
+            return done.code == 0 and done.json()
+        return Counters(wait_for(told, f'{name} reports')['counters'])
+
+    def counted(self, name, before, **least):
+        """Wait until counters of a node have grown by so much or more."""
+        now = before
+
+        def grown():
+            nonlocal now
+            now = self.counters(name)
+            return all(now[what] >= before[what] + count
+                       for what, count in least.items())
+        try:
+            wait_for(grown, f'{name} counts {least} more')
+        except Failed as late:
+            raise Failed(f'{late}: {before} became {now}') from None
 
     def stat(self, name, *args):
         return self.rill('stat', name, '--json', *args).expect(0).json()

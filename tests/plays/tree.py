@@ -10,8 +10,7 @@ import threading
 
 import zmq
 
-from stage import (PATIENCE, Stage, counted, end, expect, messages, stored,
-                   wait_for)
+from stage import PATIENCE, Stage, end, expect, messages, stored, wait_for
 
 LAN = f'239.192.{random.randrange(256)}.{random.randrange(1, 255)}'
 GROUPS = {'region': f'parents: [origin], window: 1h, '
@@ -91,15 +90,10 @@ class Watcher:
         return self.end()
 
 
-def counters(stage, node):
-    done = stage.rill('status', '--json', at=stage.at[node]).expect(0)
-    return counted((c['name'], c['value']) for c in done.json()['counters'])
-
-
 def taken(stage, *nodes):
     """Chunks that nodes took from their parents."""
-    return sum(counters(stage, n)['chunks_taken_total_parent']
-               + counters(stage, n)['chunks_taken_total_up'] for n in nodes)
+    return sum(stage.counters(n)['chunks_taken_total_parent']
+               + stage.counters(n)['chunks_taken_total_up'] for n in nodes)
 
 
 def chunks(stage, source):
@@ -329,14 +323,14 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
             for viewer in viewers[1:]:
                 if viewer.process.poll() is None:
                     viewer.wait(len(cam.bytes) + 40 * PIECE)
-        published = counters(stage, 'origin')['chunks_published_total']
+        published = stage.counters('origin')['chunks_published_total']
         with cam.flowing():
-            wait_for(lambda: counters(stage, 'origin')['chunks_published_total'] >
+            wait_for(lambda: stage.counters('origin')['chunks_published_total'] >
                      published + 10, 'it publishes again')
-            asked = counters(stage, 'origin')['reads_total_memory']
-            wait_for(lambda: counters(stage, 'origin')['chunks_published_total'] >
+            asked = stage.counters('origin')['reads_total_memory']
+            wait_for(lambda: stage.counters('origin')['chunks_published_total'] >
                      published + 40, 'it goes on')
-        expect(counters(stage, 'origin')['reads_total_memory'] <= asked + 2,
+        expect(stage.counters('origin')['reads_total_memory'] <= asked + 2,
                'chunks are asked for that were published')
     with stage.case('a loop of REQ is a whole client: it describes and asks, '
                     'and waits for what is still to come'):
@@ -365,11 +359,11 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
                    .expect(0).out == cam.bytes, f'other bytes from {node}')
         film = stage.file('film', 3_000_000)
         stage.put(film)
-        before = counters(stage, 'r2')
+        before = stage.counters('r2')
         for node in ('r1', 'r2', 't1'):
             expect(stage.rill('get', 'film', '-o', '-', at=stage.at[node])
                    .expect(0).out == film.read_bytes(), f'not so at {node}')
-        now = counters(stage, 'r2')
+        now = stage.counters('r2')
         expect(now['chunks_taken_total_parent']
                == before['chunks_taken_total_parent'] and
                now['chunks_taken_total_sibling']
@@ -389,11 +383,11 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
         stage.put(big)
 
         def seen():
-            before = counters(stage, 't1')
+            before = stage.counters('t1')
             out = stage.rill('watch', 'big', '--from', 'start', at=stage.at[
                 't1']).expect(0).out
             expect(out == big.read_bytes(), f'{len(out)} bytes, or others')
-            now = counters(stage, 't1')
+            now = stage.counters('t1')
             now.subtract(before)
             return now
         first, second = seen(), seen()
@@ -417,23 +411,23 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, patience=SURE,
         expect(seen()['window_disk_failed_total_lost'] > 20, 'no damage was found')
         stage.kill('t1')
         stage.start('t1')
-        expect(not counters(stage, 't1')['window_chunks_disk'], 'it begins with some')
+        expect(not stage.counters('t1')['window_chunks_disk'], 'it begins with some')
         seen()
     with stage.case('invariant 16: what nobody watches goes nowhere'):
         idle = Source(stage, 'idle', 2)
         viewer = Watcher(stage, idle, 't1')
         with idle.flowing():
             viewer.wait(20 * PIECE)
-        expect(counters(stage, 'origin')['grants'], 'it has none to lose')
+        expect(stage.counters('origin')['grants'], 'it has none to lose')
         viewer.stop()
-        wait_for(lambda: not counters(stage, 'origin')['grants'] and
-                 not counters(stage, 'r1')['grants'] and
-                 not counters(stage, 'r2')['grants'], 'no grant is left', 120)
-        before = [counters(stage, n)['chunks_published_total']
+        wait_for(lambda: not stage.counters('origin')['grants'] and
+                 not stage.counters('r1')['grants'] and
+                 not stage.counters('r2')['grants'], 'no grant is left', 120)
+        before = [stage.counters(n)['chunks_published_total']
                   for n in ('origin', 'r1', 'r2')], taken(stage, 'r1', 'r2')
         idle.write(50)
         wait_for(lambda: stored(stage, 'idle') == len(idle.bytes), 'stored')
-        expect(before == ([counters(stage, n)['chunks_published_total']
+        expect(before == ([stage.counters(n)['chunks_published_total']
                            for n in ('origin', 'r1', 'r2')],
                           taken(stage, 'r1', 'r2')), 'it was sent on')
         idle.end()
