@@ -179,12 +179,15 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, director='rules: [light]',
                 (['-C', '0'], '-C'), (['-R', 'many'], '-R'),
                 (['-W', 'long'], '-W'), (['-k', 'request', '-q', 'parity'],
                                          'no kind of event'),
+                (['-q', 'status == fine'], 'byte 11', 'limit, not "fine"'),
                 (['-g', 'request', '-w', 'x'], 'record without'),
+                (['-r', 'tape', '-w', 'tape'], 'would overwrite'),
                 (['-r', 'tape', '-d'], '-r reads'),
                 (['nobody'], 'nobody', 'origin')]:
             code, out, err = tap(stage, *args)
             expect(code == 64 and not out and all(s in err for s in says),
                    f'{args}: {code} {err}')
+        expect((stage.home / 'tape').read_bytes() == tape, 'the tape is kept')
     with stage.case('-d tells what was before, -C and -W end it'):
         code, out, err = tap(stage, '-d', '-k', 'worker_registered', '-C', '3')
         expect(code == 0 and {line.split('worker=')[1].split()[0] for line in
@@ -194,7 +197,8 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, director='rules: [light]',
                err)
     with stage.case('listener 2: who is not there, goes or comes back is '
                     'named; nobody there is exit 69'):
-        both = Tap(stage, 'r1,t2')
+        both = Tap(stage, 'r1,t2,t22')
+        expect('no node is known as "t22"' in both.said(), both.said())
         stage.kill('r1')
         stage.kill('t2')
         wait_for(lambda: 'r1 has gone' in both.said(), 'it says who is gone')

@@ -23,7 +23,7 @@
 #include "events.h"
 
 #define QUERY_MOST_BYTES 4096
-#define QUERY_WHY_BYTES 256
+#define QUERY_WHY_BYTES 512
 
 typedef struct query query_t;
 

@@ -1,7 +1,9 @@
 #include <czmq.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "ask.h"
 #include "listener.h"
@@ -215,6 +217,26 @@ names_of(const live_t *self, bool heard_only, char text_r[NAMES_BYTES])
     return count;
 }
 
+//  Name the words of FILTER that are no node's.
+static void
+say_strange(live_t *self, const char *filter)
+{
+    for (const char *from = filter; from && *from;) {
+        const listener_node_t *node;
+        bool wanted, is_known = false;
+        size_t size = strcspn(from, ",");
+        for (size_t i = 0; (node = listener_nth(self->listener, i, &wanted));
+             i++)
+            is_known = is_known ||
+                       (*node->name &&
+                        tap_show_is(from, size, node->name, node->role));
+        if (!is_known)
+            talk_say("no node is known as \"%.*s\"; the others are heard",
+                     (int)size, from);
+        from += size + (from[size] == ',');
+    }
+}
+
 //  Say once who is heard. 0, or the exit code: nobody is.
 static int
 say_who(live_t *self, const words_t *words)
@@ -227,6 +249,7 @@ say_who(live_t *self, const words_t *words)
     if (heard > 0) {
         talk_say("listening to %zu node%s: %s", heard, heard == 1 ? "" : "s",
                  names);
+        say_strange(self, words_operand(words, 0));
         return EX_OK;
     }
     for (size_t i = 0; (node = listener_nth(self->listener, i, &wanted)); i++)
@@ -312,12 +335,27 @@ read_wait(const words_t *words, millis_t *wait_ms_r)
                           text);
 }
 
+//  Whether -w would empty what -r reads.
+static bool
+is_same_file(const char *from, const char *to)
+{
+    struct stat a, b;
+    int found = strcmp(from, "-") == 0 ? fstat(STDIN_FILENO, &a)
+                                       : stat(from, &a);
+    return found == 0 && stat(to, &b) == 0 && S_ISREG(a.st_mode) &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int
 tap_run(const words_t *words)
 {
     millis_t wait_ms;
     const char *from = words_value(words, "--read");
+    const char *to = words_value(words, "--write");
     int code = read_wait(words, &wait_ms);
+    if (code == EX_OK && from && to && is_same_file(from, to))
+        code = talk_fail("tap", EX_USAGE, "-w %s would overwrite what -r reads",
+                         to);
     if (code == EX_OK && from &&
         (words_value(words, "--last") || words_value(words, "--file") ||
          wait_ms))

@@ -256,16 +256,22 @@ tap_show_done(const tap_show_t *self)
 
 /*------------------------------------------------------------- what is wanted */
 
-//  Whether one of FILTER's words is a node's role or a glob of its name.
+bool
+tap_show_is(const char *from, size_t size, const char *name, const char *role)
+{
+    char word[NAME_BYTES];
+    snprintf(word, sizeof word, "%.*s", (int)size, from);
+    return strcmp(word, role) == 0 || fnmatch(word, name, 0) == 0;
+}
+
+//  Whether a node is meant by FILTER.
 static bool
 passes(const tap_show_t *self, const char *name, const char *role)
 {
     const char *from = self->filter;
     while (from) {
-        char word[NAME_BYTES];
         size_t size = strcspn(from, ",");
-        snprintf(word, sizeof word, "%.*s", (int)size, from);
-        if (strcmp(word, role) == 0 || fnmatch(word, name, 0) == 0)
+        if (tap_show_is(from, size, name, role))
             return true;
         from = from[size] ? from + size + 1 : NULL;
     }

@@ -25,6 +25,10 @@ int tap_show_end(tap_show_t **self_p, bool *any_r);
 //  Which kinds are to be heard.
 uint64_t tap_show_kinds(const tap_show_t *self);
 
+//  Whether one word of FILTER is a node's role or a glob of its name.
+bool tap_show_is(const char *word, size_t size, const char *name,
+                 const char *role);
+
 //  Whether a node is to be heard.
 bool tap_show_hears(const tap_show_t *self, const char *name, const char *role);
 
