@@ -1,6 +1,6 @@
 /*  bench-terminals - many terminals in one process
  *
- *  bench-terminals STREAM SESSIONS HOST:PORT[,HOST:PORT...] [OPTION...]
+ *  bench-terminals STREAM[,STREAM...] SESSIONS HOST:PORT[,HOST:PORT...] [OPTION...]
  *    from=live|start|OFFSET  where they begin; live
  *    over=MS                 within which all of them join, evenly; 0: at once
  *    until=MS                after which they stop, unless it ended or SIGTERM
@@ -8,8 +8,9 @@
  *    window=BYTES            of credit each; 4 MiB
  *    times=1                 tell when each chunk came, too
  *
- *  The n-th begins at the n-th node of the list, round and round, and goes on
- *  at the next one when its node is silent or cannot go on. All of it is what
+ *  The n-th takes the n-th stream of the list, round and round; of one stream
+ *  the n-th begins at the n-th node, and goes on at the next one when its node
+ *  is silent or cannot go on. All of it is what
  *  any terminal does (watcher.h), each with a socket of its own. When all have
  *  their first byte a line {"joined": N} is printed; at the end a line
  *  {"terminals": [...]}: of each `join_us`, from before it connects to its
@@ -35,6 +36,7 @@
 enum {
     MOST_TERMINALS = 4000,
     MOST_PLACES = 64,
+    MOST_STREAMS = 1000,
     SWEEP_MS = 5,  //  Timers are that late at most
     EVENTS = 256,
 };
@@ -56,8 +58,9 @@ typedef struct {
 } terminal_t;
 
 static struct {
+    char *streams[MOST_STREAMS];
     char places[MOST_PLACES][ENDPOINT_BYTES];
-    size_t places_count;
+    size_t streams_count, places_count;
     watcher_settings_t watcher;
     millis_t over_ms, until_ms;
     bool times;
@@ -186,8 +189,10 @@ join(terminal_t *self, millis_t now)
     static const watcher_effects_t EFFECTS = { say, deliver, skip, leave,
                                                draw };
     self->began_us = zclock_usecs();
-    self->place = (size_t)(self - terminals) % wanted.places_count;
+    size_t nth = (size_t)(self - terminals);
+    self->place = nth / wanted.streams_count % wanted.places_count;
     connect_anew(self);
+    wanted.watcher.name = wanted.streams[nth % wanted.streams_count];
     self->watcher = watcher_new(&wanted.watcher, &EFFECTS, self, now);
     sweep(self, now);
 }
@@ -326,6 +331,17 @@ read_option(char *word)
 }
 
 static bool
+read_streams(char *text)
+{
+    for (char *at = strtok(text, ","); at; at = strtok(NULL, ",")) {
+        if (wanted.streams_count == MOST_STREAMS)
+            return false;
+        wanted.streams[wanted.streams_count++] = at;
+    }
+    return wanted.streams_count > 0;
+}
+
+static bool
 read_places(char *text)
 {
     for (char *at = strtok(text, ","); at; at = strtok(NULL, ",")) {
@@ -342,10 +358,10 @@ read_words(int argc, char *argv[])
 {
     if (argc < 4)
         return false;
-    wanted.watcher.name = argv[1];
     wanted.watcher.to = UINT64_MAX;
     count = strtoul(argv[2], NULL, 10);
-    if (count < 1 || count > MOST_TERMINALS || !read_places(argv[3]))
+    if (count < 1 || count > MOST_TERMINALS || !read_streams(argv[1]) ||
+        !read_places(argv[3]))
         return false;
     for (int i = 4; i < argc; i++)
         if (!read_option(argv[i]))
@@ -357,7 +373,7 @@ int
 main(int argc, char *argv[])
 {
     if (!read_words(argc, argv)) {
-        fprintf(stderr, "usage: bench-terminals STREAM SESSIONS "
+        fprintf(stderr, "usage: bench-terminals STREAM[,STREAM...] SESSIONS "
                         "HOST:PORT[,HOST:PORT...] [from=live|start|OFFSET] "
                         "[over=MS] [until=MS] [window=BYTES] [times=1]\n");
         return 64;
