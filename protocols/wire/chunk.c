@@ -80,6 +80,24 @@ chunk_key_compare(const chunk_key_t *a, const chunk_key_t *b)
     return by ? by : order(a->slot, b->slot);
 }
 
+//  SplitMix64's mix: every bit of `bits` moves every bit of the answer.
+static uint64_t
+mix(uint64_t bits)
+{
+    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
+    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
+    return bits ^ (bits >> 31);
+}
+
+size_t
+chunk_key_hash(const chunk_key_t *key)
+{
+    uint64_t hash = mix(key->stream + 0x9e3779b97f4a7c15u);
+    hash = mix(hash + key->epoch);
+    hash = mix(hash + key->block);
+    return (size_t)mix(hash + key->slot);
+}
+
 bool
 chunk_is_parity(const chunk_header_t *header)
 {

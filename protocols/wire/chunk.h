@@ -82,6 +82,11 @@ typedef struct {
 //  than 0 as memcmp does.
 int chunk_key_compare(const chunk_key_t *a, const chunk_key_t *b);
 
+//  A hash of a key for tables. Neighbours of any kind (two streams of ids that
+//  follow each other, too) have different ones: zhashx grows without end when
+//  many keys have one hash.
+size_t chunk_key_hash(const chunk_key_t *key);
+
 //  Whether `slot` of the header is a parity slot.
 bool chunk_is_parity(const chunk_header_t *header);
 

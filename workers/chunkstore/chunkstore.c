@@ -216,24 +216,10 @@ chunkstore_fd(const chunkstore_t *self)
 //  ---------------------------------------------------------------------------
 //  Open and close
 
-//  SplitMix64's mix: every bit of `bits` moves every bit of the answer.
-static uint64_t
-mix(uint64_t bits)
-{
-    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
-    return bits ^ (bits >> 31);
-}
-
-//  zhashx grows without end when different keys have one hash.
 static size_t
 hash_key(const void *key)
 {
-    const chunk_key_t *k = key;
-    uint64_t hash = mix(k->stream + 0x9e3779b97f4a7c15u);
-    hash = mix(hash + k->epoch);
-    hash = mix(hash + k->block);
-    return (size_t)mix(hash + k->slot);
+    return chunk_key_hash(key);
 }
 
 static int
@@ -245,7 +231,7 @@ compare_key(const void *a, const void *b)
 static size_t
 hash_stream(const void *key)
 {
-    return (size_t)mix(*(const uint64_t *)key);
+    return chunk_key_hash(&(chunk_key_t){ .stream = *(const uint64_t *)key });
 }
 
 static int

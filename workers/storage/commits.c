@@ -20,11 +20,7 @@ struct commits {
 static size_t
 hash_key(const void *key)
 {
-    const chunk_key_t *k = key;
-    uint64_t h = k->stream ^ (k->epoch * 0x9e3779b97f4a7c15u);
-    h = (h ^ k->block) * 0xff51afd7ed558ccdu;
-    h = (h ^ (h >> 32) ^ k->slot) * 0xc4ceb9fe1a85ec53u;
-    return (size_t)(h ^ (h >> 29));
+    return chunk_key_hash(key);
 }
 
 static int

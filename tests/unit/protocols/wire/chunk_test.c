@@ -1,5 +1,6 @@
 #include "chunk.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "checksum.h"
@@ -226,6 +227,28 @@ keys_order_by_stream_epoch_block_and_slot(void)
         }
 }
 
+static int
+by_value(const void *a, const void *b)
+{
+    const size_t *one = a, *other = b;
+    return (*one > *other) - (*one < *other);
+}
+
+static void
+neighbours_have_different_hashes(void)
+{
+    enum { EACH = 16, ALL = EACH * EACH * EACH };
+    static size_t hashes[ALL];
+    for (size_t i = 0; i < ALL; i++) {
+        chunk_key_t key = { i % EACH, 1ull << 32, i / EACH % EACH,
+                            (uint32_t)(i / EACH / EACH) };
+        hashes[i] = chunk_key_hash(&key);
+    }
+    qsort(hashes, ALL, sizeof(*hashes), by_value);
+    for (size_t i = 1; i < ALL; i++)
+        CHECK(hashes[i] != hashes[i - 1]);
+}
+
 int
 main(void)
 {
@@ -249,5 +272,7 @@ main(void)
          "names are letters, digits and three signs, 1 to 128 of them");
     CASE(keys_order_by_stream_epoch_block_and_slot,
          "keys are ordered by stream, epoch, block and slot");
+    CASE(neighbours_have_different_hashes,
+         "keys that follow each other in anything have different hashes");
     return proof_end();
 }
