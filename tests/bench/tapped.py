@@ -10,7 +10,7 @@ import time
 
 from figures import Figure
 from peers import ROOT, Absent, cpu_of
-from put import one_file, timed
+from put import one_file, read_in, timed
 
 sys.path.insert(0, str(ROOT / 'tests' / 'plays'))
 from hostile import Peer
@@ -105,6 +105,7 @@ def fanned_out(stage, name, piece, pids):
 def figures(turns, size, say=print):
     size = min(size, MOST)
     path = one_file(size)
+    read_in(path)
     live = path.read_bytes()[:LIVE]
     all_of = {}
 
