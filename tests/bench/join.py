@@ -66,7 +66,7 @@ def flowing(stage, count):
 def watch(stage, streams, count, places, *words):
     """Terminals that have begun; ended by told()."""
     return subprocess.Popen(
-        [*WITH_US, BIN / 'bench-terminals', ','.join(streams), str(count),
+        [*WITH_US, BIN / 'bench-viewers', ','.join(streams), str(count),
          ','.join(stage.at[p] for p in places), *words],
         stdout=subprocess.PIPE, text=True)
 

@@ -1,6 +1,6 @@
-/*  bench-terminals - many terminals in one process
+/*  bench-viewers - many viewers in one process
  *
- *  bench-terminals STREAM[,STREAM...] SESSIONS HOST:PORT[,HOST:PORT...] [OPTION...]
+ *  bench-viewers STREAM[,STREAM...] SESSIONS HOST:PORT[,HOST:PORT...] [OPTION...]
  *    from=live|start|OFFSET  where they begin; live
  *    over=MS                 within which all of them join, evenly; 0: at once
  *    until=MS                after which they stop, unless it ended or SIGTERM
@@ -373,7 +373,7 @@ int
 main(int argc, char *argv[])
 {
     if (!read_words(argc, argv)) {
-        fprintf(stderr, "usage: bench-terminals STREAM[,STREAM...] SESSIONS "
+        fprintf(stderr, "usage: bench-viewers STREAM[,STREAM...] SESSIONS "
                         "HOST:PORT[,HOST:PORT...] [from=live|start|OFFSET] "
                         "[over=MS] [until=MS] [window=BYTES] [times=1]\n");
         return 64;
