@@ -19,6 +19,7 @@ struct catalogue {
     kv_t *kv;
     uint64_t cluster;
     uint64_t term;
+    uint64_t since;    //  Who was granted later ones is recorded
     uint64_t rebuilt;  //  In which term
     label_t *labels;
     size_t labels_count;
@@ -267,14 +268,18 @@ extent_free(extent_t *extent)
     free(extent);
 }
 
-//  The term and cluster in the table, or zeros when there are none yet.
+//  The first entry; zeros when there is none yet.
+typedef struct {
+    uint64_t cluster, term, since;
+} first_t;
+
 static status_t
-read_term(kv_t *kv, uint64_t *cluster_r, uint64_t *term_r)
+read_first(kv_t *kv, first_t *first_r)
 {
     void *bytes;
     size_t size;
     kv_bytes_t key = { .bytes = "T", .size = 1 };
-    *cluster_r = *term_r = 0;
+    *first_r = (first_t){ .term = 0 };
     status_t status = kv->read(kv, key, &bytes, &size);
     if (status == STATUS_ABSENT)
         return STATUS_OK;
@@ -282,8 +287,10 @@ read_term(kv_t *kv, uint64_t *cluster_r, uint64_t *term_r)
         return status;
     in_t in = { .bytes = bytes, .size = size };
     bool format = take(&in, 1) == FORMAT;
-    *cluster_r = take(&in, 8);
-    *term_r = take(&in, 8);
+    first_r->cluster = take(&in, 8);
+    first_r->term = take(&in, 8);
+    //  One of before that was recorded says nothing of its terms.
+    first_r->since = in.size ? take(&in, 8) : first_r->term;
     free(bytes);
     return !format             ? STATUS_VERSION
            : in.bad || in.size ? STATUS_CORRUPT
@@ -293,11 +300,11 @@ read_term(kv_t *kv, uint64_t *cluster_r, uint64_t *term_r)
 status_t
 catalogue_check(const catalogue_t *self)
 {
-    uint64_t cluster, term;
-    status_t status = read_term(self->kv, &cluster, &term);
+    first_t first;
+    status_t status = read_first(self->kv, &first);
     if (status != STATUS_OK)
         return status;
-    return term == self->term ? STATUS_OK : STATUS_FENCED;
+    return first.term == self->term ? STATUS_OK : STATUS_FENCED;
 }
 
 //  One synced batch, if the term is still ours (invariant 2).
@@ -312,7 +319,11 @@ write_batch(catalogue_t *self, const kv_change_t *changes, size_t count)
 status_t
 catalogue_peek(kv_t *kv, uint64_t *cluster_r, uint64_t *term_r)
 {
-    return read_term(kv, cluster_r, term_r);
+    first_t first;
+    status_t status = read_first(kv, &first);
+    *cluster_r = first.cluster;
+    *term_r = first.term;
+    return status;
 }
 
 static status_t
@@ -361,6 +372,7 @@ write_term(catalogue_t *self)
     put(&value, FORMAT, 1);
     put(&value, self->cluster, 8);
     put(&value, self->term, 8);
+    put(&value, self->since, 8);
     kv_change_t change = { { "T", 1 }, lent(&value) };
     return self->kv->write(self->kv, &change, 1, true);
 }
@@ -369,8 +381,8 @@ status_t
 catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
                char *why_r, size_t why_size)
 {
-    uint64_t cluster, term;
-    status_t status = read_term(kv, &cluster, &term);
+    first_t first;
+    status_t status = read_first(kv, &first);
     if (status != STATUS_OK) {
         snprintf(why_r, why_size, "the catalogue's first entry: %s",
                  status_text(status));
@@ -382,8 +394,9 @@ catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
     catalogue_t *self = calloc(1, sizeof *self);
     INVARIANT(self);
     self->kv = kv;
-    self->cluster = cluster ? cluster : fresh_cluster;
-    self->term = term + 1;
+    self->cluster = first.cluster ? first.cluster : fresh_cluster;
+    self->term = first.term + 1;
+    self->since = first.since;
     status = read_rebuilt(kv, &self->rebuilt);
     if (status == STATUS_OK)
         status = write_term(self);
@@ -465,7 +478,7 @@ catalogue_take(catalogue_t *self, uint64_t cluster, uint64_t term)
     if (status != STATUS_OK)
         return status;
     self->cluster = cluster;
-    self->term = term;
+    self->term = self->since = term;
     return write_term(self);
 }
 
@@ -863,31 +876,63 @@ catalogue_put_horizon(catalogue_t *self, uint8_t retention, micros_t clock_us,
     return write_batch(self, &change, 1);
 }
 
-status_t
-catalogue_older(catalogue_t *self, uint64_t store, uint64_t *epoch_r)
+//  A number of a store; 0 when there is none.
+static status_t
+read_of_store(catalogue_t *self, char kind, uint64_t store, uint64_t *number_r)
 {
-    out_t key = key_of('O', store);
+    out_t key = key_of(kind, store);
     void *bytes;
     size_t size;
-    *epoch_r = 0;
+    *number_r = 0;
     status_t status = self->kv->read(self->kv, lent(&key), &bytes, &size);
     if (status != STATUS_OK)
         return status == STATUS_ABSENT ? STATUS_OK : status;
     in_t in = { .bytes = bytes, .size = size };
     bool format = take(&in, 1) == FORMAT;
-    *epoch_r = take(&in, 8);
+    *number_r = take(&in, 8);
     free(bytes);
     return !format             ? STATUS_VERSION
            : in.bad || in.size ? STATUS_CORRUPT
                                : STATUS_OK;
 }
 
+static status_t
+write_of_store(catalogue_t *self, char kind, uint64_t store, uint64_t number)
+{
+    out_t key = key_of(kind, store), value = { .size = 0 };
+    put(&value, FORMAT, 1);
+    put(&value, number, 8);
+    kv_change_t change = { lent(&key), lent(&value) };
+    return write_batch(self, &change, 1);
+}
+
+status_t
+catalogue_older(catalogue_t *self, uint64_t store, uint64_t *epoch_r)
+{
+    return read_of_store(self, 'O', store, epoch_r);
+}
+
 status_t
 catalogue_put_older(catalogue_t *self, uint64_t store, uint64_t epoch)
 {
-    out_t key = key_of('O', store), value = { .size = 0 };
-    put(&value, FORMAT, 1);
-    put(&value, epoch, 8);
-    kv_change_t change = { lent(&key), lent(&value) };
-    return write_batch(self, &change, 1);
+    return write_of_store(self, 'O', store, epoch);
+}
+
+status_t
+catalogue_granted(catalogue_t *self, uint64_t store, uint64_t *term_r)
+{
+    status_t status = read_of_store(self, 'G', store, term_r);
+    if (*term_r < self->since)
+        *term_r = self->since;
+    return status;
+}
+
+status_t
+catalogue_grant(catalogue_t *self, uint64_t store)
+{
+    uint64_t granted;
+    status_t status = catalogue_granted(self, store, &granted);
+    return status == STATUS_OK && granted < self->term
+               ? write_of_store(self, 'G', store, self->term)
+               : status;
 }

@@ -14,7 +14,7 @@
  *  removed stream and the stores that still have to forget it; "H" + class the
  *  retention's clock and horizon; "N" + store the label of a worker; "R" when
  *  it is to be rebuilt, "B" the term in which that was; "O" + store what an
- *  older copy of it does not know.
+ *  older copy of it does not know; "G" + store the term it was granted last.
  */
 #ifndef CATALOGUE_H
 #define CATALOGUE_H
@@ -129,6 +129,12 @@ status_t catalogue_put_horizon(catalogue_t *self, uint8_t retention,
 //  an older copy of it is there in its place (R8). 0: there is none.
 status_t catalogue_older(catalogue_t *self, uint64_t store, uint64_t *epoch_r);
 status_t catalogue_put_older(catalogue_t *self, uint64_t store, uint64_t epoch);
+
+//  The highest term that the store can have been granted: a store that says a
+//  higher one was granted it by somebody else. And: it is granted ours; synced
+//  before the store is told.
+status_t catalogue_granted(catalogue_t *self, uint64_t store, uint64_t *term_r);
+status_t catalogue_grant(catalogue_t *self, uint64_t store);
 
 //  What the worker of a store is called: recorded with the next extent that
 //  names the store, so that people hear names also of who is away.

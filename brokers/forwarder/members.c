@@ -237,10 +237,18 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     }
     //  A term that was granted, but not by us; a stranger's word of it is not
     //  enough to end this forwarder.
+    uint64_t granted;
+    status_t status = catalogue_granted(self->catalogue, hello->store,
+                                        &granted);
+    if (status != STATUS_OK) {
+        core_fail(self, status, "what %s was granted cannot be read",
+                  hello->name);
+        return;
+    }
     bool above = hello->term > term;
     const worker_t *known = membership_find(self->members, hello->store);
-    bool granted = above || (hello->term == term && !known);
-    if (granted && ours(self, hello->store, hello->name)) {
+    if ((above || hello->term > granted) &&
+        ours(self, hello->store, hello->name)) {
         if (known && known->served)
             doubt_replaced(self, hello->name, hello->term);
         else
@@ -303,11 +311,14 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     core_note(self, 1,
               "worker-joining worker=%s store=%016" PRIx64 " boot=%" PRIu64,
               worker->name, worker->store, hello->boot);
-    status_t status = look_for_older(self, worker, hello->term, restarted);
+    status = look_for_older(self, worker, hello->term, restarted);
+    if (status == STATUS_OK)
+        status = catalogue_grant(self->catalogue, worker->store);
     if (status == STATUS_OK)
         welcome(self, peer, message, worker);
     else
-        core_fail(self, status, "what %s lacks could not be recorded",
+        core_fail(self, status,
+                  "what %s lacks and is granted could not be recorded",
                   worker->name);
 }
 

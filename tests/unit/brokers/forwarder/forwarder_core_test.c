@@ -3148,6 +3148,58 @@ a_hello_of_a_higher_term_ends_it(void)
     end();
 }
 
+static bool
+copy_change(void *arg, kv_bytes_t key, kv_bytes_t value)
+{
+    kv_t *copy = arg;
+    kv_change_t change = { key, value };
+    return copy->write(copy, &change, 1, true) == STATUS_OK;
+}
+
+static void
+an_older_catalogue_is_known_by_whom_it_granted_what(void)
+{
+    //  An older copy of the catalogue is put back, and a forwarder takes from it
+    //  the term that the true one had granted to all but the last. It dies:
+    //  before a worker speaks, or after it granted that term to the last. The
+    //  next one has a higher term.
+    for (int spoken = 0; spoken < 2; spoken++) {
+        begin_with(3);
+        static const char *names[4];
+        for (int i = 0; i < 4; i++)
+            names[i] = world.fakes[i].name;
+        world.settings.workers = names;
+        world.settings.workers_count = 4;
+        kv_t *copy = kv_memory_new();
+        kv_bytes_t from = { "", 0 }, to = { NULL, 0 };
+        CHECK(world.kv->walk(world.kv, from, to, copy_change, copy) ==
+              STATUS_OK);
+        //  A start that nobody heard of is no sign of anything.
+        restart();
+        restart();
+        join_all(3);
+        CHECK(fault() == STATUS_OK);
+        put(FILE_PLAN, 60 * CHUNK);
+
+        forwarder_core_destroy(&world.core);
+        kv_close(&world.kv);
+        world.kv = copy;
+        restart();
+        restart();
+        if (spoken)
+            join(3);
+        restart();
+        hello(1);
+        CHECK(fault() == STATUS_FENCED && !SAID_TO(1, WELCOME));
+        const char *why;
+        (void)forwarder_core_fault(world.core, &why);
+        CHECK(strstr(why, "older copy") && strstr(why, "--rebuild"));
+        forwarder_core_destroy(&world.core);
+        CHECK(start() == STATUS_CORRUPT);
+        end();
+    }
+}
+
 static void
 a_hello_that_is_played_again_changes_nothing(void)
 {
@@ -5426,6 +5478,8 @@ main(void)
          "forwarder_core 4: a worker of a higher term ends this forwarder");
     CASE(a_hello_that_is_played_again_changes_nothing,
          "forwarder_core 6: a Hello that is played again is counted, no more");
+    CASE(an_older_catalogue_is_known_by_whom_it_granted_what,
+         "invariant 11: an older catalogue is known by what it never granted");
     CASE(a_catalogue_of_another_term_ends_it,
          "forwarder_core 4: a catalogue of another term ends this forwarder");
     CASE(one_source_at_a_time,
