@@ -122,6 +122,16 @@ doubt_held(core_t *self, const worker_t *worker, const Rill__V1__Holding *held,
     ask(self, doubt, now);
 }
 
+bool
+doubt_about(const core_t *self, uint64_t stream)
+{
+    for (doubt_t *doubt = zlistx_first(self->doubts); doubt;
+         doubt = zlistx_next(self->doubts))
+        if (doubt->key.stream == stream)
+            return true;
+    return false;
+}
+
 void
 doubt_unknown(core_t *self, const worker_t *worker, uint64_t epochs)
 {

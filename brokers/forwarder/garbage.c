@@ -3,7 +3,7 @@
 #include "invariant.h"
 
 bool
-garbage_end(extent_t *const *chain, size_t count, bool sealed, uint64_t epoch,
+garbage_end(extent_t *const *chain, size_t count, bool over, uint64_t epoch,
             uint64_t *end_r)
 {
     size_t nth = 0;
@@ -13,7 +13,7 @@ garbage_end(extent_t *const *chain, size_t count, bool sealed, uint64_t epoch,
     if (nth == count || higher) {
         //  Never committed, or truncated altogether.
         *end_r = 0;
-        return higher || (sealed && count > 0);
+        return higher || over;
     }
     if (nth + 1 == count)
         return false;

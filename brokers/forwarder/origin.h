@@ -515,6 +515,8 @@ void events_forgotten(const core_t *self, uint64_t streams, uint64_t bytes);
 //  A store holds something of an epoch: does the catalogue know what it should?
 void doubt_held(core_t *self, const worker_t *worker,
                 const Rill__V1__Holding *held, millis_t now);
+//  Whether that is still asked of something of the stream.
+bool doubt_about(const core_t *self, uint64_t stream);
 //  It holds records of streams of which nothing is known.
 void doubt_unknown(core_t *self, const worker_t *worker, uint64_t epochs);
 //  It was told to drop a stream.

@@ -4,8 +4,8 @@
  *  epoch that began before its session it has then said all it will ever hold:
  *  what placement gives it beyond that is missing there. Epochs that began in
  *  the session are known by receipts. Where a store may hold blocks that do not
- *  count, the epoch is looked at again and again until the chain says so and
- *  what was dealt instead is settled; then the store is told to sweep.
+ *  count, the epoch is looked at again and again until the chain says so; then
+ *  the store is told to sweep.
  */
 #include <string.h>
 
@@ -31,8 +31,6 @@ typedef struct {
     bool counted;      //  The store has said `records`
     uint64_t records;
     bool checked;      //  May have garbage: it is in `checks`
-    bool marked;       //  `until` is known
-    uint64_t until;    //  Index: chunks below it must be settled
     uint64_t request;  //  Of the last Sweep
     millis_t late;     //  Not asked again before
 } stock_t;
@@ -152,7 +150,6 @@ have(struct stocks *self, const worker_t *worker, uint64_t stream,
 static void
 check(struct stocks *self, stock_t *stock, millis_t now)
 {
-    stock->marked = false;
     stock->request = 0;
     stock->late = now;
     if (!stock->checked)
@@ -242,20 +239,37 @@ is_outlived(const stream_t *stream, uint64_t epoch)
            epoch < stream->chain[0]->epoch;
 }
 
+//  Whether an attempt will never be in the chain: it is not dealt any more, and
+//  no older term commits anything. Of what a rebuild did not find that is not
+//  known.
+static bool
+is_given_up(const stream_t *stream, uint64_t epoch)
+{
+    for (size_t i = 0; i < stream->chain_count; i++)
+        if (stream->chain[i]->epoch == epoch)
+            return false;
+    for (size_t i = 0; i < stream->pending_count; i++)
+        if (stream->pending[i]->epoch == epoch)
+            return false;
+    if (stream->state == STREAM_SEALED)
+        return stream->chain_count > 0;
+    return epoch >> 32 > catalogue_rebuilt_in(stream->core->catalogue);
+}
+
 //  Whether all that a store holds of an epoch, up to a block, is what counts,
 //  and will ever be.
 static bool
 is_clean(const stream_t *stream, uint64_t epoch, uint64_t last_block)
 {
     uint64_t end;
-    bool sealed = stream->state == STREAM_SEALED;
     if (stream->state == STREAM_RECOVERING)
         return false;
     if (is_outlived(stream, epoch))
         return true;
-    if (garbage_end(stream->chain, stream->chain_count, sealed, epoch, &end))
+    if (garbage_end(stream->chain, stream->chain_count,
+                    is_given_up(stream, epoch), epoch, &end))
         return last_block < end;
-    return sealed;
+    return stream->state == STREAM_SEALED;
 }
 
 static void
@@ -372,21 +386,6 @@ ask_sweep(core_t *self, const worker_t *worker, stock_t *stock, uint64_t end)
     (void)self->effects.ask(self->with, worker->session, &message);
 }
 
-//  Whether what was dealt instead of garbage is safe: the chain has all that
-//  was made, and all that was dealt when it had is settled.
-static bool
-is_settled(const stream_t *stream, stock_t *stock)
-{
-    if (stream->state == STREAM_SEALED)
-        return true;
-    if (stream->pending_count || zlistx_size(stream->waiting))
-        return false;
-    if (!stock->marked)
-        stock->until = stream->next_index;
-    stock->marked = true;
-    return stream->settled_index >= stock->until;
-}
-
 typedef enum { LOOK_AGAIN, LOOK_ASKED, LOOK_OVER } look_t;
 
 static look_t
@@ -404,15 +403,15 @@ look(core_t *self, stock_t *stock)
     if (!stream)
         return members_tell_drop(self, worker, stock->place.stream) ? LOOK_ASKED
                                                                     : LOOK_OVER;
-    if (stream->state == STREAM_RECOVERING)
-        return LOOK_AGAIN;
-    bool sealed = stream->state == STREAM_SEALED;
-    if (is_outlived(stream, stock->place.epoch))
+    uint64_t epoch = stock->place.epoch;
+    if (is_outlived(stream, epoch))
         return LOOK_OVER;
-    if (!garbage_end(stream->chain, stream->chain_count, sealed,
-                     stock->place.epoch, &end))
-        return sealed ? LOOK_OVER : LOOK_AGAIN;
-    if (!is_settled(stream, stock))
+    if (!garbage_end(stream->chain, stream->chain_count,
+                     is_given_up(stream, epoch), epoch, &end))
+        return stream->state == STREAM_SEALED ? LOOK_OVER : LOOK_AGAIN;
+    //  It goes at once, for what counts instead may need its space; unless the
+    //  catalogue may turn out to be an older copy.
+    if (doubt_about(self, stream->record.id))
         return LOOK_AGAIN;
     ask_sweep(self, worker, stock, end);
     return LOOK_ASKED;

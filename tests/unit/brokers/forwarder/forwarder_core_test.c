@@ -5060,8 +5060,10 @@ what_was_dealt_again_is_swept(void)
     begin_with(6);
     live(100);
     source_t source = opened(FILE_PLAN);
-    give(&source, 16 * CHUNK);
-    //  These are on disk, but no block is whole when it dies.
+    give(&source, 8 * CHUNK);
+    receipt_some(5);
+    give(&source, 8 * CHUNK);
+    //  These are on disk, and of an extent that counts.
     CHECK(give_receipts(2) > 0);
     size_t held = world.fakes[2].count;
     kill_worker(2);
@@ -5075,8 +5077,40 @@ what_was_dealt_again_is_swept(void)
     pump();
     CHECK(progress(&source)->sealed);
     live(2500);
+    CHECK(counter(COUNTER_records_swept_total) > 0);
+    join(2);
+    live(2500);
+    CHECK(world.fakes[2].count < held);
+    size_t before = count_parts(&old);
+    power_cut();
+    join_all(6);
+    live(2500);
+    CHECK(count_parts(&old) == before);
+    CHECK(report()->under_protected == 0);
+    read_all(source.stream, 0, source.next);
+    end();
+}
+
+static void
+an_attempt_that_never_counted_is_swept(void)
+{
+    begin_with(6);
+    live(100);
+    source_t source = opened(FILE_PLAN);
+    give(&source, 16 * CHUNK);
+    //  These are on disk, but no block is whole when it dies.
+    CHECK(give_receipts(2) > 0);
+    size_t held = world.fakes[2].count;
+    kill_worker(2);
+    mute_all(true);
+    live(2500);
+    size_t old;
     count_parts(&old);
     CHECK(old == held && counter(COUNTER_records_swept_total) > 0);
+    mute_all(false);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
     join(2);
     live(2500);
     count_parts(&old);
@@ -5084,6 +5118,47 @@ what_was_dealt_again_is_swept(void)
     CHECK(report()->under_protected == 0);
     read_all(source.stream, 0, source.next);
     end();
+}
+
+static void
+full_disks_give_back_what_never_counted(void)
+{
+    //  Attempts fill both disks, in this term or in one before.
+    for (int restarts = 0; restarts < 2; restarts++) {
+        begin_with(2);
+        source_t source = opened(FILE_PLAN);
+        give(&source, 4 * CHUNK);
+        pump();
+        give(&source, 4 * CHUNK);
+        CHECK(give_receipts(0) > 0);
+        for (int i = 0; i < 3; i++) {
+            kill_worker(1);
+            if (i == 2)
+                world.fakes[0].full = world.fakes[1].full = true;
+            keep_worker(0);
+            join(1);
+            if (i < 2)
+                CHECK(give_receipts(0) > 0);
+        }
+        if (restarts) {
+            power_cut();
+            join_all(2);
+        }
+        CHECK(counter(COUNTER_records_swept_total) == 0);
+        live(3000);
+        CHECK(counter(COUNTER_records_swept_total) >= 8);
+        CHECK(!restarts ||
+              open_source(&source, SOURCE, FILE_PLAN) == STATUS_HELD);
+        world.fakes[0].full = world.fakes[1].full = false;
+        live(1000);
+        CHECK(open_source(&source, SOURCE, FILE_PLAN) == STATUS_OK);
+        CHECK(source.next == 8 * CHUNK);
+        CHECK(finish(&source) == STATUS_OK);
+        pump();
+        CHECK(progress(&source)->sealed);
+        read_all(source.stream, 0, source.next);
+        end();
+    }
 }
 
 static void
@@ -5576,7 +5651,11 @@ main(void)
          "more of it than that");
     end();
     CASE(what_was_dealt_again_is_swept,
-         "R13: what was dealt again goes when what replaced it is settled");
+         "R13: what was dealt again goes when what replaced it counts");
+    CASE(an_attempt_that_never_counted_is_swept,
+         "R13: an attempt that never counted goes when it is given up");
+    CASE(full_disks_give_back_what_never_counted,
+         "invariant 19: attempts that fill all disks stop nothing for ever");
     CASE(what_counts_is_never_swept,
          "invariant 1: no block that a chain counts is swept");
     CASE(an_older_disk_is_told,
