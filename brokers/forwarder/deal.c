@@ -11,6 +11,8 @@
 #include "invariant.h"
 #include "origin.h"
 
+enum { GATHER_MS = 1000 };  //  Workers that return are waited for so long
+
 piece_t *
 piece_new(uint64_t offset, buffer_t *payload, micros_t created_us)
 {
@@ -186,6 +188,19 @@ too_few(core_t *self)
     return STATUS_HELD;
 }
 
+//  Workers come back together: what waited for them all is not dealt to the
+//  first two, as long as others tell what they hold, if that does not take long.
+static bool
+is_gathering(const core_t *self)
+{
+    worker_t **all;
+    size_t count = membership_all(self->members, &all), joining = 0;
+    for (size_t i = 0; i < count; i++)
+        joining += all[i]->state == WORKER_JOINING;
+    return joining && self->enough_at != MILLIS_NEVER &&
+           self->now < self->enough_at + core_patience(self, GATHER_MS);
+}
+
 //  A new extent for the chunk that comes next, or why there can be none.
 static status_t
 make_extent(stream_t *stream, const piece_t *next)
@@ -200,6 +215,11 @@ make_extent(stream_t *stream, const piece_t *next)
     if (placement_code(workers, stream->record.asked, stream->record.strict,
                        &code, &narrower) != STATUS_OK)
         return too_few(self);
+    if (stream->held == STATUS_HELD && is_gathering(self)) {
+        self->crowded = true;
+        core_soon(self, self->enough_at + core_patience(self, GATHER_MS));
+        return STATUS_HELD;
+    }
     //  A new stream is in the catalogue before a store has anything of it.
     status_t status = core_record_stream(self, stream);
     if (status != STATUS_OK)
@@ -627,6 +647,11 @@ deal_waiting(core_t *self, millis_t now)
     uint64_t version = membership_version(self->members);
     if (version == self->dealt_version && !self->crowded)
         return;
+    worker_t *queue[1];
+    if (membership_queue(self->members, queue, 1) < 2)
+        self->enough_at = MILLIS_NEVER;
+    else if (self->enough_at == MILLIS_NEVER)
+        self->enough_at = now;
     self->dealt_version = version;
     self->crowded = false;
     for (stream_t *stream = zlistx_first(self->open); stream;

@@ -337,6 +337,7 @@ make(const forwarder_settings_t *settings, const forwarder_effects_t *effects,
     self->effects = *effects;
     self->with = with;
     self->began = self->now = now;
+    self->enough_at = MILLIS_NEVER;
     self->recover_at = now;
     self->streams_due = MILLIS_NEVER;
     self->members = membership_new(settings->patience);

@@ -206,7 +206,9 @@ struct forwarder_core {
     uint32_t epochs;                //  Made in this term
     size_t memory;                  //  Bytes of chunks and parity held
     size_t parity;           //  Of blocks, what open ones will have with it
-    bool crowded;            //  Something waits for room for its parity
+    bool crowded;            //  Something waits for room for its parity, or
+                             //  for workers that come
+    millis_t enough_at;      //  Since then two are in the queue
     uint64_t owed;           //  Of all streams
     uint64_t owed_told;      //  When sources were last told
     bool starving;           //  Some source has less than it needs to get on

@@ -453,8 +453,9 @@ forget_lost(fake_t *fake)
     fake->count = kept;
 }
 
+//  The worker is welcomed.
 static void
-join(int number)
+greet(int number)
 {
     fake_t *fake = &world.fakes[number];
     forget_lost(fake);
@@ -465,6 +466,14 @@ join(int number)
     fake->cluster = welcome->cluster;
     fake->term = welcome->term;
     CHECK(fake->session == welcome->session);
+}
+
+//  Then it tells what it holds.
+static void
+tell_held(int number)
+{
+    fake_t *fake = &world.fakes[number];
+    const Rill__V1__Welcome *welcome = SAID_TO(number, WELCOME)->welcome;
     for (size_t i = 0; i < fake->count; i++)
         fake->parts[i].receipted = true;
     uint64_t *streams = calloc(welcome->n_streams + 1, sizeof *streams);
@@ -480,6 +489,13 @@ join(int number)
     body.part = fake->told;
     body.done = true;
     SAY(number, INVENTORY, inventory, &body);
+}
+
+static void
+join(int number)
+{
+    greet(number);
+    tell_held(number);
 }
 
 static void
@@ -1495,6 +1511,41 @@ the_code_grows_with_the_next_block(void)
     pump();
     read_all(source.stream, 0, source.next);
     end();
+}
+
+static void
+what_waited_for_all_is_dealt_to_all(void)
+{
+    //  All return together, one after the other tells what it holds; of the last
+    //  ones nothing is heard: they are not waited for for long.
+    for (int told = 2; told <= 6; told++) {
+        begin_with(6);
+        source_t source = opened(FILE_PLAN);
+        for (int i = 0; i < 6; i++)
+            kill_worker(i);
+        give(&source, 12 * CHUNK);
+        CHECK(progress(&source)->held == RILL__V1__STATUS__STATUS_HELD);
+        for (int i = 0; i < 6; i++)
+            greet(i);
+        for (int i = 0; i < told; i++) {
+            CHECK(progress(&source)->held == RILL__V1__STATUS__STATUS_HELD);
+            tell_held(i);
+        }
+        if (told < 6) {
+            CHECK(progress(&source)->held == RILL__V1__STATUS__STATUS_HELD);
+            live(1100);
+        }
+        CHECK(progress(&source)->held == 0);
+        unsigned parity = told < 4 ? 1 : 2;
+        CHECK(progress(&source)->protection->m == parity);
+        CHECK(progress(&source)->protection->k == (unsigned)told - parity);
+        for (int i = told; i < 6; i++)
+            tell_held(i);
+        CHECK(finish(&source) == STATUS_OK);
+        pump();
+        read_all(source.stream, 0, source.next);
+        end();
+    }
 }
 
 static void
@@ -5622,6 +5673,8 @@ main(void)
          "invariant 19: all disks stand still for 9 s; nothing is dealt again");
     CASE(the_code_grows_with_the_next_block,
          "invariant 5: the next block has the code of who came back");
+    CASE(what_waited_for_all_is_dealt_to_all,
+         "invariant 5: what waited for workers is dealt to all that return");
     CASE(a_full_socket_waits_in_the_outbox,
          "forwarder_core 2: what a full socket does not take is pushed later");
     CASE(what_waits_of_one_stream_keeps_no_other_out,
