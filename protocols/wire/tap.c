@@ -34,6 +34,13 @@ typedef struct {
     millis_t may;  //  and is told no earlier than this
 } news_t;
 
+//  An event that waits for others: to wake libzmq's thread and a listener costs
+//  as much as dozens of events.
+typedef struct {
+    event_kind_t kind;
+    zmq_msg_t body;
+} waiting_t;
+
 struct tap {
     sink_t sink;
     zloop_t *loop;
@@ -53,7 +60,11 @@ struct tap {
     millis_t sample_at;  //  and this is when the next one is told
     topic_t *topics;
     size_t count, room;
-    uint64_t told[KINDS];  //  Events of each kind
+    uint64_t told[KINDS];        //  Events of each kind,
+    zmq_msg_t topics_of[KINDS];  //  and what they are told under
+    waiting_t waiting[TAP_WAITING];
+    size_t waiting_count;
+    millis_t waiting_until;  //  MILLIS_NEVER: nothing waits
     zmq_msg_t kept[TAP_LAST];
     size_t kept_count;  //  All told, the oldest were overwritten
     millis_t began;
@@ -76,18 +87,44 @@ clock_us(void *with)
     return clock_of(CLOCK_MONOTONIC);
 }
 
-//  Takes the body. Who has no room for it loses it.
+//  Takes both. Who has no room for them loses them.
 static void
-say(tap_t *self, const char *topic, zmq_msg_t *body)
+say(tap_t *self, zmq_msg_t *topic, zmq_msg_t *body)
 {
     if (self->socket) {
         void *handle = zsock_resolve(self->socket);
-        if (zmq_send(handle, topic, strlen(topic),
-                     ZMQ_SNDMORE | ZMQ_DONTWAIT) != -1 &&
+        if (zmq_msg_send(topic, handle, ZMQ_SNDMORE | ZMQ_DONTWAIT) != -1 &&
             zmq_msg_send(body, handle, ZMQ_DONTWAIT) != -1)
             return;
     }
+    zmq_msg_close(topic);
     zmq_msg_close(body);
+}
+
+//  What waited goes.
+static void
+flush(tap_t *self)
+{
+    for (size_t i = 0; i < self->waiting_count; i++) {
+        waiting_t *next = &self->waiting[i];
+        zmq_msg_t topic;
+        zmq_msg_init(&topic);
+        zmq_msg_copy(&topic, &self->topics_of[next->kind]);
+        say(self, &topic, &next->body);
+    }
+    self->waiting_count = 0;
+    self->waiting_until = MILLIS_NEVER;
+}
+
+//  At once, behind what happened before.
+static void
+say_now(tap_t *self, const char *topic, zmq_msg_t *body)
+{
+    zmq_msg_t begin;
+    flush(self);
+    zmq_msg_init_size(&begin, strlen(topic));
+    memcpy(zmq_msg_data(&begin), topic, strlen(topic));
+    say(self, &begin, body);
 }
 
 static const char *
@@ -108,23 +145,29 @@ keep(tap_t *self, zmq_msg_t *body)
     zmq_msg_copy(place, body);
 }
 
+static void set_alarm(tap_t *self);
+
 static void
 tell(void *with, event_t *event)
 {
     tap_t *self = with;
     event_kind_t kind = event->what_case;
-    char topic[TOPIC_BYTES];
-    zmq_msg_t body;
+    if (self->waiting_count == TAP_WAITING)
+        flush(self);
+    waiting_t *place = &self->waiting[self->waiting_count++];
+    place->kind = kind;
     event->seq = ++self->told[kind];
     event->at_us = clock_of(CLOCK_REALTIME);
     event->role = message_lend(self->place.role);
     event->node = message_lend(self->place.node);
-    zmq_msg_init_size(&body, rill__v1__event__get_packed_size(event));
-    rill__v1__event__pack(event, zmq_msg_data(&body));
+    zmq_msg_init_size(&place->body, rill__v1__event__get_packed_size(event));
+    rill__v1__event__pack(event, zmq_msg_data(&place->body));
     if (RARE >> kind & 1)
-        keep(self, &body);
-    snprintf(topic, sizeof topic, "%s%s", self->begin, kind_name(kind));
-    say(self, topic, &body);
+        keep(self, &place->body);
+    if (self->waiting_count == 1) {
+        self->waiting_until = zclock_mono() + TAP_WAIT_MS;
+        set_alarm(self);
+    }
 }
 
 static void
@@ -135,7 +178,7 @@ tell_last(tap_t *self)
         zmq_msg_t body;
         zmq_msg_init(&body);
         zmq_msg_copy(&body, &self->kept[i % TAP_LAST]);
-        say(self, self->last.topic, &body);
+        say_now(self, self->last.topic, &body);
     }
 }
 
@@ -165,17 +208,33 @@ tap_sample(tap_t *self, bool ready, Rill__V1__Counter **counters, size_t count)
     zmq_msg_t body;
     zmq_msg_init_size(&body, rill__v1__sample__get_packed_size(&sample));
     rill__v1__sample__pack(&sample, zmq_msg_data(&body));
-    say(self, self->state.topic, &body);
+    say_now(self, self->state.topic, &body);
 }
 
 /*----------------------------------------------------------------- listening */
 
-//  Say what is to be said now, and set the alarm to what is next.
+//  To what is next.
+static void
+set_alarm(tap_t *self)
+{
+    millis_t due = self->waiting_until;
+    if (self->states)
+        due = millis_least(due, self->sample_at);
+    if (self->state.asked)
+        due = millis_least(due, self->state.may);
+    if (self->last.asked)
+        due = millis_least(due, self->last.may);
+    alarm_set(self->alarm, due);
+}
+
+//  Say what is to be said now.
 static int
 turn(void *arg)
 {
     tap_t *self = arg;
     millis_t now = zclock_mono();
+    if (self->waiting_until <= now)
+        flush(self);
     if ((self->state.asked && self->state.may <= now) ||
         (self->states && self->sample_at <= now)) {
         self->state.asked = false;
@@ -188,12 +247,7 @@ turn(void *arg)
         self->last.may = now + PAUSE_MS;
         tell_last(self);
     }
-    millis_t due = self->states ? self->sample_at : MILLIS_NEVER;
-    if (self->state.asked)
-        due = millis_least(due, self->state.may);
-    if (self->last.asked)
-        due = millis_least(due, self->last.may);
-    alarm_set(self->alarm, due);
+    set_alarm(self);
     return 0;
 }
 
@@ -349,6 +403,21 @@ open_socket(tap_t *self)
     return endpoint_join(reach, bound, self->at);
 }
 
+//  What a kind is told under, if there is one of that number.
+static void
+name_topic(tap_t *self, event_kind_t kind)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(&rill__v1__event__descriptor,
+                                                kind);
+    zmq_msg_t *topic = &self->topics_of[kind];
+    size_t begin = strlen(self->begin), size = field ? strlen(field->name) : 0;
+    zmq_msg_init_size(topic, begin + size);
+    memcpy(zmq_msg_data(topic), self->begin, begin);
+    if (field)
+        memcpy((char *)zmq_msg_data(topic) + begin, field->name, size);
+}
+
 status_t
 tap_new(zloop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
         void *with, tap_t **tap_r)
@@ -366,6 +435,7 @@ tap_new(zloop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
         .place = *place,
         .sample = sample,
         .with = with,
+        .waiting_until = MILLIS_NEVER,
         .began = zclock_mono(),
     };
     snprintf(self->begin, sizeof self->begin, "ev.v1.%s.%s.", place->role,
@@ -376,6 +446,8 @@ tap_new(zloop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
              place->node);
     for (size_t i = 0; i < TAP_LAST; i++)
         zmq_msg_init(&self->kept[i]);
+    for (event_kind_t kind = 0; kind < KINDS; kind++)
+        name_topic(self, kind);
     self->requests = requests_new(&self->sink);
     self->alarm = alarm_new(loop, turn, self);
     status_t status = self->alarm ? open_socket(self) : STATUS_LIMIT;
@@ -393,6 +465,7 @@ tap_destroy(tap_t **self_p)
     if (!self)
         return;
     *self_p = NULL;
+    flush(self);
     if (self->socket)
         zloop_reader_end(self->loop, self->socket);
     sockets_drop(&self->socket);
@@ -400,6 +473,8 @@ tap_destroy(tap_t **self_p)
     requests_destroy(&self->requests);
     for (size_t i = 0; i < TAP_LAST; i++)
         zmq_msg_close(&self->kept[i]);
+    for (size_t i = 0; i < KINDS; i++)
+        zmq_msg_close(&self->topics_of[i]);
     free(self->topics);
     free(self);
 }

@@ -7,6 +7,8 @@
  *    2. (B6, house 18) Who does not read loses events: each listener's queue
  *       is bounded, and nothing ever waits for it. Topics, too, are bounded.
  *    3. Events of a kind that are told have numbers without a gap.
+ *    4. (B6) Events go together: one waits TAP_WAIT_MS for others at most, and
+ *       TAP_WAITING of them at most. A sample goes behind all it counts.
  *
  *  One of each node, in the thread of its actor.
  */
@@ -19,6 +21,8 @@
 #define TAP_TOPICS 1024  //  That are subscribed to; with more it is closed once
 #define TAP_LAST 64      //  Rare events that are kept
 #define TAP_SAMPLE_MS 1000
+#define TAP_WAIT_MS 50
+#define TAP_WAITING 512
 
 typedef struct tap tap_t;
 

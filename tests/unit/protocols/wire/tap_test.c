@@ -244,6 +244,41 @@ what_is_told_is_numbered(void)
     end();
 }
 
+//  Whether anything comes, though the loop does not run.
+static bool
+hears_without_the_loop(int wait_ms)
+{
+    zmq_pollitem_t item = { .socket = zsock_resolve(world.listener),
+                            .events = ZMQ_POLLIN };
+    return zmq_poll(&item, 1, wait_ms) == 1;
+}
+
+static bool
+heard_a_sample_behind_all(void)
+{
+    while (hear())
+        CHECK(world.sample ? world.heard == TAP_WAITING + 2 &&
+                                 world.sample->told[0]->seq == TAP_WAITING + 1
+                           : world.event->seq == world.heard);
+    return world.sample;
+}
+
+static void
+events_go_together(void)
+{
+    begin();
+    subscribe("ev.v1.worker.w1.chunk_stored", true);
+    run_until(wants_stored);
+    for (uint64_t i = 0; i < TAP_WAITING; i++)
+        tell_stored(i);
+    CHECK(!hears_without_the_loop(10));
+    tell_stored(TAP_WAITING);
+    CHECK(hears_without_the_loop(LATE_MS));
+    subscribe("st.v1.worker.w1", true);
+    run_until(heard_a_sample_behind_all);
+    end();
+}
+
 static void
 state_comes_at_once_and_each_second(void)
 {
@@ -368,6 +403,9 @@ main(void)
     CASE(what_is_told_is_numbered,
          "tap 3: what is told of a kind is numbered from 1, what nobody wanted "
          "is not counted, and a sample says the last number");
+    CASE(events_go_together,
+         "tap 4: events wait for others, not more than fit, and a sample comes "
+         "behind all that it counts");
     CASE(state_comes_at_once_and_each_second,
          "a sample comes at once to who begins to listen, and each second");
     CASE(the_last_rare_events_are_kept,
