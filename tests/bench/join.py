@@ -77,7 +77,7 @@ def all_joined(process):
 
 
 def told(process):
-    found = json.loads(process.stdout.read())['terminals']
+    found = json.loads(process.stdout.read())['viewers']
     if process.wait():
         raise Absent(f'a terminal went wrong: {[t for t in found if t["failed"]]}')
     return found

@@ -6,18 +6,16 @@
  *    until=MS                after which they stop, unless it ended or SIGTERM
  *                            came; 10000
  *    window=BYTES            of credit each; 4 MiB
- *    times=1                 tell when each chunk came, too
  *
  *  The n-th takes the n-th stream of the list, round and round; of one stream
  *  the n-th begins at the n-th node, and goes on at the next one when its node
- *  is silent or cannot go on. All of it is what
- *  any terminal does (watcher.h), each with a socket of its own. When all have
- *  their first byte a line {"joined": N} is printed; at the end a line
- *  {"terminals": [...]}: of each `join_us`, from before it connects to its
- *  first byte (-1: it has none), `pause_us`, the longest from one delivery to
- *  the next or to the end of an unfinished session, `crc` of all its bytes from
- *  `from` to `next`, and what else the code below prints. Exit code 1: a
- *  session failed or a byte is missing.
+ *  is silent or cannot go on. Each does what any viewer does (watcher.h), with a
+ *  socket of its own. When all have their first byte a line {"joined": N} is
+ *  printed; at the end a line {"viewers": [...]}: of each `join_us`, from before
+ *  it connects to its first byte (-1: it has none), `pause_us`, the longest from
+ *  one delivery to the next or to the end of an unfinished session, `crc` of all
+ *  its bytes from `from` to `next`, and what else the code below prints. Exit
+ *  code 1: a session failed or a byte is missing.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -34,17 +32,12 @@
 #include "watcher.h"
 
 enum {
-    MOST_TERMINALS = 4000,
+    MOST_VIEWERS = 4000,
     MOST_PLACES = 64,
     MOST_STREAMS = 1000,
     SWEEP_MS = 5,  //  Timers are that late at most
     EVENTS = 256,
 };
-
-typedef struct {
-    uint64_t next;  //  Bytes below it were there
-    int64_t at_us;
-} arrival_t;
 
 typedef struct {
     watcher_t *watcher;  //  NULL: it has not joined yet
@@ -53,9 +46,7 @@ typedef struct {
     int64_t began_us, first_us, last_us, pause_us;
     uint64_t bytes, skipped;
     uint32_t crc;
-    arrival_t *arrivals;
-    size_t arrivals_count;
-} terminal_t;
+} viewer_t;
 
 static struct {
     char *streams[MOST_STREAMS];
@@ -63,20 +54,19 @@ static struct {
     size_t streams_count, places_count;
     watcher_settings_t watcher;
     millis_t over_ms, until_ms;
-    bool times;
 } wanted = { .until_ms = 10000 };
 
-static terminal_t *terminals;
+static viewer_t *viewers;
 static size_t count, with_bytes;
 static int events;
 static volatile sig_atomic_t stopped;
 
-/*---------------------------------------------------------------- a terminal */
+/*---------------------------------------------------------------- a viewer */
 
 static status_t
 say(void *with, const message_t *message)
 {
-    terminal_t *self = with;
+    viewer_t *self = with;
     return frames_send(self->socket, NULL, message, NULL);
 }
 
@@ -88,18 +78,7 @@ draw(void *with)
 }
 
 static void
-note_arrival(terminal_t *self, int64_t now_us, uint64_t next)
-{
-    size_t n = self->arrivals_count++;
-    if ((n & (n - 1)) == 0)
-        self->arrivals = realloc(self->arrivals,
-                                 (n ? 2 * n : 1) * sizeof *self->arrivals);
-    INVARIANT(self->arrivals);
-    self->arrivals[n] = (arrival_t){ next, now_us };
-}
-
-static void
-note_pause(terminal_t *self, int64_t now_us)
+note_pause(viewer_t *self, int64_t now_us)
 {
     if (now_us - self->last_us > self->pause_us)
         self->pause_us = now_us - self->last_us;
@@ -110,8 +89,9 @@ static status_t
 deliver(void *with, uint64_t offset, buffer_t *bytes,
         const chunk_header_t *chunk)
 {
+    (void)offset;
     (void)chunk;
-    terminal_t *self = with;
+    viewer_t *self = with;
     int64_t now_us = zclock_usecs();
     if (self->first_us)
         note_pause(self, now_us);
@@ -125,20 +105,18 @@ deliver(void *with, uint64_t offset, buffer_t *bytes,
     self->crc = checksum_crc32c_more(self->crc, buffer_bytes(bytes),
                                      buffer_size(bytes));
     self->bytes += buffer_size(bytes);
-    if (wanted.times)
-        note_arrival(self, now_us, offset + buffer_size(bytes));
     return STATUS_OK;
 }
 
 static status_t
 skip(void *with, uint64_t from, uint64_t to)
 {
-    ((terminal_t *)with)->skipped += to - from;
+    ((viewer_t *)with)->skipped += to - from;
     return STATUS_OK;
 }
 
 static void
-connect_anew(terminal_t *self)
+connect_anew(viewer_t *self)
 {
     if (self->socket)
         sockets_drop(&self->socket);
@@ -153,7 +131,7 @@ connect_anew(terminal_t *self)
 static void
 leave(void *with)
 {
-    terminal_t *self = with;
+    viewer_t *self = with;
     self->place = (self->place + 1) % wanted.places_count;
     connect_anew(self);
     watcher_on_reconnect(self->watcher, zclock_mono());
@@ -161,7 +139,7 @@ leave(void *with)
 
 //  Hear all that came: a socket's descriptor tells of what is new only.
 static void
-hear(terminal_t *self, millis_t now)
+hear(viewer_t *self, millis_t now)
 {
     status_t status;
     for (received_t received;
@@ -175,7 +153,7 @@ hear(terminal_t *self, millis_t now)
 }
 
 static void
-sweep(terminal_t *self, millis_t now)
+sweep(viewer_t *self, millis_t now)
 {
     if (watcher_due(self->watcher) > now)
         return;
@@ -184,12 +162,12 @@ sweep(terminal_t *self, millis_t now)
 }
 
 static void
-join(terminal_t *self, millis_t now)
+join(viewer_t *self, millis_t now)
 {
     static const watcher_effects_t EFFECTS = { say, deliver, skip, leave,
                                                draw };
     self->began_us = zclock_usecs();
-    size_t nth = (size_t)(self - terminals);
+    size_t nth = (size_t)(self - viewers);
     self->place = nth / wanted.streams_count % wanted.places_count;
     connect_anew(self);
     wanted.watcher.name = wanted.streams[nth % wanted.streams_count];
@@ -198,7 +176,7 @@ join(terminal_t *self, millis_t now)
 }
 
 static bool
-is_over(const terminal_t *self)
+is_over(const viewer_t *self)
 {
     const watcher_state_t *state = watcher_state(self->watcher);
     return state->done || state->failed != STATUS_OK;
@@ -212,7 +190,7 @@ let_join(size_t joined, millis_t begun, millis_t now)
 {
     while (joined < count &&
            begun + wanted.over_ms * (millis_t)joined / (millis_t)count <= now)
-        join(&terminals[joined++], now);
+        join(&viewers[joined++], now);
     return joined;
 }
 
@@ -234,25 +212,15 @@ run(void)
         swept = now;
         over = 0;
         for (size_t i = 0; i < joined; i++) {
-            sweep(&terminals[i], now);
-            over += is_over(&terminals[i]);
+            sweep(&viewers[i], now);
+            over += is_over(&viewers[i]);
         }
     }
 }
 
-static void
-tell_arrivals(const terminal_t *self)
-{
-    printf(", \"times\": [");
-    for (size_t i = 0; i < self->arrivals_count; i++)
-        printf("%s[%" PRIu64 ",%" PRId64 "]", i ? "," : "",
-               self->arrivals[i].next, self->arrivals[i].at_us);
-    printf("]");
-}
-
 //  Whether all is right with it.
 static bool
-tell(terminal_t *self)
+tell(viewer_t *self)
 {
     if (!self->watcher)
         return false;
@@ -274,8 +242,6 @@ tell(terminal_t *self)
         self->crc, state->chunks, state->received, state->left, state->again,
         state->corrupt, state->sealed ? "true" : "false", self->place,
         state->failed == STATUS_OK ? "" : status_name(state->failed));
-    if (wanted.times)
-        tell_arrivals(self);
     printf("}");
     return whole;
 }
@@ -323,8 +289,6 @@ read_option(char *word)
         wanted.until_ms = number;
     else if (strcmp(word, "window") == 0)
         wanted.watcher.window_bytes = (uint64_t)number;
-    else if (strcmp(word, "times") == 0)
-        wanted.times = number != 0;
     else
         return false;
     return true;
@@ -360,7 +324,7 @@ read_words(int argc, char *argv[])
         return false;
     wanted.watcher.to = UINT64_MAX;
     count = strtoul(argv[2], NULL, 10);
-    if (count < 1 || count > MOST_TERMINALS || !read_streams(argv[1]) ||
+    if (count < 1 || count > MOST_VIEWERS || !read_streams(argv[1]) ||
         !read_places(argv[3]))
         return false;
     for (int i = 4; i < argc; i++)
@@ -375,7 +339,7 @@ main(int argc, char *argv[])
     if (!read_words(argc, argv)) {
         fprintf(stderr, "usage: bench-viewers STREAM[,STREAM...] SESSIONS "
                         "HOST:PORT[,HOST:PORT...] [from=live|start|OFFSET] "
-                        "[over=MS] [until=MS] [window=BYTES] [times=1]\n");
+                        "[over=MS] [until=MS] [window=BYTES]\n");
         return 64;
     }
     if (sockets_begin(3 * count + 64) != STATUS_OK)
@@ -383,24 +347,23 @@ main(int argc, char *argv[])
     signal(SIGTERM, stop);
     events = epoll_create1(0);
     INVARIANT(events >= 0);
-    terminals = zmalloc(count * sizeof *terminals);
+    viewers = zmalloc(count * sizeof *viewers);
     run();
     bool whole = true;
-    printf("{\"terminals\": [");
+    printf("{\"viewers\": [");
     for (size_t i = 0; i < count; i++) {
         if (i)
             printf(",\n");
-        whole = tell(&terminals[i]) && whole;
+        whole = tell(&viewers[i]) && whole;
     }
     printf("]}\n");
     for (size_t i = 0; i < count; i++) {
-        if (!terminals[i].watcher)
+        if (!viewers[i].watcher)
             continue;
-        watcher_stop(terminals[i].watcher);
-        watcher_destroy(&terminals[i].watcher);
-        zsock_destroy(&terminals[i].socket);
-        free(terminals[i].arrivals);
+        watcher_stop(viewers[i].watcher);
+        watcher_destroy(&viewers[i].watcher);
+        zsock_destroy(&viewers[i].socket);
     }
-    free(terminals);
+    free(viewers);
     return whole ? 0 : 1;
 }
