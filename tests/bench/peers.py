@@ -152,7 +152,7 @@ daemon off; worker_processes 1; pid {home}/nginx.pid;
 error_log {home}/error.log warn; user root;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off;
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   client_body_temp_path {home}/body; fastcgi_temp_path {home}/fastcgi;
   uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
   proxy_temp_path {home}/proxy;
@@ -180,6 +180,34 @@ def nginx(origin, lock):
                                      lock='on' if lock else 'off'))
         with running('nginx', [program('nginx'), '-c', conf, '-p', home], home,
                      port) as peer:
+            yield peer
+
+
+RTMP = '''
+load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+daemon off; worker_processes 1; pid {home}/nginx.pid;
+error_log {home}/error.log warn; user root;
+events {{ worker_connections 1024; }}
+rtmp {{
+  access_log off;
+  server {{
+    listen 127.0.0.1:{port};
+    application live {{ live on; {pull} }}
+  }}
+}}
+'''
+
+
+@contextlib.contextmanager
+def rtmp(origin=None):
+    """nginx-rtmp that is published to, or the edge of one at a port."""
+    with folder() as home:
+        port = free_port()
+        conf = home / 'nginx.conf'
+        pull = f'pull rtmp://127.0.0.1:{origin}/live;' if origin else ''
+        conf.write_text(RTMP.format(home=home, port=port, pull=pull))
+        with running('nginx-rtmp', [program('nginx'), '-c', conf, '-p', home],
+                     home, port) as peer:
             yield peer
 
 
