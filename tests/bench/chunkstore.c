@@ -31,9 +31,9 @@
 
 enum {
     STREAMS = 16,
-    WARM_MIB = 256,   //  Of different payload: more than any cache
-    FLIGHT_MIB = 16,  //  Offered and not yet durable
-    SYNC_MIB = 4,     //  The bare file's
+    WARM_MIB = 256,  //  Of different payload: more than any cache
+    FLIGHT_MIB = 8,  //  Offered and not yet durable
+    SYNC_MIB = 4,    //  The bare file's
     DEPTH = 4,
     READS = 300,
     PARTS = 16,
@@ -193,9 +193,13 @@ write_bare(const char *folder, double *late_r)
     snprintf(path, sizeof(path), "%s/bare", folder);
     files_t *files = files_system_new(64, false);
     bare_t bare = { .files = files };
-    cost_t begun = cost_now();
-    bare.handle = files->open(files, path, true, chunk_bytes * chunk_count);
+    bare.handle = files->open(files, path, true);
     INVARIANT(bare.handle >= 0);
+    files->reserve(files, bare.handle, chunk_bytes * chunk_count, 0);
+    for (bare.flying = 1; bare.flying > 0;)
+        take_done(&bare);
+    bare.ended = 0;
+    cost_t begun = cost_now();
     uint8_t *bytes = aligned_alloc(FILES_ALIGNMENT, chunk_bytes * DEPTH);
     INVARIANT(bytes);
     memset(bytes, 1, chunk_bytes * DEPTH);

@@ -31,8 +31,9 @@ typedef struct {
 } names_t;
 
 typedef struct {
-    enum { WRITE, READ, SYNC, SYNC_NAMES, PUNCH } what;
-    body_t *body;
+    enum { WRITE, READ, SYNC, RESERVE, REMOVE, SYNC_NAMES, PUNCH } what;
+    body_t *body;  //  Of a removal: none
+    char *path;    //  Of a removal
     uint8_t *bytes;
     size_t size;
     uint64_t offset;
@@ -112,6 +113,27 @@ change_fails(fake_files_t *self, const char *call)
 //  ---------------------------------------------------------------------------
 //  Names and bodies
 
+static void
+take_arrays(body_t *body, uint64_t size)
+{
+    body->size = size;
+    uint64_t pages = size / PAGE + 1;
+    body->now = calloc(pages, PAGE);
+    body->durable = calloc(pages, PAGE);
+    body->written = calloc(pages, sizeof(*body->written));
+    body->hole = calloc(pages, 1);
+    INVARIANT(body->now && body->durable && body->written && body->hole);
+}
+
+static void
+free_arrays(body_t *body)
+{
+    free(body->now);
+    free(body->durable);
+    free(body->written);
+    free(body->hole);
+}
+
 static body_t *
 new_body(fake_files_t *self, uint64_t size)
 {
@@ -120,13 +142,7 @@ new_body(fake_files_t *self, uint64_t size)
                            (self->bodies_count + 1) * sizeof(*self->bodies));
     INVARIANT(body && self->bodies);
     self->bodies[self->bodies_count++] = body;
-    body->size = size;
-    uint64_t pages = size / PAGE + 1;
-    body->now = calloc(pages, PAGE);
-    body->durable = calloc(pages, PAGE);
-    body->written = calloc(pages, sizeof(*body->written));
-    body->hole = calloc(pages, 1);
-    INVARIANT(body->now && body->durable && body->written && body->hole);
+    take_arrays(body, size);
     return body;
 }
 
@@ -141,10 +157,7 @@ free_bodies(fake_files_t *self)
             self->bodies[kept++] = body;
             continue;
         }
-        free(body->now);
-        free(body->durable);
-        free(body->written);
-        free(body->hole);
+        free_arrays(body);
         free(body);
     }
     self->bodies_count = kept;
@@ -272,7 +285,7 @@ take_handle(fake_files_t *self, body_t *body)
 }
 
 static int
-fake_open(const files_t *files, const char *path, bool create, uint64_t size)
+fake_open(const files_t *files, const char *path, bool create)
 {
     fake_files_t *self = of(files);
     int rc = create ? change_fails(self, "create") : fails(self);
@@ -283,9 +296,7 @@ fake_open(const files_t *files, const char *path, bool create, uint64_t size)
         return -ENOENT;
     body_t *body = entry ? entry->body : NULL;
     if (create) {
-        if (fake_files_taken(self) + size > self->capacity)
-            return -ENOSPC;
-        body = new_body(self, size);
+        body = new_body(self, 0);
         change_name(self, NULL, path, body);
     }
     return take_handle(self, body);
@@ -320,9 +331,12 @@ submit(fake_files_t *self, flying_t form)
     if (self->flying_count == MOST_FLYING)
         return -EAGAIN;
     INVARIANT(form.offset % PAGE == 0 && form.size % PAGE == 0);
-    INVARIANT(form.offset + form.size <= form.body->size);
     INVARIANT((uintptr_t)form.bytes % PAGE == 0);
-    form.body->names++;
+    if (form.body) {
+        uint64_t end = form.offset + form.size;
+        INVARIANT(form.what == RESERVE || end <= form.body->size);
+        form.body->names++;
+    }
     self->flying[self->flying_count++] = form;
     return 0;
 }
@@ -382,6 +396,27 @@ fake_punch(const files_t *files, int handle, uint64_t offset, uint64_t size,
 }
 
 static int
+fake_reserve(const files_t *files, int handle, uint64_t size, uint64_t token)
+{
+    fake_files_t *self = of(files);
+    return submit(self, (flying_t){ .what = RESERVE,
+                                    .body = self->handles[handle],
+                                    .size = size,
+                                    .token = token,
+                                    .error = change_fails(self, "reserve") });
+}
+
+static int
+fake_remove(const files_t *files, const char *path, uint64_t token)
+{
+    fake_files_t *self = of(files);
+    return submit(self, (flying_t){ .what = REMOVE,
+                                    .path = strdup(path),
+                                    .token = token,
+                                    .error = change_fails(self, "removal") });
+}
+
+static int
 fake_sync_names(const files_t *files, int handle, uint64_t token)
 {
     fake_files_t *self = of(files);
@@ -434,6 +469,28 @@ punch_pages(fake_files_t *self, const flying_t *op)
     }
 }
 
+//  An empty file gets its size; what is not there yet cannot be lost.
+static int
+reserve_pages(fake_files_t *self, const flying_t *op)
+{
+    if (fake_files_taken(self) + op->size > self->capacity)
+        return -ENOSPC;
+    INVARIANT(op->body->size == 0);
+    free_arrays(op->body);
+    take_arrays(op->body, op->size);
+    return 0;
+}
+
+static int
+remove_name(fake_files_t *self, const flying_t *op)
+{
+    entry_t *entry = find(&self->now, op->path);
+    if (!entry)
+        return -ENOENT;
+    change_name(self, op->path, NULL, entry->body);
+    return 0;
+}
+
 static void
 make_durable(body_t *body, uint64_t upto)
 {
@@ -465,6 +522,10 @@ end(fake_files_t *self, const flying_t *op)
         make_durable(op->body, op->upto);
     else if (op->what == PUNCH)
         punch_pages(self, op);
+    else if (op->what == RESERVE)
+        return reserve_pages(self, op);
+    else if (op->what == REMOVE)
+        return remove_name(self, op);
     else if (op->upto > self->settled)
         settle_names(self, op->upto - self->settled);
     return op->what == PUNCH ? 0 : (int64_t)op->size;
@@ -483,6 +544,7 @@ fake_reap(const files_t *files, files_done_t *done, size_t most, bool wait)
         self->flying[at] = self->flying[--self->flying_count];
         done[count++] = (files_done_t){ op.token, end(self, &op) };
         release(op.body);
+        free(op.path);
     }
     return count;
 }
@@ -634,6 +696,8 @@ static const files_t TABLE = {
     .write = fake_write,
     .read = fake_read,
     .sync = fake_sync,
+    .reserve = fake_reserve,
+    .remove = fake_remove,
     .sync_names = fake_sync_names,
     .reap = fake_reap,
     .fd = fake_fd,
@@ -712,6 +776,7 @@ stop_all(fake_files_t *self)
         if (self->flying[i].what == WRITE)
             put_some(self, &self->flying[i]);
         release(self->flying[i].body);
+        free(self->flying[i].path);
     }
     self->flying_count = 0;
     for (int handle = 0; handle < MOST_FILES; handle++)

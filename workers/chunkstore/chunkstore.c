@@ -169,6 +169,8 @@ reap(chunkstore_t *self, bool wait)
             op_t *op = (op_t *)(uintptr_t)done[i].token;
             if (op->kind == OP_READ)
                 fetch_done(self, (fetch_t *)op, done[i].result);
+            else if (op->kind == OP_GRAVE)
+                forget_removed(self, (grave_t *)op, done[i].result);
             else if (op->kind == OP_BURIAL)
                 forget_done(self, done[i].result);
             else if (op->kind == OP_PUNCH)

@@ -207,7 +207,11 @@ bury(chunkstore_t *self, writer_t *writer)
     } else {
         status_t why = writer->broken;
         writer_discard(self, writer);
-        intake_fail(self, chain, why);
+        //  What waits for nothing else fails with it.
+        if (!chain->open)
+            intake_fail(self, chain, why);
+        else
+            intake_recount(self, chain);
         return;
     }
     writer_remove(self, writer);
@@ -286,6 +290,9 @@ static void
 writer_done(chunkstore_t *self, writer_t *writer)
 {
     switch (writer->state) {
+    case WRITER_SPACE:
+        writer->state = WRITER_HEAD;
+        break;
     case WRITER_HEAD:
         writer->state = WRITER_HEAD_SYNC;
         break;

@@ -33,10 +33,9 @@ typedef struct {
 
 struct files {
     void *with;
-    //  Open for direct I/O. `create` also empties it and fallocates `size`
-    //  bytes (-ENOSPC when it cannot). A handle >= 0, or -errno.
-    int (*open)(const files_t *self, const char *path, bool create,
-                uint64_t size);
+    //  Open for direct I/O; `create` also makes or empties it. A handle >= 0,
+    //  or -errno.
+    int (*open)(const files_t *self, const char *path, bool create);
     //  A handle for sync_names and close, or -errno.
     int (*open_directory)(const files_t *self, const char *path);
     void (*close)(const files_t *self, int handle);
@@ -49,9 +48,14 @@ struct files {
     int (*read)(const files_t *self, int handle, void *bytes, size_t size,
                 uint64_t offset, uint64_t token);
     int (*sync)(const files_t *self, int handle, uint64_t token);
+    //  Give an empty file `size` bytes of its own (-ENOSPC when it cannot).
+    int (*reserve)(const files_t *self, int handle, uint64_t size,
+                   uint64_t token);
     //  Give a range of whole pages back to the file system.
     int (*punch)(const files_t *self, int handle, uint64_t offset,
                  uint64_t size, uint64_t token);
+    //  Unlink a file: giving back its blocks takes long.
+    int (*remove)(const files_t *self, const char *path, uint64_t token);
     //  Sync the names in a directory of open_directory.
     int (*sync_names)(const files_t *self, int handle, uint64_t token);
     //  Take up to `most` completions without waiting, or, with `wait`, waiting

@@ -20,9 +20,18 @@
 //  One operation between submit and reap.
 typedef struct operation {
     struct operation *next;  //  In `idle` or `ended`
-    enum { DO_WRITE, DO_READ, DO_SYNC, DO_SYNC_NAMES, DO_PUNCH } what;
+    enum {
+        DO_WRITE,
+        DO_READ,
+        DO_SYNC,
+        DO_SYNC_NAMES,
+        DO_PUNCH,
+        DO_RESERVE,
+        DO_REMOVE,
+    } what;
     int handle;
     uint8_t *bytes;
+    char *path;  //  Of a file to be removed
     size_t size;
     size_t done;  //  Of `size`, by earlier parts
     uint64_t offset;
@@ -53,18 +62,7 @@ of(const files_t *files)
 //  Opening
 
 static int
-reserve_space(int handle, uint64_t size)
-{
-    //  Without KEEP_SIZE: it costs less than half the CPU later.
-    if (fallocate(handle, 0, 0, (off_t)size) == 0)
-        return 0;
-    if (errno != EOPNOTSUPP)
-        return -errno;
-    return ftruncate(handle, (off_t)size) < 0 ? -errno : 0;
-}
-
-static int
-system_open(const files_t *files, const char *path, bool create, uint64_t size)
+system_open(const files_t *files, const char *path, bool create)
 {
     int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT | O_TRUNC : 0);
     int handle = open(path, flags | O_DIRECT, 0640);
@@ -72,15 +70,7 @@ system_open(const files_t *files, const char *path, bool create, uint64_t size)
         of(files)->buffered = true;
         handle = open(path, flags, 0640);
     }
-    if (handle < 0)
-        return -errno;
-    int rc = create && size ? reserve_space(handle, size) : 0;
-    if (rc < 0) {
-        close(handle);
-        unlink(path);
-        return rc;
-    }
-    return handle;
+    return handle < 0 ? -errno : handle;
 }
 
 static int
@@ -127,6 +117,11 @@ hand_over(system_t *self, operation_t *operation)
         io_uring_prep_fsync(sqe, operation->handle, IORING_FSYNC_DATASYNC);
     else if (operation->what == DO_SYNC_NAMES)
         io_uring_prep_fsync(sqe, operation->handle, 0);
+    else if (operation->what == DO_RESERVE)
+        io_uring_prep_fallocate(sqe, operation->handle, 0, 0,
+                                (off_t)operation->size);
+    else if (operation->what == DO_REMOVE)
+        io_uring_prep_unlinkat(sqe, AT_FDCWD, operation->path, 0);
     else
         io_uring_prep_fallocate(sqe, operation->handle, PUNCH,
                                 (off_t)operation->offset,
@@ -136,8 +131,19 @@ hand_over(system_t *self, operation_t *operation)
         continue;
 }
 
+static int
+reserve_space(int handle, uint64_t size)
+{
+    //  Without KEEP_SIZE: it costs less than half the CPU later.
+    int rc = fallocate(handle, 0, 0, (off_t)size);
+    if (rc < 0 && errno == EOPNOTSUPP)
+        rc = ftruncate(handle, (off_t)size);
+    return rc;
+}
+
+//  Do what is left of it with a call that waits; sets its result.
 static void
-do_plainly(system_t *self, operation_t *operation)
+do_plainly(operation_t *operation)
 {
     ssize_t rc = 0;
     do {
@@ -152,6 +158,10 @@ do_plainly(system_t *self, operation_t *operation)
             rc = fdatasync(operation->handle);
         else if (operation->what == DO_SYNC_NAMES)
             rc = fsync(operation->handle);
+        else if (operation->what == DO_RESERVE)
+            rc = reserve_space(operation->handle, operation->size);
+        else if (operation->what == DO_REMOVE)
+            rc = unlink(operation->path);
         else
             rc = fallocate(operation->handle, PUNCH, offset, (off_t)size);
         if (rc > 0)
@@ -159,6 +169,12 @@ do_plainly(system_t *self, operation_t *operation)
     } while ((rc > 0 && operation->done < operation->size) ||
              (rc < 0 && errno == EINTR));
     operation->result = rc < 0 ? -errno : (int64_t)operation->done;
+}
+
+static void
+do_now(system_t *self, operation_t *operation)
+{
+    do_plainly(operation);
     operation->next = NULL;
     *self->ended_end = operation;
     self->ended_end = &operation->next;
@@ -172,11 +188,15 @@ start(system_t *self, operation_t form)
     if (!operation)
         return -EAGAIN;
     *operation = form;
+    if (form.path) {
+        operation->path = strdup(form.path);
+        INVARIANT(operation->path);
+    }
     self->flying++;
     if (self->uring)
         hand_over(self, operation);
     else
-        do_plainly(self, operation);
+        do_now(self, operation);
     return 0;
 }
 
@@ -230,6 +250,26 @@ system_punch(const files_t *files, int handle, uint64_t offset, uint64_t size,
 }
 
 static int
+system_reserve(const files_t *files, int handle, uint64_t size, uint64_t token)
+{
+    return start(of(files), (operation_t){
+                                .what = DO_RESERVE,
+                                .handle = handle,
+                                .size = size,
+                                .token = token,
+                            });
+}
+
+static int
+system_remove(const files_t *files, const char *path, uint64_t token)
+{
+    operation_t form = { .what = DO_REMOVE, .handle = -1, .token = token };
+    //  Only copied, and read.
+    memcpy(&form.path, &path, sizeof(path));
+    return start(of(files), form);
+}
+
+static int
 system_sync_names(const files_t *files, int handle, uint64_t token)
 {
     return start(of(files), (operation_t){
@@ -245,6 +285,7 @@ system_sync_names(const files_t *files, int handle, uint64_t token)
 static void
 give_back(system_t *self, operation_t *operation)
 {
+    free(operation->path);
     operation->next = self->idle;
     self->idle = operation;
     self->flying--;
@@ -263,6 +304,10 @@ ended(system_t *self, operation_t *operation, int rc)
         return false;
     }
     operation->result = rc < 0 ? rc : (int64_t)operation->done;
+    //  A file system without it, or a kernel.
+    if ((operation->what == DO_RESERVE && rc == -EOPNOTSUPP) ||
+        (operation->what == DO_REMOVE && rc == -EINVAL))
+        do_plainly(operation);
     return true;
 }
 
@@ -463,6 +508,8 @@ static const files_t TABLE = {
     .write = system_write,
     .read = system_read,
     .sync = system_sync,
+    .reserve = system_reserve,
+    .remove = system_remove,
     .sync_names = system_sync_names,
     .reap = system_reap,
     .fd = system_fd,

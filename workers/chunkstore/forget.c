@@ -423,17 +423,42 @@ keep_spare(chunkstore_t *self, const segment_t *segment, const char *path)
     return rc == 0;
 }
 
+//  Have its name gone: kept as a spare at once, or unlinked in the background.
+//  False: it cannot be tried now.
 static bool
-unname(chunkstore_t *self, const segment_t *segment)
+unname(chunkstore_t *self, grave_t *grave)
 {
-    char *path = shelf_path(self, segment->is.id, SHELF_NAMED);
-    bool gone = keep_spare(self, segment, path);
-    if (!gone) {
-        int rc = self->files->unlink(self->files, path);
-        gone = rc == 0 || rc == -ENOENT;
+    char *path = shelf_path(self, grave->segment->is.id, SHELF_NAMED);
+    grave->op.kind = OP_GRAVE;
+    grave->unnamed = keep_spare(self, grave->segment, path);
+    int rc = 0;
+    if (!grave->unnamed) {
+        rc = self->files->remove(self->files, path, (uintptr_t)&grave->op);
+        self->burial.waiting += rc == 0;
     }
     free(path);
-    return gone;
+    return rc != -EAGAIN;
+}
+
+//  All files are gone: their names are to be, durably.
+static void
+sync_burial(chunkstore_t *self)
+{
+    self->burial.op.kind = OP_BURIAL;
+    int rc = self->files->sync_names(self->files, self->folder_handle,
+                                     (uintptr_t)&self->burial.op);
+    if (rc < 0)
+        self->burial.count = 0;
+    //  Their names are gone already: what unlinks them will find nothing.
+    self->dying |= rc == -EAGAIN;
+}
+
+void
+forget_removed(chunkstore_t *self, grave_t *grave, int64_t result)
+{
+    grave->unnamed = result == 0 || result == -ENOENT;
+    if (--self->burial.waiting == 0)
+        sync_burial(self);
 }
 
 //  Take dead segments' names away. What the index knows of them goes when that
@@ -443,27 +468,23 @@ static void
 begin_burial(chunkstore_t *self)
 {
     self->dying = false;
-    size_t count = 0;
-    for (size_t i = 0; i < self->segments_count; i++) {
+    for (size_t i = 0; i < self->segments_count && !self->dying; i++) {
         segment_t *segment = self->segments[i];
         if (!segment->dead || segment->users > 0 || segment->writer)
             continue;
-        if (count == STORE_BURIALS) {
+        if (self->burial.count == STORE_BURIALS) {
             self->dying = true;
             break;
         }
-        if (unname(self, segment))
-            self->burial.segments[count++] = segment;
+        grave_t *grave = &self->burial.graves[self->burial.count];
+        grave->segment = segment;
+        if (unname(self, grave))
+            self->burial.count++;
+        else
+            self->dying = true;
     }
-    if (count == 0)
-        return;
-    self->burial.op.kind = OP_BURIAL;
-    int rc = self->files->sync_names(self->files, self->folder_handle,
-                                     (uintptr_t)&self->burial.op);
-    if (rc == 0)
-        self->burial.count = count;
-    //  Their names are gone already: an unlink will find nothing.
-    self->dying |= rc == -EAGAIN;
+    if (self->burial.count > 0 && self->burial.waiting == 0)
+        sync_burial(self);
 }
 
 void
@@ -474,7 +495,9 @@ forget_done(chunkstore_t *self, int64_t result)
     if (result < 0 || self->unusable != STATUS_OK)
         return;  //  The next start finds them dead
     for (size_t i = 0; i < count; i++) {
-        segment_t *segment = self->burial.segments[i];
+        segment_t *segment = self->burial.graves[i].segment;
+        if (!self->burial.graves[i].unnamed)
+            continue;  //  The next start finds it dead
         self->allocated -= shelf_bytes(segment);
         index_delete_segment(self->index, segment->is.id);
         shelf_remove(self, segment);

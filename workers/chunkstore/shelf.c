@@ -108,7 +108,7 @@ shelf_use(chunkstore_t *self, segment_t *segment)
         if (self->handles >= STORE_HANDLES)
             close_one(self);
         char *path = shelf_path(self, segment->is.id, SHELF_NAMED);
-        int rc = self->files->open(self->files, path, false, 0);
+        int rc = self->files->open(self->files, path, false);
         free(path);
         if (rc < 0)
             return rc;

@@ -48,7 +48,15 @@ typedef struct writer writer_t;
 
 //  What an operation in flight is: its token is a pointer to this.
 typedef struct {
-    enum { OP_GROUP, OP_WRITER, OP_READ, OP_BURIAL, OP_PUNCH, OP_FOOTER } kind;
+    enum {
+        OP_GROUP,
+        OP_WRITER,
+        OP_READ,
+        OP_GRAVE,
+        OP_BURIAL,
+        OP_PUNCH,
+        OP_FOOTER,
+    } kind;
 } op_t;
 
 typedef struct {
@@ -106,6 +114,13 @@ typedef struct {
     range_t range;
 } punch_t;
 
+//  A dead segment whose file goes.
+typedef struct {
+    op_t op;
+    segment_t *segment;
+    bool unnamed;
+} grave_t;
+
 //  The records of one retention class.
 typedef struct {
     uint8_t retention;
@@ -130,6 +145,7 @@ struct writer {
     segment_head_t head;
     chain_t *chain;
     enum {
+        WRITER_SPACE,  //  Its file has none yet
         WRITER_HEAD,
         WRITER_HEAD_SYNC,
         WRITER_NAME,    //  Its own name becomes durable
@@ -236,8 +252,9 @@ struct chunkstore {
     bool dying;               //  Some segment is dead and has its file yet
     struct {
         op_t op;
-        segment_t *segments[STORE_BURIALS];
-        size_t count;  //  0: none goes
+        grave_t graves[STORE_BURIALS];
+        size_t count;      //  0: none goes
+        unsigned waiting;  //  Of them for their files to be gone
     } burial;
     punch_t punches[STORE_PUNCHES];
     size_t holes;         //  That wait to be made
@@ -417,6 +434,8 @@ index_drop_t *forget_add(chunkstore_t *self, const index_drop_t *drop);
 void forget_entry(chunkstore_t *self, segment_t *segment, uint32_t length);
 //  The segment may have nothing left.
 void forget_if_empty(chunkstore_t *self, segment_t *segment);
+//  The file of a dead segment is gone, or not.
+void forget_removed(chunkstore_t *self, grave_t *grave, int64_t result);
 //  Names of dead segments are durably gone, or not.
 void forget_done(chunkstore_t *self, int64_t result);
 //  A hole was made, or not.

@@ -45,10 +45,10 @@ writer_remove(chunkstore_t *self, writer_t *writer)
     free(writer);
 }
 
-//  A file for segment `id`, under its fresh name: a spare one, or a new one. A
-//  handle, or -errno.
+//  A file for segment `id`, under its fresh name: a spare one, or a new one,
+//  which has no space yet. A handle, or -errno.
 static int
-make_file(chunkstore_t *self, uint64_t id)
+make_file(chunkstore_t *self, uint64_t id, bool *new_r)
 {
     char *path = shelf_path(self, id, SHELF_FRESH);
     int rc = -ENOENT;
@@ -57,12 +57,12 @@ make_file(chunkstore_t *self, uint64_t id)
         char *spare = shelf_path(self, was, SHELF_SPARE);
         rc = self->files->rename(self->files, spare, path);
         if (rc == 0)
-            rc = self->files->open(self->files, path, false, 0);
+            rc = self->files->open(self->files, path, false);
         free(spare);
     }
-    if (rc < 0)
-        rc = self->files->open(self->files, path, true,
-                               self->settings.segment_bytes);
+    *new_r = rc < 0;
+    if (*new_r)
+        rc = self->files->open(self->files, path, true);
     free(path);
     return rc;
 }
@@ -82,7 +82,8 @@ writer_begin(chunkstore_t *self, chain_t *chain)
         .end = SEGMENT_FIRST,
         .retention = chain->retention,
     };
-    int rc = make_file(self, is.id);
+    bool new;
+    int rc = make_file(self, is.id, &new);
     if (rc < 0)
         return store_status(rc);
     segment_t *segment = shelf_add(self, &is);
@@ -91,6 +92,7 @@ writer_begin(chunkstore_t *self, chain_t *chain)
     self->handles++;
     self->allocated += is.size;
     chain->next = add_writer(self, chain, segment);
+    chain->next->state = new ? WRITER_SPACE : WRITER_HEAD;
     return STATUS_OK;
 }
 
@@ -158,6 +160,13 @@ writer_move_head(chunkstore_t *self, writer_t *writer)
 {
     if (writer->flying)
         return;
+    if (writer->state == WRITER_SPACE) {
+        writer_submitted(writer, self->files->reserve(self->files,
+                                                      writer->segment->handle,
+                                                      writer->head.size,
+                                                      (uintptr_t)&writer->op));
+        return;
+    }
     if (writer->state == WRITER_HEAD_SYNC) {
         writer_submit_sync(self, writer);
         return;

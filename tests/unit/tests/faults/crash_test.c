@@ -22,6 +22,8 @@ static const char *const KINDS[] = {
     "cut before sync",
     "cut before rename",
     "cut before unlink",
+    "cut before reserve",
+    "cut before removal",
     "cut before punch",
     "cut before sync of names",
     "cut before claim",

@@ -47,13 +47,23 @@ take_all(const files_t *files, size_t count, int64_t size)
     }
 }
 
+//  A new file of so many bytes.
+static int
+make(const files_t *files, const char *path, uint64_t size)
+{
+    int handle = files->open(files, path, true);
+    CHECK(handle >= 0);
+    CHECK(files->reserve(files, handle, size, 0) == 0);
+    take_all(files, 1, 0);
+    return handle;
+}
+
 static void
 write_and_read(const files_t *files, const char *folder)
 {
     char path[300];
     snprintf(path, sizeof(path), "%s/file", folder);
-    int handle = files->open(files, path, true, PIECE * PIECES);
-    CHECK(handle >= 0);
+    int handle = make(files, path, PIECE * PIECES);
     uint8_t *bytes[PIECES];
     for (uint64_t i = 0; i < PIECES; i++) {
         bytes[i] = pages(PIECE, (int)i + 1);
@@ -105,9 +115,14 @@ name_and_unname(const files_t *files, const char *folder)
     CHECK(files->list(files, deep, count_name, &seen) == 0 && seen == 1);
     CHECK(files->rename(files, one, two) == 0);
     CHECK(files->sync_directory(files, deep) == 0);
-    CHECK(files->open(files, one, false, 0) == -ENOENT);
+    CHECK(files->open(files, one, false) == -ENOENT);
     CHECK(files->unlink(files, two) == 0);
     CHECK(files->unlink(files, two) == -ENOENT);
+    files->close(files, make(files, one, PIECE));
+    CHECK(files->remove(files, one, 0) == 0);
+    take_all(files, 1, 0);
+    CHECK(files->remove(files, one, 0) == 0);
+    take_all(files, 1, -ENOENT);
     CHECK(files->free_bytes(files, deep) > 0);
     CHECK(files->random(files) != files->random(files));
 }
@@ -142,8 +157,7 @@ more_than_the_depth_waits(void)
 {
     files_t *files = files_system_new(2, false);
     const char *folder = folder_new();
-    int handle = files->open(files, folder_path(folder, "file"), true,
-                             2 * PIECE);
+    int handle = make(files, folder_path(folder, "file"), 2 * PIECE);
     uint8_t *bytes = pages(PIECE, 7);
     CHECK(files->write(files, handle, bytes, PIECE, 0, 0) == 0);
     CHECK(files->write(files, handle, bytes, PIECE, PIECE, 1) == 0);
@@ -173,7 +187,7 @@ byte_after_cut(uint64_t seed, bool reaped_first)
 {
     fake_files_t *disk = fake_files_new(seed, 1024 * 1024);
     const files_t *files = fake_files_table(disk);
-    int handle = files->open(files, "/file", true, PIECE);
+    int handle = make(files, "/file", PIECE);
     files->sync_directory(files, "/");
     uint8_t *bytes = pages(PIECE, 9);
     CHECK(files->write(files, handle, bytes, PIECE, 0, 0) == 0);
@@ -209,10 +223,10 @@ names_are_durable_after_a_sync_of_their_directory(void)
     for (uint64_t seed = 0; seed < 100; seed++) {
         fake_files_t *disk = fake_files_new(seed, 1024 * 1024);
         const files_t *files = fake_files_table(disk);
-        files->open(files, "/old", true, 4096);
+        make(files, "/old", 4096);
         CHECK(files->rename(files, "/old", "/kept") == 0);
         CHECK(files->sync_directory(files, "/") == 0);
-        files->open(files, "/new", true, 4096);
+        make(files, "/new", 4096);
         fake_files_cut(disk, seed);
         uint64_t size;
         CHECK(fake_files_bytes(disk, "/kept", &size) && size == 4096);
