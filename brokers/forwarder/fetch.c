@@ -279,6 +279,15 @@ send_part(core_t *self, worker_t *worker, part_t *part, millis_t now)
     return true;
 }
 
+//  Told is who lets a job wait.
+static void
+tell_late(core_t *self, const job_t *job, const part_t *part)
+{
+    worker_t *worker = membership_find(self->members, part->store);
+    if (worker && part->asked_us && SINK_WANTS(self->settings.sink, REQUEST))
+        seek_late(self, job->arg, worker->name, part->asked_us);
+}
+
 static void
 join_part(job_t *job, part_t *part)
 {
@@ -316,6 +325,7 @@ ask_part(core_t *self, job_t *job, unsigned slot, bool desperate, millis_t now)
     part->due = now + core_patience(self, LATE_MOST_MS);
     if (worker->reads >= PARTS_PER_WORKER) {
         zlistx_add_end(fetches->waiting, part);
+        part->asked_us = SINK_CLOCK(self->settings.sink, REQUEST);
         fetches->due = millis_least(fetches->due, part->due);
     } else if (!send_part(self, worker, part, now)) {
         free(part);
@@ -508,6 +518,8 @@ close_part(core_t *self, part_t *part, status_t status,
     job_t *job;
     while ((job = zlistx_detach(part->jobs, NULL)) != NULL) {
         job->late -= part->late;
+        if (status == STATUS_LATE || status == STATUS_UNREACHABLE)
+            tell_late(self, job, part);
         answer_part(self, job, part->key.slot, status, header, payload, now);
     }
     free_part(part);
@@ -637,6 +649,7 @@ make_late(core_t *self, part_t *part, worker_t *worker, millis_t now)
     for (job_t *job = zlistx_first(part->jobs); job;
          job = zlistx_next(part->jobs)) {
         job->late++;
+        tell_late(self, job, part);
         jobs[count++] = job;
     }
     for (size_t i = 0; i < count; i++)

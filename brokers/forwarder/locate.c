@@ -22,6 +22,7 @@ typedef struct {
     unsigned slot;
     micros_t created_us;
     millis_t due;
+    micros_t asked_us;  //  For the sink
 } locate_t;
 
 struct locates {
@@ -88,7 +89,9 @@ locate_ask(const stream_t *stream, const extent_t *extent, bool by_time,
                           .answer = answer,
                           .arg = arg,
                           .request = ++self->request,
-                          .due = now + core_patience(self, LOCATE_LATE_MS) };
+                          .due = now + core_patience(self, LOCATE_LATE_MS),
+                          .asked_us = SINK_CLOCK(self->settings.sink,
+                                                 REQUEST) };
     zlistx_add_end(self->locates->list, locate);
     Rill__V1__Locate question = RILL__V1__LOCATE__INIT;
     question.stream = locate->stream;
@@ -188,6 +191,18 @@ locate_worker_gone(core_t *self, uint64_t session, millis_t now)
     }
 }
 
+//  Told is who lets a seek wait.
+static void
+tell_late(core_t *self, const locate_t *locate)
+{
+    for (size_t i = 0; i < locate->asked_count && locate->asked_us; i++) {
+        worker_t *worker = membership_by_session(self->members,
+                                                 locate->asked[i]);
+        if (worker)
+            seek_late(self, locate->arg, worker->name, locate->asked_us);
+    }
+}
+
 void
 locate_sweep(core_t *self, millis_t now)
 {
@@ -198,6 +213,7 @@ locate_sweep(core_t *self, millis_t now)
             return;
         zlistx_add_end(self->locates->list, locate);
         if (locate->due <= now) {
+            tell_late(self, locate);
             locate->silent += (uint16_t)locate->asked_count;
             end(locate, now);
         }

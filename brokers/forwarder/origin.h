@@ -408,6 +408,10 @@ void fetches_destroy(struct fetches **self_p);
 //  relay's fetch.
 void seek_fetch(core_t *self, uint64_t stream, uint64_t offset, millis_t now);
 void seek_progress(stream_t *stream, millis_t now);
+//  For the sink: a worker that was asked then is late with what is wanted for
+//  `arg`, if that is a seek.
+void seek_late(core_t *self, const void *arg, const char *worker,
+               micros_t since);
 void seek_stream_gone(core_t *self, uint64_t stream);
 struct seeks *seeks_new(void);
 void seeks_destroy(struct seeks **self_p);

@@ -127,6 +127,17 @@ trace_of(const seek_t *seek)
     return relay_trace(seek->core->relay, seek->stream, seek->offset);
 }
 
+void
+seek_late(core_t *self, const void *arg, const char *worker, micros_t since)
+{
+    for (seek_t *at = zlistx_first(self->seeks->list); at;
+         at = zlistx_next(self->seeks->list))
+        if (at == arg) {
+            relay_late(self->relay, at->stream, at->offset, worker, since);
+            return;
+        }
+}
+
 static void on_fetched(void *arg, status_t status, const chunk_header_t *header,
                        buffer_t *payload, bool decoded, millis_t now);
 

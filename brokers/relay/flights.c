@@ -21,6 +21,7 @@ typedef struct {
     zlistx_t *askers;  //  asker_t, first come first told
     bool own;          //  The owner wants it too
     uint64_t trace;    //  Of the request that it began for
+    sink_tries_t tries;
 } flight_t;
 
 struct flights {
@@ -198,6 +199,28 @@ flights_within(const flights_t *self, uint64_t stream, uint64_t from,
     return count;
 }
 
+void
+flights_asked(flights_t *self, uint64_t stream, uint64_t offset,
+              const char *node)
+{
+    place_t key = { stream, offset };
+    flight_t *flight = zhashx_lookup(self->by_key, &key);
+    if (flight)
+        sink_tries(self->sink, &flight->tries, node);
+}
+
+void
+flights_late(flights_t *self, uint64_t stream, uint64_t offset,
+             const char *node, micros_t since)
+{
+    place_t key = { stream, offset };
+    flight_t *flight = zhashx_lookup(self->by_key, &key);
+    if (!flight || (flight->tries.asked && flight->tries.since <= since))
+        return;
+    flight->tries.asked = node;
+    flight->tries.since = since;
+}
+
 //  Take the flight off the board before anyone is told.
 static flight_t *
 take(flights_t *self, uint64_t stream, uint64_t offset)
@@ -233,18 +256,39 @@ tell_took(flights_t *self, Rill__V1__Route route, millis_t asked)
         self->effects.took(self->with, route, asked);
 }
 
-//  One who waited is answered; how the chunk came is told first.
+//  Who waited is about to be answered: how it came about.
+static void
+tell_source(flights_t *self, const flight_t *flight, const asker_t *asker,
+            const char *node, double ms)
+{
+    if (!SINK_WANTS(self->sink, REQUEST))
+        return;
+    sink_source_t source = sink_found(self->sink, &flight->tries,
+                                      node ? node : "");
+    if (ms > 0)
+        source.ms = ms;
+    source.joined = flight->trace == asker->trace ? 0 : flight->trace;
+    sink_sourced(self->sink, &asker->peer, asker->request, &source);
+}
+
+//  One who waited is answered, or refused.
 static void
 land(flights_t *self, const flight_t *flight, const asker_t *asker,
      const flights_chunk_t *chunk)
 {
-    sink_source_t source = {
-        .node = chunk->source ? chunk->source : "",
-        .ms = chunk->source_ms,
-        .joined = flight->trace == asker->trace ? 0 : flight->trace,
-    };
-    sink_sourced(self->sink, &asker->peer, asker->request, &source);
+    tell_took(self, chunk->route, asker->asked);
+    tell_source(self, flight, asker, chunk->source, chunk->source_ms);
     flights_answer(self, &asker->peer, asker->request, asker->trace, chunk);
+}
+
+static void
+fail(flights_t *self, const flight_t *flight, const asker_t *asker,
+     status_t status, const char *text, uint64_t nearest)
+{
+    tell_took(self, RILL__V1__ROUTE__ROUTE_UNSPECIFIED, asker->asked);
+    tell_source(self, flight, asker, NULL, 0);
+    refuse(self, &asker->peer, asker->request, asker->trace, status, text,
+           nearest);
 }
 
 void
@@ -255,10 +299,8 @@ flights_land(flights_t *self, uint64_t stream, uint64_t offset,
     if (!flight)
         return;
     for (asker_t *asker = zlistx_first(flight->askers); asker;
-         asker = zlistx_next(flight->askers)) {
-        tell_took(self, chunk->route, asker->asked);
+         asker = zlistx_next(flight->askers))
         land(self, flight, asker, chunk);
-    }
     free_flight(self, flight);
 }
 
@@ -270,11 +312,8 @@ flights_fail(flights_t *self, uint64_t stream, uint64_t offset, status_t status,
     if (!flight)
         return;
     for (asker_t *asker = zlistx_first(flight->askers); asker;
-         asker = zlistx_next(flight->askers)) {
-        tell_took(self, RILL__V1__ROUTE__ROUTE_UNSPECIFIED, asker->asked);
-        refuse(self, &asker->peer, asker->request, asker->trace, status, text,
-               nearest);
-    }
+         asker = zlistx_next(flight->askers))
+        fail(self, flight, asker, status, text, nearest);
     free_flight(self, flight);
 }
 
@@ -323,9 +362,7 @@ sweep_flight(flights_t *self, flight_t *flight, millis_t now)
         asker_t *this = asker;
         asker = zlistx_next(flight->askers);
         if (this->due <= now) {
-            tell_took(self, RILL__V1__ROUTE__ROUTE_UNSPECIFIED, this->asked);
-            refuse(self, &this->peer, this->request, this->trace, STATUS_LATE,
-                   NULL, 0);
+            fail(self, flight, this, STATUS_LATE, NULL, 0);
             zlistx_delete(flight->askers, at);
             self->askers--;
         } else

@@ -47,7 +47,7 @@ typedef struct {
     micros_t now_us;  //  The origin's clock when it spoke; 0: not known
     uint64_t head;
     const char *source;  //  The node that it was taken from; NULL: from none,
-    double source_ms;    //  and how long that one took; 0: not measured
+    double source_ms;    //  and how long that one took; 0: since flights_asked
 } flights_chunk_t;
 
 //  `effects` are copied; the sink (NULL: none) and `with` are lent until
@@ -67,6 +67,14 @@ bool flights_want(flights_t *self, uint64_t stream, uint64_t offset,
 
 //  It does not any more: the flight goes on only for others.
 void flights_unwant(flights_t *self, uint64_t stream, uint64_t offset);
+
+//  For the sink: a node (lent while there are flights) is asked for it now, and
+//  one that was before gave nothing; NULL: nobody is asked. Or, where several
+//  are at once: one that was asked then is late.
+void flights_asked(flights_t *self, uint64_t stream, uint64_t offset,
+                   const char *node);
+void flights_late(flights_t *self, uint64_t stream, uint64_t offset,
+                  const char *node, micros_t since);
 
 //  One answer, as flights_land gives it, to one who need not wait.
 void flights_answer(flights_t *self, const peer_t *peer, uint64_t request,

@@ -23,9 +23,9 @@ struct passed {
     int link;  //  -1: to the root's owner
     unsigned tried;
     millis_t due;
-    uint64_t stream;                     //  Of a Locate
-    uint64_t trace;                      //  Of who asked first
-    micros_t asked_us;                   //  For the sink
+    uint64_t stream;  //  Of a Locate
+    uint64_t trace;   //  Of who asked first
+    sink_tries_t tries;
     buffer_t *said;                      //  The question, packed, its request 0
     Rill__V1__Message__BodyCase answer;  //  What answers it
     waiter_t *waiters;
@@ -41,16 +41,15 @@ drop(relay_t *self, passed_t *passed)
     free(passed);
 }
 
-//  From whom what they waited for comes is told to the sink.
+//  How what they waited for came about is told to the sink.
 static void
 tell_source(const relay_t *self, const passed_t *passed)
 {
+    const char *node = passed->link < 0 ? "" : self->links[passed->link].name;
     const sink_t *sink = self->settings.sink;
-    if (passed->link < 0 || !SINK_WANTS(sink, REQUEST))
+    if (!SINK_WANTS(sink, REQUEST))
         return;
-    sink_source_t source = { .node = self->links[passed->link].name,
-                             .ms = sink_ms(passed->asked_us,
-                                           SINK_CLOCK(sink, REQUEST)) };
+    sink_source_t source = sink_found(sink, &passed->tries, node);
     for (size_t i = 0; i < passed->count; i++) {
         const waiter_t *waiter = &passed->waiters[i];
         source.joined = waiter->trace == passed->trace ? 0 : passed->trace;
@@ -108,7 +107,6 @@ ask(relay_t *self, passed_t *passed, int link, millis_t now)
     passed->link = link;
     passed->request = question->request = ++self->request;
     question->trace = passed->trace;
-    passed->asked_us = SINK_CLOCK(self->settings.sink, REQUEST);
     passed->due = now + patience(self, passed);
     if (self->root) {
         self->effects.locate(self->with, question->locate->stream,
@@ -117,6 +115,7 @@ ask(relay_t *self, passed_t *passed, int link, millis_t now)
         return;
     }
     self->links[link].used = true;
+    sink_tries(self->settings.sink, &passed->tries, self->links[link].name);
     if (self->effects.tell(self->with, link, question) != STATUS_OK)
         passed->due = now + span(self, AGAIN_MS);
     message_free(&question);
@@ -135,6 +134,7 @@ go_on(relay_t *self, passed_t *passed, millis_t now)
                                 : message_refusal(
                                       STATUS_UNREACHABLE,
                                       "No parent of this cache answers.", 0);
+    passed->link = -1;
     fail(self, passed, &why, now);
 }
 

@@ -17,7 +17,6 @@ struct pursuit {
     int link;  //  It is in the air to; -1: not
     uint64_t request;
     millis_t sent, due, ends;  //  Not sent: MILLIS_NEVER
-    micros_t asked_us;         //  When it was sent, for the sink
     int side;                  //  The sibling to ask, -1: not known
     uint64_t accused;          //  Siblings that did not have it, bit by bit
     bool side_tried, asked_siblings;
@@ -129,6 +128,7 @@ go_on(relay_t *self, pursuit_t *pursuit, status_t status, millis_t now)
 {
     int link = pursuit->link;
     pursuit->link = -1;
+    flights_asked(self->flights, pursuit->stream, pursuit->offset, NULL);
     if (link >= 0 && is_side(self, link)) {
         pursuit->side_tried = true;
         pursuit->accused |= UINT64_C(1)
@@ -181,7 +181,8 @@ ask(relay_t *self, pursuit_t *pursuit, int link, bool straight, millis_t now)
     pursuit->sent = now;
     pursuit->due = millis_least(now + hop_of(self, link), pursuit->ends);
     self->links[link].used = true;
-    pursuit->asked_us = SINK_CLOCK(self->settings.sink, REQUEST);
+    flights_asked(self->flights, pursuit->stream, pursuit->offset,
+                  self->links[link].name);
     message_t message = MESSAGE(
         ASK, ask, &body, pursuit->request,
         flights_trace(self->flights, pursuit->stream, pursuit->offset));
@@ -343,6 +344,7 @@ refused(relay_t *self, pursuit_t *pursuit, const Rill__V1__Refused *refused,
     if (!side && status == STATUS_FUTURE && pursuit->wait) {
         pursuit->parked = true;
         pursuit->link = -1;
+        flights_asked(self->flights, pursuit->stream, pursuit->offset, NULL);
         pursuit->due = pursuit->ends;
         return;
     }
@@ -391,7 +393,6 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
     if (!payload || message_to_chunk(answer->chunk, &header) != STATUS_OK)
         return false;
     bool straight = false;
-    double took = 0;
     if (pursuit && header.key.stream == pursuit->stream &&
         covers(&header, pursuit->offset)) {
         link_t *from = &self->links[link];
@@ -403,8 +404,6 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
         from->round_ms = from->round_ms ? (7 * from->round_ms + round) / 8
                                         : round;
         straight = pursuit->straight;
-        took = sink_ms(pursuit->asked_us,
-                       SINK_CLOCK(self->settings.sink, REQUEST));
         drop(self, pursuit);
     } else if (pursuit ||
                !flights_within(self->flights, header.key.stream, header.offset,
@@ -423,7 +422,6 @@ taken(relay_t *self, int link, pursuit_t *pursuit, const message_t *message,
         .now_us = answer->now_us,
         .head = answer->head,
         .source = self->links[link].name,
-        .source_ms = took,
     };
     counters_up(&self->counters, straight ? COUNTER_chunks_taken_total_up
                                           : node_taken_from(self, link));

@@ -643,6 +643,13 @@ relay_fail(relay_t *self, uint64_t id, uint64_t offset, status_t status,
         watch_failed(stream, offset, status, nearest, now);
 }
 
+void
+relay_late(relay_t *self, uint64_t stream, uint64_t offset, const char *node,
+           micros_t since)
+{
+    flights_late(self->flights, stream, offset, node, since);
+}
+
 uint64_t
 relay_trace(const relay_t *self, uint64_t stream, uint64_t offset)
 {

@@ -137,6 +137,9 @@ void relay_land(relay_t *self, uint64_t stream, uint64_t offset,
 void relay_fail(relay_t *self, uint64_t stream, uint64_t offset,
                 status_t status, const char *text, uint64_t nearest,
                 millis_t now);
+//  A node (lent for ever) that its owner asked for it then is late.
+void relay_late(relay_t *self, uint64_t stream, uint64_t offset,
+                const char *node, micros_t since);
 bool relay_wanted(const relay_t *self, uint64_t stream, uint64_t offset);
 //  The trace of the request that a chunk's fetch began for; 0: of none.
 uint64_t relay_trace(const relay_t *self, uint64_t stream, uint64_t offset);

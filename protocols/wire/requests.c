@@ -18,6 +18,8 @@ typedef struct {
     char node[LIMIT_NAME_BYTES + 1];  //  Who asks
     char source[LIMIT_NAME_BYTES + 1];
     double source_ms;
+    char tried[LIMIT_NAME_BYTES + 1];
+    double tried_ms, others_ms;
     uint64_t joined;
 } open_t;
 
@@ -230,6 +232,9 @@ requests_sourced(requests_t *self, const peer_t *asker, uint64_t request,
         return;
     snprintf(open->source, sizeof open->source, "%s", source->node);
     open->source_ms = source->ms;
+    snprintf(open->tried, sizeof open->tried, "%s", source->tried);
+    open->tried_ms = source->tried_ms;
+    open->others_ms = source->others_ms;
     open->joined = source->joined;
 }
 
@@ -263,6 +268,9 @@ tell(requests_t *self, open_t *open, const message_t *answer,
     body.ms = sink_ms(open->since, self->sink->clock_us(self->sink->with));
     body.source = open->source;
     body.source_ms = open->source_ms;
+    body.tried = open->tried;
+    body.tried_ms = open->tried_ms;
+    body.others_ms = open->others_ms;
     body.joined = open->joined;
     event_t event = EVENT(REQUEST, request, &body, open->trace, open->stream,
                           open->name);

@@ -23,7 +23,7 @@ void requests_destroy(requests_t **self_p);
 void requests_asked(requests_t *self, const peer_t *asker,
                     const message_t *question);
 
-//  Where the answer to one of them comes from.
+//  How the answer to one of them came about.
 void requests_sourced(requests_t *self, const peer_t *asker, uint64_t request,
                       const sink_source_t *source);
 

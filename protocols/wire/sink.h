@@ -22,10 +22,22 @@ typedef Rill__V1__Event__WhatCase event_kind_t;
 
 //  How the answer to a question came about.
 typedef struct {
-    const char *node;  //  That it was taken from
-    double ms;         //  How long that one took; 0: not measured
-    uint64_t joined;   //  The trace it waited with; 0: it waited alone
+    const char *node;   //  That it was taken from; "": from none
+    double ms;          //  How long that one took; 0: not measured
+    const char *tried;  //  One that gave nothing, of several the one that it
+    double tried_ms;    //  took longest, and how long; "": none
+    double others_ms;   //  How long it took the others of them
+    uint64_t joined;    //  The trace it waited with; 0: it waited alone
 } sink_source_t;
+
+//  Who is asked for an answer, one after the other, while somebody listens.
+//  Begins with all 0; names are lent until its end.
+typedef struct {
+    const char *asked;  //  Now; NULL: nobody
+    micros_t since;
+    const char *tried;  //  That gave nothing; NULL: none
+    double tried_ms, others_ms;
+} sink_tries_t;
 
 typedef struct {
     const char *at;          //  Endpoint where it is heard; "": nowhere
@@ -96,6 +108,13 @@ sink_sourced(const sink_t *self, const peer_t *asker, uint64_t request,
     if (SINK_WANTS(self, REQUEST))
         self->sourced(self->with, asker, request, source);
 }
+
+//  A node is asked now, whoever was before gave nothing; NULL: nobody is.
+void sink_tries(const sink_t *self, sink_tries_t *tries, const char *node);
+
+//  The answer is here, from a node; "": from none of them.
+sink_source_t sink_found(const sink_t *self, const sink_tries_t *tries,
+                         const char *node);
 
 //  Something from outside was refused, unreadable or dropped at a socket
 //  (front, receipts, chunks, bus ...): what it was, or "", and its trace.

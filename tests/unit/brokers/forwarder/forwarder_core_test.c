@@ -5422,6 +5422,28 @@ what_becomes_of_bytes_is_told(void)
 }
 
 static void
+who_lets_a_reading_wait_is_told(void)
+{
+    begin_with(6);
+    source_t source = put(FILE_PLAN, 4 * CHUNK);
+    ears_open(&ears);
+    for (int i = 0; i < FAKES; i++)
+        world.fakes[i].deaf = true;
+    uint64_t request = send_ask(source.stream, 0, false);
+    fake_t *late = fake_of(world.asks[0].session);
+    for (int i = 0; i < FAKES; i++)
+        world.fakes[i].deaf = &world.fakes[i] == late;
+    ears.clocks += 250;
+    live(1200);
+    right_answer(request, 0);
+    CHECK(counter(COUNTER_reads_total_decoded) == 1);
+    CHECK(ears.sourced == 1 && *ears.source == 'w' && ears.tried_ms >= 250);
+    CHECK(strcmp(ears.tried, late->name) == 0);
+    end();
+    ears_end(&ears);
+}
+
+static void
 what_becomes_of_workers_is_told(void)
 {
     begin_with(5);
@@ -5726,6 +5748,8 @@ main(void)
     CASE(what_becomes_of_bytes_is_told,
          "what is opened, dealt, acknowledged, dealt again and ended is told "
          "once, as it happened");
+    CASE(who_lets_a_reading_wait_is_told,
+         "the worker that lets a reading wait is told, whoever else gave it");
     CASE(what_becomes_of_workers_is_told,
          "a worker that comes, is lost or full is told, and a stranger's word");
     CASE(what_retention_takes_is_told,

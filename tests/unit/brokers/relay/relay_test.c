@@ -1239,6 +1239,54 @@ a_trace_goes_on_and_is_joined(void)
     ears_end(&ears);
 }
 
+//  So long by the clock of the ears, too.
+static void
+wait(millis_t span)
+{
+    pass(20);
+    ears.clocks += (unsigned)span;
+    pass(span);
+}
+
+static bool
+was_told(const char *source, const char *tried, double least_ms)
+{
+    return strcmp(ears.source, source) == 0 && strcmp(ears.tried, tried) == 0 &&
+           ears.tried_ms >= least_ms;
+}
+
+static void
+who_was_asked_in_vain_is_told(void)
+{
+    begin();
+    ears_open(&ears);
+    //  The first one is given up, and the other one gives it.
+    ask(3, 0, 5000);
+    wait(1500);
+    answered(P2, 0);
+    CHECK(ears.sourced == 1 && was_told("p2", "p1", 1000));
+    CHECK(ears.others_ms == 0);
+    //  The budget ends before anybody gave it.
+    ask(3, BYTES, 5000);
+    wait(100);
+    relay_on_disconnect(relay, P2, now);
+    wait(6000);
+    CHECK(ears.sourced == 2 && was_told("", "p1", 6000));
+    CHECK(ears.others_ms >= 100 && ears.others_ms < 6000);
+    //  Neither says what there is.
+    Rill__V1__List list = RILL__V1__LIST__INIT;
+    message_t message = MESSAGE(LIST, list, &list, 9, 0);
+    peer_t who = peer_of(3);
+    CHECK(relay_on_front(relay, &who, &message, now));
+    ears.clocks += 500;
+    pass(1000);
+    ears.clocks += 1500;
+    pass(1500);
+    CHECK(ears.sourced == 3 && *ears.tried && ears.tried_ms >= 1500);
+    CHECK(ears.others_ms >= 500 && ears.others_ms < 1500);
+    ears_end(&ears);
+}
+
 static void
 each_kind_is_told_once_at_its_place(void)
 {
@@ -1398,6 +1446,9 @@ main(void)
     CASE(nobody_wanted_anything,
          "sink 1: in none of the above an event was built or a "
          "clock looked at, as nobody wanted to hear of it");
+    CASE(who_was_asked_in_vain_is_told,
+         "who was asked and gave nothing is told with the answer, and when "
+         "there is none");
     CASE(a_trace_goes_on_and_is_joined,
          "a request's trace goes to who is asked for it; who waits with it is "
          "told so, and from whom the answer came");

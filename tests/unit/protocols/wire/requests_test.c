@@ -12,7 +12,7 @@ static struct {
     micros_t now_us;
     unsigned clocks, told, faults;
     Rill__V1__Request request;
-    char source[32], name[32], asked[32], asker[32], what[32];
+    char source[32], tried[32], name[32], asked[32], asker[32], what[32];
     uint64_t trace, stream;
     Rill__V1__Status status;
 } world;
@@ -34,6 +34,7 @@ tell(void *with, event_t *event)
     world.told++;
     world.request = *event->request;
     snprintf(world.source, sizeof world.source, "%s", world.request.source);
+    snprintf(world.tried, sizeof world.tried, "%s", world.request.tried);
     snprintf(world.asked, sizeof world.asked, "%s", world.request.asked);
     snprintf(world.asker, sizeof world.asker, "%s", world.request.asker);
 }
@@ -115,7 +116,7 @@ an_answer_is_told_with_its_question(void)
     ask(1, 5);
     ask(2, 5);  //  Another's
     peer_t asker = peer(1);
-    sink_source_t source = { "c2", 0.5, 44 };
+    sink_source_t source = { "c2", 0.5, "c3", 250, 99, 44 };
     requests_sourced(world.requests, &asker, 5, &source);
     answer(1, 5);
     CHECK(world.told == 1 && requests_count(world.requests) == 1);
@@ -127,6 +128,8 @@ an_answer_is_told_with_its_question(void)
     CHECK(world.request.ms == 2);  //  The other's question was between
     CHECK(streq(world.source, "c2") && world.request.source_ms == 0.5 &&
           world.request.joined == 44);
+    CHECK(streq(world.tried, "c3") && world.request.tried_ms == 250 &&
+          world.request.others_ms == 99);
     answer(1, 5);  //  What comes once more is none
     CHECK(world.told == 1);
     refuse(2, 5, STATUS_MISS);
