@@ -67,20 +67,29 @@ def tap(stage, *args, **more):
     return ended(begin(stage, *args, **more))
 
 
-def find_slow(stage, name):
-    """Hold a node by hand; which one does the tap name?"""
-    probe = Tap(stage, 't1', '-g', 'request', '-q', 'ms > 500 and not asker',
-                '-C', 1)
+def find_slow(stage, name, least='500ms', warm=()):
+    """Hold a node by hand; which one does the tap name? `warm`: what caches get
+    before. What a worker or a sibling does not give comes from others: they are
+    held until then.
+    """
+    probe = Tap(stage, 't1', '-g', 'request', '-q',
+                f'ms > {least} and not asker', '-C', 1)
     turn = 0
     while probe.process.poll() is None:
         turn += 1
         clip = stage.file(f'{name}-{turn}', 300_000, seed=turn)
         stage.put(clip)
+        for cache, part in warm:
+            stage.rill('get', clip.name, '-o', '-', '--range', part,
+                       at=stage.at[cache]).expect(0)
         stage.signal(name, signal.SIGSTOP)
         get = stage.begin('get', clip.name, '-o', '-', at=stage.at['t1'])
-        time.sleep(HELD)
+        if name in ('r1', 'origin'):
+            time.sleep(HELD)
+            stage.signal(name, signal.SIGCONT)
+        data, _ = get.communicate(timeout=60)
         stage.signal(name, signal.SIGCONT)
-        expect(get.communicate(timeout=60)[0] == clip.read_bytes(), 'bytes')
+        expect(data == clip.read_bytes(), 'bytes')
         until = time.monotonic() + HELD
         while probe.process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
@@ -195,6 +204,10 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, director='rules: [light]',
         code, out, err = tap(stage, 'origin', '-k', 'worker_lost', '-W', '0.1')
         expect(code == 1 and not out and 'listening to 1 node: origin' in err,
                err)
+    with stage.case('an SRE finds a node that was given up: a sibling, a '
+                    'worker'):
+        find_slow(stage, 't2', '2s', warm=[('t2', '0-'), ('t1', '0-1')])
+        find_slow(stage, 'w1', '2s')
     with stage.case('listener 2: who is not there, goes or comes back is '
                     'named; nobody there is exit 69'):
         both = Tap(stage, 'r1,t2,t22')

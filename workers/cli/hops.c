@@ -120,13 +120,18 @@ make_room(hops_t *self, millis_t now)
 /*------------------------------------------------------------ who hangs where */
 
 //  How well a request fits below another one of its trace; 0: not at all.
+//  Workers are not told who asks them: it is the forwarder.
 static int
 fits(const event_t *parent, const event_t *child)
 {
     const Rill__V1__Request *above = parent->request, *below = child->request;
-    bool is_source = same(above->source, child->node);
+    bool is_source = same(above->source, child->node) ||
+                     same(above->tried, child->node);
+    bool is_store = same(parent->role, "forwarder") &&
+                    same(child->role, "worker");
     if (same(parent->node, child->node) ||
-        (*below->asker ? !same(below->asker, parent->node) : !is_source))
+        (*below->asker ? !same(below->asker, parent->node)
+                       : !is_source && !is_store))
         return 0;
     return 4 + 2 * is_source + (above->offset == below->offset);
 }
@@ -178,7 +183,8 @@ request_at(const trace_t *trace, const char *node)
     return NOBODY;
 }
 
-//  Whether the one that a request was taken from, or waited with, is known.
+//  Whether those that a request was taken from, tried at, or waited with, are
+//  known.
 static bool
 is_followed(hops_t *self, const trace_t *trace, const event_t *event)
 {
@@ -187,7 +193,9 @@ is_followed(hops_t *self, const trace_t *trace, const event_t *event)
         const trace_t *other = *place_of(self, request->joined);
         return other && request_at(other, event->node) != NOBODY;
     }
-    return !*request->source || request_at(trace, request->source) != NOBODY;
+    return (!*request->source ||
+            request_at(trace, request->source) != NOBODY) &&
+           (!*request->tried || request_at(trace, request->tried) != NOBODY);
 }
 
 //  How long to wait for more.
@@ -261,6 +269,7 @@ add_row(hops_t *self, const event_t *event, unsigned depth, bool is_joined)
     }
     hop_t *row = &self->rows[self->rows_count++];
     *row = (hop_t){ .event = event,
+                    .node = event->node,
                     .depth = depth,
                     .is_request = is_request(event),
                     .is_joined = is_joined };
@@ -277,14 +286,41 @@ static void
 time_row(hop_t *row, const event_t *parent)
 {
     const Rill__V1__Request *request = row->event->request;
-    row->here_ms = at_least_0(request->ms - request->source_ms);
+    row->here_ms = at_least_0(request->ms - request->source_ms -
+                              request->tried_ms - request->others_ms);
     if (request->joined && !request->source_ms)
         row->here_ms = 0;  //  It waited for another one
-    if (!parent || !same(parent->request->source, row->event->node) ||
-        !parent->request->source_ms)
+    bool is_source = parent && same(parent->request->source, row->node);
+    row->is_tried = parent && !is_source &&
+                    same(parent->request->tried, row->node);
+    double waited_ms = is_source       ? parent->request->source_ms
+                       : row->is_tried ? parent->request->tried_ms
+                                       : 0;
+    row->has_way = waited_ms > 0;
+    row->way_ms = at_least_0(waited_ms - request->ms);
+}
+
+//  The one that a request was taken from, or tried at, if nothing came of it.
+static void
+add_silent(hops_t *self, const trace_t *trace, size_t of, unsigned depth,
+           bool is_tried, bool is_joined)
+{
+    const event_t *event = trace->seen[of].event;
+    const Rill__V1__Request *request = event->request;
+    const char *node = is_tried ? request->tried : request->source;
+    double waited_ms = is_tried ? request->tried_ms : request->source_ms;
+    for (size_t i = 0; i < trace->count; i++)
+        if (trace->seen[i].parent == of && is_request(trace->seen[i].event) &&
+            same(trace->seen[i].event->node, node))
+            return;
+    if (!*node || !(waited_ms > 0))
         return;
-    row->has_way = true;
-    row->way_ms = at_least_0(parent->request->source_ms - request->ms);
+    hop_t *row = add_row(self, event, depth, is_joined);
+    row->node = node;
+    row->is_request = false;
+    row->is_silent = row->has_way = true;
+    row->is_tried = is_tried;
+    row->way_ms = waited_ms;
 }
 
 static void add_below(hops_t *self, trace_t *trace, size_t of, unsigned depth,
@@ -302,8 +338,11 @@ add_hop(hops_t *self, trace_t *trace, size_t nth, const event_t *parent,
     if (!row->is_request)
         return;
     time_row(row, parent);
-    add_below(self, trace, nth, depth + 1, met, is_joined);
     uint64_t joined = event->request->joined;
+    add_silent(self, trace, nth, depth + 1, true, is_joined);
+    if (!joined)
+        add_silent(self, trace, nth, depth + 1, false, is_joined);
+    add_below(self, trace, nth, depth + 1, met, is_joined);
     trace_t *other = joined && !is_joined ? *place_of(self, joined) : NULL;
     size_t there = other ? request_at(other, event->node) : NOBODY;
     if (there == NOBODY || other == trace)
@@ -354,7 +393,7 @@ judge(hops_t *self, const trace_t *trace, hops_tree_t *tree)
     double most = -1;
     for (size_t i = 0; i < self->rows_count; i++) {
         const hop_t *hop = &self->rows[i];
-        if (!hop->is_request)
+        if (!hop->is_request && !hop->is_silent)
             continue;
         bool is_way = hop->has_way && hop->way_ms > hop->here_ms;
         double ms = is_way ? hop->way_ms : hop->here_ms;
@@ -366,6 +405,7 @@ judge(hops_t *self, const trace_t *trace, hops_tree_t *tree)
         if (!hop->is_joined && !is_followed(self, trace, hop->event))
             tree->is_partial = true;
     }
+    tree->most_ms = most;
 }
 
 //  The next tree of a trace. False: nothing in it is open any more.

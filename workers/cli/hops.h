@@ -29,9 +29,12 @@ typedef struct hops hops_t;
 
 //  One line of a tree, below the one before that is less deep.
 typedef struct {
-    const event_t *event;
+    const event_t *event;  //  Of a silent node: of who asked it
+    const char *node;
     unsigned depth;
-    bool is_request;  //  Else something that happened to it at that node
+    bool is_request;  //  Else something that happened to it at that node, or
+    bool is_silent;   //  a node that was asked and of which nothing came
+    bool is_tried;    //  It gave its asker nothing
     bool is_joined;   //  Of another trace, which this one waited with
     double here_ms;   //  That this node did not wait for another one
     double way_ms;    //  That its asker waited beyond what this node took;
@@ -44,7 +47,8 @@ typedef struct {
     size_t count;
     size_t slowest;   //  Which of them,
     bool is_way;      //  on the way to it or within it
-    bool is_partial;  //  It says a source of which nothing came
+    double most_ms;   //  and how long
+    bool is_partial;  //  It says a node of which nothing came
 } hops_tree_t;
 
 hops_t *hops_new(void);

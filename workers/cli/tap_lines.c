@@ -215,6 +215,8 @@ tell_event(json_t *json, const event_t *event)
 static void
 tell_hop(json_t *json, const hop_t *hop)
 {
+    if (hop->is_silent)
+        return;  //  Its asker tells it
     json_object(json, NULL);
     json_uint(json, "depth", hop->depth);
     json_bool(json, "other_trace", hop->is_joined);
@@ -233,10 +235,9 @@ tell_tree(json_t *json, const hops_tree_t *tree)
     const event_t *root = tree->hops[0].event;
     tell_id(json, "trace", root->trace);
     json_double(json, "ms", root->request->ms);
-    json_string(json, "slowest", slowest->event->node);
+    json_string(json, "slowest", slowest->node);
     json_bool(json, "slowest_on_way", tree->is_way);
-    json_double(json, "slowest_ms",
-                tree->is_way ? slowest->way_ms : slowest->here_ms);
+    json_double(json, "slowest_ms", tree->most_ms);
     json_bool(json, "partial", tree->is_partial);
     json_array(json, "hops");
     for (size_t i = 0; i < tree->count; i++)
@@ -271,41 +272,67 @@ put_heading(const hops_tree_t *tree, FILE *to)
     fputc('\n', to);
 }
 
+//  Its name and, so that columns stand below each other, its role and route.
 static void
-put_hop(const hop_t *hop, const char *remark, FILE *to)
+put_place(const hop_t *hop, const char *role, const char *route, FILE *to)
+{
+    int indent = 2 + 2 * (int)hop->depth;
+    int width = indent + (int)strlen(hop->node);
+    fprintf(to, "%*s", indent, "");
+    put_text(hop->node, to);
+    fprintf(to, "%*s %-9.9s %-8s",
+            width < HOP_COLUMNS ? HOP_COLUMNS - width : 0, "", role, route);
+}
+
+//  What its asker says of a node of which nothing came.
+static void
+put_silent(const hop_t *hop, FILE *to)
+{
+    put_place(hop, "-", "-", to);
+    fprintf(to, " %10.3f ms  %s", hop->way_ms,
+            hop->is_tried ? "gave nothing" : "answered");
+}
+
+static void
+put_request(const hop_t *hop, FILE *to)
 {
     const event_t *event = hop->event;
     const Rill__V1__Request *request = event->request;
-    char word[EVENTS_WORD_BYTES];
+    char route[EVENTS_WORD_BYTES] = "-", word[EVENTS_WORD_BYTES];
     events_field_t field;
-    int indent = 2 + 2 * (int)hop->depth;
-    fprintf(to, "%*s", indent, "");
-    if (!hop->is_request) {
-        fputs(events_kind_name(events_kind(event)), to);
-        put_body(event, to);
-        fputc('\n', to);
-        return;
-    }
-    put_text(event->node, to);
-    int width = indent + (int)strlen(event->node);
-    fprintf(to, "%*s %-9.9s", width < HOP_COLUMNS ? HOP_COLUMNS - width : 0, "",
-            event->role);
-    if (events_field_find(events_kind(event), "route", &field))
-        fprintf(to, " %-8s",
-                request->route ? events_word(&field, request->route, word)
-                               : "-");
+    if (request->route &&
+        events_field_find(events_kind(event), "route", &field))
+        snprintf(route, sizeof route, "%s",
+                 events_word(&field, request->route, word));
+    put_place(hop, event->role, route, to);
     fprintf(to, " %10.3f ms  here %10.3f", request->ms, hop->here_ms);
     if (hop->has_way)
         fprintf(to, "  way %10.3f", hop->way_ms);
     if (request->status &&
         events_field_find(events_kind(event), "status", &field))
         fprintf(to, "  %s", events_word(&field, request->status, word));
+    if (request->others_ms > 0)
+        fprintf(to, "  others in vain %.3f", request->others_ms);
+    if (hop->is_tried)
+        fputs("  gave nothing", to);
     if (hop->is_joined)
         put_trace(event, to);
     if (request->joined)
         fputs("  waited for what another one had asked for", to);
-    fputs(remark, to);
-    fputc('\n', to);
+}
+
+static void
+put_hop(const hop_t *hop, FILE *to)
+{
+    if (hop->is_silent)
+        put_silent(hop, to);
+    else if (hop->is_request)
+        put_request(hop, to);
+    else {
+        fprintf(to, "%*s%s", 2 + 2 * (int)hop->depth, "",
+                events_kind_name(events_kind(hop->event)));
+        put_body(hop->event, to);
+    }
 }
 
 static void
@@ -313,11 +340,15 @@ put_tree(const hops_tree_t *tree, FILE *to)
 {
     put_heading(tree, to);
     for (size_t i = 0; i < tree->count; i++) {
-        const char *remark = "";
+        const hop_t *hop = &tree->hops[i];
+        put_hop(hop, to);
         if (i == tree->slowest)
-            remark = tree->is_way ? "  <- most of it: on the way to it"
-                                  : "  <- most of it: here";
-        put_hop(&tree->hops[i], remark, to);
+            fputs(hop->is_silent || (tree->is_way && hop->is_tried)
+                      ? "  <- most of it: waiting for it"
+                  : tree->is_way ? "  <- most of it: on the way to it"
+                                 : "  <- most of it: here",
+                  to);
+        fputc('\n', to);
     }
     if (tree->is_partial)
         fputs("  of a node in this way nothing came\n", to);

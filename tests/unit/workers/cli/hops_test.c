@@ -14,6 +14,8 @@ typedef struct {
     double ms, source_ms;
     uint64_t joined;
     uint64_t offset;
+    const char *tried;
+    double tried_ms;
 } told_t;
 
 static void
@@ -23,6 +25,8 @@ tell(hops_t *hops, const told_t *told, millis_t now)
     event_t event = RILL__V1__EVENT__INIT;
     body.asker = message_lend(told->asker ? told->asker : "");
     body.source = message_lend(told->source ? told->source : "");
+    body.tried = message_lend(told->tried ? told->tried : "");
+    body.tried_ms = told->tried_ms;
     body.ms = told->ms;
     body.source_ms = told->source_ms;
     body.joined = told->joined;
@@ -58,14 +62,15 @@ expect(const hops_tree_t *tree, const char *wanted)
         for (unsigned d = 0; d < hop->depth; d++)
             strcat(text, ">");
         strcat(text, hop->is_joined ? "*" : "");
-        strcat(text, hop->event->node);
-        strcat(text, hop->is_request ? "" : "?");
+        strcat(text, hop->is_tried ? "!" : "");
+        strcat(text, hop->node);
+        strcat(text, hop->is_request || hop->is_silent ? "" : "?");
+        strcat(text, hop->is_silent ? "..." : "");
     }
     if (tree->is_partial)
         strcat(text, " partial");
-    const hop_t *slow = &tree->hops[tree->slowest];
     sprintf(text + strlen(text), "; %s %s %.0f", tree->is_way ? "way to" : "in",
-            slow->event->node, tree->is_way ? slow->way_ms : slow->here_ms);
+            tree->hops[tree->slowest].node, tree->most_ms);
     if (strcmp(text, wanted) != 0)
         printf("# %s\n# %s\n", text, wanted);
     CHECK(strcmp(text, wanted) == 0);
@@ -73,10 +78,10 @@ expect(const hops_tree_t *tree, const char *wanted)
 
 //  A way through three tiers and a worker, on which r1 stood still.
 static const told_t WAY[] = {
-    { 1, "w3", NULL, NULL, 3, 0, 0, 0 },
-    { 1, "origin", "r1", "w3", 5, 4, 0, 0 },
-    { 1, "r1", "t1", "origin", 9, 7, 0, 0 },
-    { 1, "t1", NULL, "r1", 212, 210, 0, 0 },
+    { 1, "w3", NULL, NULL, 3, 0, 0, 0, NULL, 0 },
+    { 1, "origin", "r1", "w3", 5, 4, 0, 0, NULL, 0 },
+    { 1, "r1", "t1", "origin", 9, 7, 0, 0, NULL, 0 },
+    { 1, "t1", NULL, "r1", 212, 210, 0, 0, NULL, 0 },
 };
 #define TREE "t1 >r1 >>origin >>>w3; way to r1 201"
 
@@ -115,7 +120,7 @@ what_is_missing_is_waited_for_and_told(void)
     tell(hops, &WAY[3], 1000);
     CHECK(!hops_take(hops, false, 1000 + HOPS_WAIT_MS - 1, &tree));
     CHECK(hops_take(hops, false, 1000 + HOPS_WAIT_MS, &tree));
-    expect(&tree, "t1 partial; in t1 2");
+    expect(&tree, "t1 >r1... partial; way to r1 210");
     CHECK(hops_take(hops, false, 1000 + HOPS_WAIT_MS, &tree));
     expect(&tree, "origin >w3; in w3 3");
     CHECK(!hops_take(hops, true, 4000, &tree));
@@ -127,6 +132,35 @@ what_is_missing_is_waited_for_and_told(void)
 }
 
 static void
+who_was_tried_in_vain_is_named(void)
+{
+    hops_t *hops = hops_new();
+    hops_tree_t tree;
+    told_t asker = WAY[3];
+    asker.source_ms = 9;
+    asker.tried = "t2";
+    asker.tried_ms = 201;
+    for (int i = 0; i < 3; i++)
+        tell(hops, &WAY[i], 1000);
+    tell(hops, &asker, 1000);
+    CHECK(!hops_take(hops, false, 1000 + HOPS_WAIT_MS - 1, &tree));
+    CHECK(hops_take(hops, false, 1000 + HOPS_WAIT_MS, &tree));
+    expect(&tree, "t1 >!t2... >r1 >>origin >>>w3 partial; way to t2 201");
+    hops_destroy(&hops);
+    //  When it tells what it did meanwhile, it was not the one.
+    hops = hops_new();
+    for (int i = 0; i < 3; i++)
+        tell(hops, &WAY[i], 50000);
+    tell(hops, &asker, 50000);
+    told_t tried = { 1, "t2", "t1", "r2", 202, 0, 0, 0, "r3", 198 };
+    tell(hops, &tried, 50300);
+    CHECK(hops_take(hops, true, 50300, &tree));
+    expect(&tree, "t1 >r1 >>origin >>>w3 >!t2 >>!r3... partial; "
+                  "way to r3 198");
+    hops_destroy(&hops);
+}
+
+static void
 a_way_without_a_terminal_is_told_later(void)
 {
     hops_t *hops = hops_new();
@@ -134,7 +168,7 @@ a_way_without_a_terminal_is_told_later(void)
     tell(hops, &WAY[1], 1000);
     CHECK(!hops_take(hops, false, 1000 + HOPS_ROOT_MS - 1, &tree));
     CHECK(hops_take(hops, false, 1000 + HOPS_ROOT_MS, &tree));
-    expect(&tree, "origin partial; in origin 1");
+    expect(&tree, "origin >w3... partial; way to w3 4");
     hops_destroy(&hops);
 }
 
@@ -143,7 +177,7 @@ who_joined_has_the_others_way(void)
 {
     hops_t *hops = hops_new();
     hops_tree_t tree;
-    static const told_t JOINED = { 2, "t1", NULL, "r1", 100, 0, 1, 0 };
+    static const told_t JOINED = { 2, "t1", NULL, "r1", 100, 0, 1, 0, NULL, 0 };
     tell(hops, &JOINED, 1000);
     for (int i = 0; i < 4; i++)
         tell(hops, &WAY[i], 1000);
@@ -154,13 +188,13 @@ who_joined_has_the_others_way(void)
     CHECK(hops_take(hops, false, 1000 + HOPS_WAIT_MS, &tree));
     expect(&tree, is_joined ? TREE : joined);
     //  One that joins what was told already
-    static const told_t LATER = { 3, "t1", NULL, "", 50, 0, 1, 0 };
+    static const told_t LATER = { 3, "t1", NULL, "", 50, 0, 1, 0, NULL, 0 };
     tell(hops, &LATER, 5000);
     CHECK(hops_take(hops, false, 5000 + HOPS_WHOLE_MS, &tree));
     expect(&tree, joined);
     //  What it joined is forgotten in the end
     CHECK(!hops_take(hops, false, 90000, &tree));
-    tell(hops, &(told_t){ 4, "t1", NULL, "", 50, 0, 1, 0 }, 90000);
+    tell(hops, &(told_t){ 4, "t1", NULL, "", 50, 0, 1, 0, NULL, 0 }, 90000);
     CHECK(hops_take(hops, false, 90000 + HOPS_WAIT_MS, &tree));
     expect(&tree, "t1 partial; in t1 0");
     hops_destroy(&hops);
@@ -203,6 +237,12 @@ several_requests_of_one_trace_are_several_trees(void)
     hops_destroy(&hops);
 }
 
+static bool
+is_told(const hop_t *hop)
+{
+    return !hop->is_joined && !hop->is_silent;
+}
+
 static void
 nonsense_ends_and_each_is_told_once(void)
 {
@@ -221,16 +261,18 @@ nonsense_ends_and_each_is_told_once(void)
         one.node = NAMES[bits % 4];
         one.asker = NAMES[bits / 4 % 4];
         one.source = NAMES[bits / 16 % 4];
+        one.tried = NAMES[bits / 64 % 4];
+        one.tried_ms = one.source_ms = (double)(bits / 256 % 9);
         one.ms = -(double)(bits % 100);
         told += one.trace != 0;
         tell(hops, &one, i);
         while (hops_take(hops, false, i, &tree))
             for (size_t h = 0; h < tree.count; h++)
-                shown += !tree.hops[h].is_joined;
+                shown += is_told(&tree.hops[h]);
     }
     while (hops_take(hops, true, 20000, &tree))
         for (size_t h = 0; h < tree.count; h++)
-            shown += !tree.hops[h].is_joined;
+            shown += is_told(&tree.hops[h]);
     CHECK(shown == told);
     hops_destroy(&hops);
 }
@@ -241,11 +283,12 @@ traces_are_bounded(void)
     hops_t *hops = hops_new();
     hops_tree_t tree;
     for (uint64_t i = 1; i <= HOPS_TRACES; i++) {
-        tell(hops, &(told_t){ i, "t1", NULL, "r1", 1, 0, 0, 0 }, 1000);
+        tell(hops, &(told_t){ i, "t1", NULL, "r1", 1, 0, 0, 0, NULL, 0 }, 1000);
         CHECK(!hops_take(hops, false, 1000, &tree));
     }
     for (uint64_t i = 1; i <= 100; i++) {
-        tell(hops, &(told_t){ i << 40, "t1", NULL, "r1", 1, 0, 0, 0 }, 1001);
+        tell(hops, &(told_t){ i << 40, "t1", NULL, "r1", 1, 0, 0, 0, NULL, 0 },
+             1001);
         //  The first of them makes room for itself, and is then forgotten.
         CHECK(hops_take(hops, false, 1001, &tree) == (i % 2 == 1));
         CHECK(i % 2 == 0 || tree.hops[0].event->trace <= HOPS_TRACES);
@@ -260,6 +303,8 @@ main(void)
          "hops 1: a way is put together in whatever order its events come");
     CASE(what_is_missing_is_waited_for_and_told,
          "hops 1: what is missing is waited for, and told when it comes late");
+    CASE(who_was_tried_in_vain_is_named,
+         "who was asked and gave nothing is named, unless it says why");
     CASE(a_way_without_a_terminal_is_told_later,
          "a way that no terminal began is told, later");
     CASE(who_joined_has_the_others_way,
