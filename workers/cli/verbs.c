@@ -105,6 +105,7 @@ const verb_t VERBS[] = {
                      .help = "where to; - is standard output, the default" } },
       .least = 1,
       .most = 1,
+      .asks_several = true,
       .run = watch_run },
     { .name = "ls", .operands = "", .help = "list the streams", .run = ls_run },
     { .name = "stat",
@@ -215,8 +216,9 @@ const verb_t VERBS[] = {
           "are from the question to its answer; `here` is what it did not "
           "wait\n"
           "for another node, `way` what the one above waited beyond that: the\n"
-          "way there and back, or a node that does not get to it. FILTER and\n"
-          "QUERY then choose requests of which one event is such.\n"
+          "way there and back, or a node that does not get to it. Who gave\n"
+          "nothing was asked and given up, or refused. FILTER and QUERY then\n"
+          "choose requests of which one event is such.\n"
           "\n"
           "It ends at -C, at -W, or when it is interrupted. Exit 1: nothing "
           "was\n"
@@ -264,6 +266,7 @@ const verb_t VERBS[] = {
                      .value = "FILE",
                      .help = "the nodes of this cluster file" } },
       .most = 1,
+      .asks_several = true,
       .run = tap_run },
     { .name = "top",
       .operands = "",
@@ -362,6 +365,9 @@ verbs_explain(const verb_t *verb, FILE *to)
         .value = "HOST:PORT",
         .help = "whom to ask; default RILL_DIRECTOR, else 127.0.0.1:5701"
     };
+    static const option_t SEVERAL = { .name = "--at",
+                                      .value = "HOST:PORT",
+                                      .help = "whom to ask; else see above" };
     static const option_t JSON = { .name = "--json",
                                    .help = "print JSON on standard output" };
     fprintf(to, "rill %s%s%s\n\n%s\n", verb->name, *verb->operands ? " " : "",
@@ -372,7 +378,10 @@ verbs_explain(const verb_t *verb, FILE *to)
     for (size_t i = 0; i < WORDS_OPTIONS && verb->options[i].name; i++)
         list_option(&verb->options[i], to);
     if (!verb->is_local)
-        list_option(verb->asks_director ? &DIRECTOR : &AT, to);
+        list_option(verb->asks_several    ? &SEVERAL
+                    : verb->asks_director ? &DIRECTOR
+                                          : &AT,
+                    to);
     if (!verb->is_silent)
         list_option(&JSON, to);
     list_codes(to);

@@ -36,6 +36,7 @@ typedef struct {
     bool is_local;                    //  It asks no node: no --at
     bool is_silent;                   //  It prints nothing: no --json
     bool asks_director;               //  And not the forwarder
+    bool asks_several;                //  It says above whom, without --at
     int (*run)(const words_t *words);
 } verb_t;
 
