@@ -6,14 +6,16 @@
  *
  *  Stores chunks of 16 interleaved streams, and writes as many bytes of the
  *  same size into one fallocated file with the same calls: direct writes, 4 in
- *  flight, an fdatasync every 4 MiB. Both in turn, so that the machine's noise
- *  hits both. Prints of each round MB/s, CPU seconds per GB, and of the store
+ *  flight, an fdatasync every 4 MiB; and a fourth of them into LevelDB, payload
+ *  and all, a synced batch of 16 at a time. In turn, so that the machine's noise
+ *  hits all. Prints of each round MB/s, CPU seconds per GB, and of the store
  *  bytes written per byte of payload, the time from append to durable (median,
  *  99 of 100) and the longest time in which nothing became durable. Then of
  *  random cold reads, one at a time, 99 of 100, of both. Then half of the
- *  streams are dropped while new chunks are stored: how long until their space
- *  is back, and the rate of storing beside that of the same without a drop. And
- *  how long the store takes to open with all that it then has.
+ *  streams are dropped while new chunks are stored: how long until they are
+ *  forgotten, the bytes written per byte stored meanwhile, and the rate of
+ *  storing beside that of the same without a drop, half of it before and half
+ *  after. And how long the store takes to open with all that it then has.
  */
 #include <malloc.h>
 #include <poll.h>
@@ -37,6 +39,8 @@ enum {
     DEPTH = 4,
     READS = 300,
     PARTS = 16,
+    BATCH = 16,       //  Chunks that LevelDB is given at once
+    TABLE_SHARE = 4,  //  It is given one of so many
     MOST_ROUNDS = 99,
 };
 
@@ -98,6 +102,19 @@ cost_since(cost_t begun)
                      now.written - begun.written };
 }
 
+static cost_t
+cost_sum(cost_t a, cost_t b)
+{
+    return (cost_t){ a.seconds + b.seconds, a.cpu + b.cpu,
+                     a.written + b.written };
+}
+
+static double
+written_per_byte(cost_t cost)
+{
+    return cost.written / (double)chunk_bytes / (double)chunk_count;
+}
+
 static double
 rate(cost_t cost)
 {
@@ -115,6 +132,21 @@ wait_for(int fd)
 {
     struct pollfd ready = { fd, POLLIN, 0 };
     poll(&ready, 1, 1000);
+}
+
+static void
+give_up(const char *why)
+{
+    fprintf(stderr, "bench-chunkstore: %s\n", why);
+    exit(74);
+}
+
+static void
+remove_all(const char *path)
+{
+    char command[4300];
+    snprintf(command, sizeof(command), "rm -r '%s'", path);
+    INVARIANT(system(command) == 0);
 }
 
 //  ---------------------------------------------------------------------------
@@ -231,6 +263,41 @@ write_bare(const char *folder, double *late_r)
 }
 
 //  ---------------------------------------------------------------------------
+//  LevelDB
+
+//  MB/s.
+static double
+write_table(const char *folder)
+{
+    char path[4200], why[512] = "";
+    snprintf(path, sizeof(path), "%s/table", folder);
+    kv_t *table;
+    if (kv_open(path, &table, why, sizeof(why)) != STATUS_OK)
+        give_up(why);
+    size_t count = chunk_count / TABLE_SHARE;
+    double begun = seconds();
+    for (size_t done = 0; done < count;) {
+        char keys[BATCH][32];
+        kv_change_t changes[BATCH];
+        size_t i = 0;
+        for (; i < BATCH && done < count; i++, done++) {
+            const buffer_t *payload = payloads[done % payload_count];
+            int size = snprintf(keys[i], sizeof(keys[i]), "%02zu %016zx",
+                                done % STREAMS, done / STREAMS);
+            changes[i] = (kv_change_t){ { keys[i], (size_t)size },
+                                        { buffer_bytes(payload),
+                                          chunk_bytes } };
+        }
+        status_t status = table->write(table, changes, i, true);
+        INVARIANT(status == STATUS_OK);
+    }
+    double took = seconds() - begun;
+    kv_close(&table);
+    remove_all(path);
+    return (double)chunk_bytes * (double)count / 1e6 / took;
+}
+
+//  ---------------------------------------------------------------------------
 //  The store
 
 typedef struct {
@@ -306,8 +373,7 @@ open_store(const char *path, told_t *told)
     if (chunkstore_open(&settings, NULL, &events, told, &told->store, why,
                         sizeof(why)) == STATUS_OK)
         return;
-    fprintf(stderr, "%s\n", why);
-    exit(74);
+    give_up(why);
 }
 
 static void
@@ -366,7 +432,7 @@ drop_half(told_t *told, cost_t *cost_r)
     for (size_t part = 0; part < PARTS; part++) {
         cost_t more = write_store(told, told->durable,
                                   told->durable + chunk_count / PARTS);
-        cost.seconds += more.seconds;
+        cost = cost_sum(cost, more);
         uint64_t stored = told->durable - from;
         uint64_t held = chunkstore_space(told->store).chunks;
         if (gone == 0 && held + chunk_count / 2 <= before + stored)
@@ -396,7 +462,7 @@ make_payloads(void)
 static double
 play_round(const char *folder)
 {
-    char path[4200], command[4300];
+    char path[4200];
     snprintf(path, sizeof(path), "%s/store", folder);
     told_t told = { .most = 4 * chunk_count };
     told.offered = calloc(told.most, sizeof(double));
@@ -411,15 +477,18 @@ play_round(const char *folder)
     printf("bare %5.0f MB/s %.2f s/GB   store %5.0f MB/s %.2f s/GB %.3f "
            "written  ratio %.2f  durable after %.1f ms, p99 %.1f, stall %.1f\n",
            rate(bare), cpu_per_gb(bare), rate(store), cpu_per_gb(store),
-           store.written / (double)chunk_bytes / (double)chunk_count,
-           rate(store) / rate(bare), middle * 1e3,
+           written_per_byte(store), rate(store) / rate(bare), middle * 1e3,
            late(told.waited, chunk_count) * 1e3, told.stall * 1e3);
     double store_late = read_store(&told);
-    cost_t more = write_store(&told, chunk_count, 2 * chunk_count);
+    size_t half = chunk_count / 2;
+    cost_t before = write_store(&told, told.durable, chunk_count + half);
     double gone = drop_half(&told, &dropping);
+    cost_t after = write_store(&told, told.durable,
+                               told.durable + chunk_count - half);
     printf("     cold read p99 %.2f ms, bare %.2f   half dropped in %.2f s, "
-           "storing %.0f MB/s beside %.0f without\n",
-           store_late * 1e3, bare_late * 1e3, gone, rate(dropping), rate(more));
+           "%.3f written, storing %.0f MB/s beside %.0f without\n",
+           store_late * 1e3, bare_late * 1e3, gone, written_per_byte(dropping),
+           rate(dropping), rate(cost_sum(before, after)));
     chunkstore_close(&told.store);
     double begun = seconds();
     open_store(path, &told);
@@ -427,10 +496,12 @@ play_round(const char *folder)
            chunkstore_story(told.store));
     fflush(stdout);
     chunkstore_close(&told.store);
-    snprintf(command, sizeof(command), "rm -r '%s'", path);
-    INVARIANT(system(command) == 0);
+    remove_all(path);
     free(told.offered);
     free(told.waited);
+    printf("     LevelDB with the payload in it: %.0f MB/s\n",
+           write_table(folder));
+    fflush(stdout);
     return rate(store) / rate(bare);
 }
 

@@ -1,4 +1,5 @@
-"""The chunk store beside fio on a fallocated file: same sizes, depth, syncs."""
+"""The chunk store beside fio on a fallocated file, with the same sizes, depth and
+syncs, and beside LevelDB with the payload in it."""
 import json
 import os
 import re
@@ -43,8 +44,9 @@ PRINTED = re.compile(
     r'store +(?P<rate>[\d.]+) MB/s +(?P<cpu>[\d.]+) s/GB +(?P<written>[\d.]+) '
     r'written.*?p99 (?P<commit>[\d.]+), stall (?P<stall>[\d.]+)\s+'
     r'cold read p99 (?P<cold>[\d.]+) ms, bare (?P<bare>[\d.]+) +half dropped in '
-    r'(?P<dropped>[\d.]+) s, storing (?P<after>[\d.]+) MB/s beside '
-    r'(?P<beside>[\d.]+)', re.S)
+    r'(?P<dropped>[\d.]+) s, (?P<again>[\d.]+) written, storing '
+    r'(?P<after>[\d.]+) MB/s beside (?P<beside>[\d.]+).*'
+    r'LevelDB with the payload in it: (?P<table>[\d.]+)', re.S)
 
 
 def figures(turns, size, say=print):
@@ -52,6 +54,8 @@ def figures(turns, size, say=print):
     for chunk in (256 << 10, 1 << 20):
         of = f'chunks of {chunk >> 10} KiB'
         rate = Figure(f'chunk store, {of}', 'MB/s', 'rill', 'fio', '>= 0.85')
+        table = Figure(f'chunk store, {of}, beside LevelDB', 'MB/s', 'rill',
+                       'LevelDB', '>= 4')
         cpu = Figure(f'chunk store, {of}: CPU', 's/GB', 'rill',
                      wanted='<= 0.35')
         written = Figure(f'chunk store, {of}: written per byte', 'bytes',
@@ -64,6 +68,8 @@ def figures(turns, size, say=print):
                       'bare direct read', '<= 1.5')
         drop = Figure(f'chunk store, {of}: half of it dropped', 's', 'rill',
                       wanted='<= 1')
+        again = Figure(f'chunk store, {of}: written per byte while that is '
+                       'dropped', 'bytes', 'rill', wanted='<= 1.02')
         beside = Figure(f'chunk store, {of}: storing while that is dropped',
                         'MB/s', 'meanwhile', 'without', '>= 0.97')
         has_fio = True
@@ -83,6 +89,8 @@ def figures(turns, size, say=print):
                 told = PRINTED.search(store(home, chunk, size))
             got = {k: float(v) for k, v in told.groupdict().items()}
             rate.add('rill', got['rate'])
+            table.add('rill', got['rate'])
+            table.add('LevelDB', got['table'])
             cpu.add('rill', got['cpu'])
             written.add('rill', got['written'])
             commit.add('rill', got['commit'])
@@ -90,9 +98,11 @@ def figures(turns, size, say=print):
             cold.add('rill', got['cold'])
             cold.add('bare direct read', got['bare'])
             drop.add('rill', got['dropped'])
+            again.add('rill', got['again'])
             beside.add('meanwhile', got['after'])
             beside.add('without', got['beside'])
-        found += [rate, cpu, written, commit, stall, cold, drop, beside]
+        found += [rate, table, cpu, written, commit, stall, cold, drop, again,
+                  beside]
     return found
 
 
