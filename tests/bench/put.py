@@ -55,10 +55,11 @@ class Rill:
                 if p.poll() is None]
 
     def run(self, *args):
+        """Seconds it took, CPU seconds of `rill`, and of the cluster."""
         before = cpu_of(self.pids())
         took, own, _ = timed([BIN / 'rill', *args],
                              dict(os.environ, RILL_AT=self.stage.at['origin']))
-        return took, own + cpu_of(self.pids()) - before
+        return took, own, cpu_of(self.pids()) - before
 
     def put(self, path, name):
         return self.run('put', path, '--as', name, '--protect', self.protect)
@@ -112,8 +113,15 @@ class Measured:
                           'JetStream', f'>= {wanted}')
         self.plain = put('no parity, 4 workers', 1.5)
         self.coded = put('4+2, 6 workers', 1.0)
-        self.cost = Figure(f'CPU of all processes, put {size_text}, no parity',
-                           's/GB', 'rill', 'JetStream', '<= 1.0')
+        self.nodes = Figure(f'CPU of forwarder and workers, put {size_text}, '
+                            'no parity', 's/GB', 'rill')
+
+        def cost(what):
+            return Figure(f'CPU of all processes, {what} {size_text}', 's/GB',
+                          'rill', 'JetStream', '<= 1.0')
+        self.cost = cost('no parity, put')
+        self.coded_cost = cost('4+2, put')
+        self.back_cost = cost('4+2, get')
         self.back = Figure(f'get {size_text}, 4+2', rate, 'rill', 'JetStream',
                            '>= 1.0')
         self.lost = Figure(f'get {size_text}, 4+2, two of six killed', rate,
@@ -121,10 +129,14 @@ class Measured:
         self.size = size
 
     def all(self):
-        return [self.plain, self.coded, self.cost, self.back, self.lost]
+        return [self.plain, self.coded, self.cost, self.coded_cost, self.nodes,
+                self.back, self.back_cost, self.lost]
 
     def rate(self, took):
         return self.size / took / 1e6
+
+    def per_gb(self, *cpu):
+        return sum(cpu) / (self.size / GB)
 
     def peer(self, go, path, out):
         with jetstream() as nats:
@@ -133,37 +145,44 @@ class Measured:
             read_in(path)
             before = nats.cpu()
             took, own, _ = timed([go, 'put', at, path, CHUNK, IN_FLIGHT])
-            cost = (own + nats.cpu() - before) / (self.size / GB)
+            cost = self.per_gb(own, nats.cpu() - before)
             rested()
-            read, _, _ = timed([go, 'get', at, out])
+            before = nats.cpu()
+            read, own, _ = timed([go, 'get', at, out])
+            self.back_cost.add('JetStream',
+                               self.per_gb(own, nats.cpu() - before))
         same(path, out)
         out.unlink()
         self.plain.add('JetStream', self.rate(took))
         self.coded.add('JetStream', self.rate(took))
         self.cost.add('JetStream', cost)
+        self.coded_cost.add('JetStream', cost)
         self.back.add('JetStream', self.rate(read))
 
     def four(self, path):
         with Stage(workers=4, patience=STEADY) as stage:
             rested()
             read_in(path)
-            took, cost = Rill(stage, 'none').put(path, 'one')
+            took, own, nodes = Rill(stage, 'none').put(path, 'one')
         self.plain.add('rill', self.rate(took))
-        self.cost.add('rill', cost / (self.size / GB))
+        self.cost.add('rill', self.per_gb(own, nodes))
+        self.nodes.add('rill', self.per_gb(nodes))
 
     def six(self, path, out):
         with Stage(workers=6, patience=1) as stage:
             rill = Rill(stage, '4+2')
             rested()
             read_in(path)
-            took, _ = rill.put(path, 'one')
+            took, *cpu = rill.put(path, 'one')
             self.coded.add('rill', self.rate(took))
+            self.coded_cost.add('rill', self.per_gb(*cpu))
             rested()
-            healthy, _ = rill.get('one', out)
+            healthy, *cpu = rill.get('one', out)
+            self.back_cost.add('rill', self.per_gb(*cpu))
             same(path, out)
             stage.kill('w2', 'w5')
             rested()
-            lost, _ = rill.get('one', out)
+            lost, _, _ = rill.get('one', out)
             same(path, out)
             out.unlink()
         self.back.add('rill', self.rate(healthy))
