@@ -47,6 +47,7 @@ struct listener {
     uint64_t trace;  //  Of our questions: they are no news
     uint64_t request;
     zmq_pollitem_t *items;  //  Room for all sockets of all nodes
+    millis_t due;           //  It meant to look again then; 0: not yet
 };
 
 static void
@@ -444,14 +445,28 @@ list_sockets(const listener_t *self)
     return items;
 }
 
+//  It was stopped, or its owner was busy: what nodes said meanwhile may be on
+//  its way still.
+static void
+excuse(listener_t *self, millis_t now)
+{
+    millis_t late_ms = self->due ? now - self->due : 0;
+    for (size_t i = 0; i < self->count && late_ms > 0; i++) {
+        self->nodes[i]->heard_at += late_ms;
+        self->nodes[i]->since += late_ms;
+    }
+}
+
 void
 listener_wait(listener_t *self, millis_t until)
 {
     millis_t now = zclock_mono(), due = until;
+    excuse(self, now);
     //  Nodes are added meanwhile.
     for (size_t i = 0; i < self->count; i++)
         due = millis_least(due, look_after(self, self->nodes[i], now));
     size_t items = list_sockets(self);
+    self->due = due > now ? due : now;
     (void)zmq_poll(self->items, (int)items, due > now ? (long)(due - now) : 0);
 }
 

@@ -5,7 +5,8 @@
  *       is heard and what is lost is all that it told from the moment its
  *       state was LISTENER_HEARD.
  *    2. A node that does not answer, hangs or starts anew is told so once, and
- *       takes nothing from the others.
+ *       takes nothing from the others. For how long the listener itself did
+ *       not listen no node is blamed.
  *    3. (house 18) Whoever is slow in here loses events and no node waits: the
  *       queue of each node's events is bounded.
  *

@@ -310,6 +310,27 @@ who_is_not_there_takes_nothing_from_the_others(void)
 }
 
 static void
+who_did_not_listen_blames_nobody(void)
+{
+    heard_t heard = { 0 };
+    play_t play = begin("c1");
+    listener_t *listener = listen_to(&heard, false, SOON_MS, play.at);
+    listener_add(listener, "nobody", "cache", "127.0.0.1:1");
+    UNTIL(listener, &play, 1, strstr(heard.turns, "c1 heard"));
+    bool known = strstr(heard.turns, "nobody absent") != NULL;
+    zclock_sleep(3 * SOON_MS);  //  Stopped
+    listener_wait(listener, zclock_mono());
+    CHECK(!strstr(heard.turns, "silent"));
+    CHECK(known || !strstr(heard.turns, "absent"));
+    //  Since then there was time enough.
+    UNTIL(listener, &play, 1,
+          strstr(heard.turns, "c1 silent") &&
+              strstr(heard.turns, "nobody absent"));
+    listener_destroy(&listener);
+    end(&play);
+}
+
+static void
 who_is_named_is_heard_too(void)
 {
     heard_t heard = { 0 };
@@ -408,6 +429,8 @@ main(void)
     CASE(who_is_not_there_takes_nothing_from_the_others,
          "listener 2: who is not there, mute or silent is told so, and the "
          "others are heard");
+    CASE(who_did_not_listen_blames_nobody,
+         "listener 2: a listener that was stopped blames no node for that");
     CASE(who_is_named_is_heard_too, "nodes that a Report names are heard, too");
     CASE(the_last_ones_come_first_and_once, "a node's last events come once");
     CASE(who_is_slow_loses_and_is_told_how_many,
