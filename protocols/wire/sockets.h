@@ -27,7 +27,9 @@ typedef enum {
     SOCKET_TAP,      //  XPUB, bound: events, to whoever listens; each of its
                      //  subscriptions is heard, also one to a known topic
     SOCKET_HEAR,     //  SUB, connected: what one node publishes
-    SOCKET_LISTEN,   //  SUB, connected: events of one node
+    SOCKET_LISTEN,   //  SUB, connected: events of one node; these two
+                     //  subscribe anew where they connect anew, but only
+                     //  while their owner reads or polls them
 } socket_kind_t;
 
 //  Set up the process for messages of payload size: allocator thresholds,
