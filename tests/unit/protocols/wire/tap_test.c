@@ -40,6 +40,9 @@ look(void *arg)
 {
     (void)arg;
     alarm_set(world.alarm, zclock_mono() + 1);
+    //  A SUB that nobody polls does not subscribe again when it reconnects.
+    if (world.listener)
+        (void)zsock_events(world.listener);
     world.done = world.so();
     return world.done || zclock_mono() > world.until ? -1 : 0;
 }
