@@ -1,12 +1,10 @@
 #include <errno.h>
-#include <sys/mman.h>
 
 #include "checksum.h"
 #include "entry.h"
 #include "invariant.h"
+#include "large.h"
 #include "store.h"
-
-#define LARGE_PAGE (2 * 1024 * 1024)
 
 //  ---------------------------------------------------------------------------
 //  Groups
@@ -23,12 +21,7 @@ take_staging(chunkstore_t *self)
     //  A group is begun with up to a full one in it already.
     size_t most = self->settings.group_bytes +
                   segment_page_up(record_bytes(LIMIT_PAYLOAD_BYTES));
-    //  In large pages a write pins few of them.
-    most = (most + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
-    bytes = aligned_alloc(LARGE_PAGE, most);
-    INVARIANT(bytes);
-    (void)madvise(bytes, most, MADV_HUGEPAGE);
-    return bytes;
+    return large_new(most);
 }
 
 void

@@ -13,12 +13,31 @@
 #include "bounds.h"
 #include "checksum.h"
 #include "invariant.h"
+#include "large.h"
 
 enum {
     THREADS = 2,
     PAGE = 4096,
-    BLOCK_BYTES = LIMIT_PIECE_BYTES,  //  About; a whole number of pieces
+    BLOCK_BYTES = LARGE_PAGE,  //  About; a whole number of pieces
 };
+
+//  Memory of blocks, used again and again: the kernel gives and clears a block
+//  once. It lives until its input is closed and all blocks are let go, which
+//  others' threads do.
+typedef struct spare {
+    struct spare *next;
+} spare_t;
+
+typedef struct {
+    pthread_mutex_t lock;
+    size_t holders;  //  Its input, and blocks that are not spare
+    spare_t *spare;  //  In the memory of one that is
+} pool_t;
+
+typedef struct {
+    pool_t *pool;
+    void *memory;
+} lent_t;
 
 typedef struct {
     buffer_t *bytes;  //  NULL: being read
@@ -38,6 +57,7 @@ struct input {
     uint32_t piece_bytes;
     uint32_t block_bytes;
     int ready;  //  eventfd
+    pool_t *pool;
     pthread_t threads[THREADS];
     int threads_count;
 
@@ -53,6 +73,72 @@ struct input {
     size_t cut;       //  Bytes of it that are
     uint64_t offset;  //  Of the next piece
 };
+
+//  ---- memory
+
+static pool_t *
+pool_new(void)
+{
+    pool_t *self = calloc(1, sizeof *self);
+    INVARIANT(self);
+    pthread_mutex_init(&self->lock, NULL);
+    self->holders = 1;
+    return self;
+}
+
+static void *
+pool_take(pool_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    spare_t *spare = self->spare;
+    if (spare)
+        self->spare = spare->next;
+    self->holders++;
+    pthread_mutex_unlock(&self->lock);
+    return spare ? spare : large_new(BLOCK_BYTES);
+}
+
+//  One holder less, which gives its memory back, or has none (NULL).
+static void
+pool_leave(pool_t *self, void *memory)
+{
+    pthread_mutex_lock(&self->lock);
+    if (memory) {
+        spare_t *spare = memory;
+        spare->next = self->spare;
+        self->spare = spare;
+    }
+    bool is_last = --self->holders == 0;
+    pthread_mutex_unlock(&self->lock);
+    if (!is_last)
+        return;
+    for (spare_t *next; self->spare; self->spare = next) {
+        next = self->spare->next;
+        free(self->spare);
+    }
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
+static void
+give_back(void *hint)
+{
+    lent_t *lent = hint;
+    pool_leave(lent->pool, lent->memory);
+    free(lent);
+}
+
+//  The first bytes of memory of the pool, as a buffer that gives it back.
+static buffer_t *
+lend(pool_t *pool, void *memory, size_t size)
+{
+    lent_t *lent = malloc(sizeof *lent);
+    INVARIANT(lent);
+    *lent = (lent_t){ pool, memory };
+    return buffer_wrap(memory, size, give_back, lent);
+}
+
+//  ---- the file
 
 static uint64_t
 size_of(const input_t *self)
@@ -98,6 +184,7 @@ input_open(const char *path, char *why_r, size_t why_size)
     self->direct = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
     self->at_first = stat;
     self->ready = -1;
+    self->pool = pool_new();
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->room, NULL);
     return self;
@@ -119,6 +206,7 @@ input_close(input_t **self_p)
     for (int i = 0; i < INPUT_AHEAD; i++)
         buffer_unref(&self->blocks[i].bytes);
     buffer_unref(&self->block);
+    pool_leave(self->pool, NULL);
     pthread_cond_destroy(&self->room);
     pthread_mutex_destroy(&self->lock);
     if (self->ready >= 0)
@@ -172,8 +260,8 @@ static block_t
 read_block(const input_t *self, uint64_t from, uint64_t to)
 {
     size_t size = (size_t)(to - from), whole = (size + PAGE - 1) / PAGE * PAGE;
-    block_t block = { .bytes = buffer_new_aligned(whole, PAGE) };
-    uint8_t *fill = buffer_fill(block.bytes);
+    uint8_t *fill = pool_take(self->pool);
+    int error = 0;
     bool direct = is_aligned(self, from);
     size_t have = 0;
     while (have < size) {
@@ -188,14 +276,14 @@ read_block(const input_t *self, uint64_t from, uint64_t to)
             continue;
         }
         if (got < 0)
-            block.error = errno;
+            error = errno;
         if (got <= 0)
             break;
         have += (size_t)got;
         direct = direct && have % PAGE == 0;
     }
-    buffer_trim(block.bytes, have < size ? have : size);
-    return block;
+    return (block_t){ lend(self->pool, fill, have < size ? have : size),
+                      error };
 }
 
 static void
@@ -234,8 +322,8 @@ void
 input_begin(input_t *self, uint64_t base, uint64_t from, uint32_t piece_bytes)
 {
     INVARIANT(self->threads_count == 0 && piece_bytes > 0 && base <= from);
-    if (piece_bytes > BLOCK_BYTES)
-        piece_bytes = BLOCK_BYTES;
+    if (piece_bytes > LIMIT_PIECE_BYTES)
+        piece_bytes = LIMIT_PIECE_BYTES;
     self->base = base;
     self->from = self->offset = from;
     self->piece_bytes = piece_bytes;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "invariant.h"
+#include "large.h"
 
 enum { THREADS = 2, PAGE = 4096, BLOCK_BYTES = 1024 * 1024 };
 
@@ -105,8 +106,7 @@ spool_new(const char *path, uint64_t size)
     INVARIANT(self);
     self->fd = fd;
     self->size = size;
-    self->memory = aligned_alloc(PAGE, (size_t)SPOOL_BLOCKS * BLOCK_BYTES);
-    INVARIANT(self->memory);
+    self->memory = large_new((size_t)SPOOL_BLOCKS * BLOCK_BYTES);
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->news, NULL);
     for (; self->threads_count < THREADS; self->threads_count++) {
@@ -176,7 +176,8 @@ spool_write(spool_t *self, const void *bytes, size_t size)
         if (error)
             return error;
         size_t part = BLOCK_BYTES - at < size ? BLOCK_BYTES - at : size;
-        memcpy(block_at(self, self->written / BLOCK_BYTES) + at, from, part);
+        large_copy(block_at(self, self->written / BLOCK_BYTES) + at, from,
+                   part);
         self->written += part;
         from += part;
         size -= part;
