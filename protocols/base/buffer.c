@@ -80,12 +80,6 @@ buffer_slice(buffer_t *whole, size_t from, size_t size)
 }
 
 buffer_t *
-buffer_alias(buffer_t *whole, buffer_free_fn *free_fn, void *hint)
-{
-    return wrap(whole->bytes, whole->size, 0, free_fn, hint);
-}
-
-buffer_t *
 buffer_ref(buffer_t *self)
 {
     if (self)

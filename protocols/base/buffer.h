@@ -33,10 +33,6 @@ buffer_t *buffer_wrap(const void *bytes, size_t size, buffer_free_fn *free_fn,
 //  `size` bytes of `whole` from `from`, without copying; holds `whole`.
 buffer_t *buffer_slice(buffer_t *whole, size_t from, size_t size);
 
-//  The bytes of `whole` until `free_fn(hint)`, which lets go of `whole`, is
-//  called as for buffer_wrap: for whoever must know when that is.
-buffer_t *buffer_alias(buffer_t *whole, buffer_free_fn *free_fn, void *hint);
-
 //  One more holder of the same bytes; returns `self`. NULL gives NULL.
 buffer_t *buffer_ref(buffer_t *self);
 

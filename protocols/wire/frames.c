@@ -242,18 +242,32 @@ let_go(void *bytes, void *buffer_)
     buffer_unref(&buffer);
 }
 
-//  Make a part of a buffer's bytes; the part has a reference of its own.
+//  Make a part of a buffer's bytes, which `ends` gives back.
 static void
-lend(zmq_msg_t *part, buffer_t *buffer)
+lend(zmq_msg_t *part, buffer_t *buffer, frames_ends_fn *ends, void *hint)
 {
-    if (!buffer || buffer_size(buffer) == 0) {
-        zmq_msg_init(part);
-        return;
-    }
     void *bytes = (void *)(uintptr_t)buffer_bytes(buffer);
-    int rc = zmq_msg_init_data(part, bytes, buffer_size(buffer), let_go,
-                               buffer_ref(buffer));
+    int rc = zmq_msg_init_data(part, bytes, buffer_size(buffer), ends, hint);
     INVARIANT(rc == 0);
+}
+
+//  The part has a reference of its own.
+static void
+share(zmq_msg_t *part, buffer_t *buffer)
+{
+    if (buffer && buffer_size(buffer) > 0)
+        lend(part, buffer, let_go, buffer_ref(buffer));
+    else
+        zmq_msg_init(part);
+}
+
+//  Pack a head where libzmq keeps it.
+static void
+lay_head(zmq_msg_t *part, const message_t *message, size_t size)
+{
+    int rc = zmq_msg_init_size(part, size);
+    INVARIANT(rc == 0);
+    message_pack_into(message, zmq_msg_data(part));
 }
 
 static int
@@ -300,6 +314,27 @@ send_parts(void *handle, zmq_msg_t *parts, int count)
     return all ? STATUS_OK : STATUS_BUSY;
 }
 
+//  All parts but the payload. How many they are; 0: it cannot be said, why is
+//  in `why_r`.
+static int
+lay(zmq_msg_t *parts, void *handle, const peer_t *peer,
+    const message_t *message, status_t *why_r)
+{
+    int type = option(handle, ZMQ_TYPE);
+    *why_r = STATUS_UNREACHABLE;
+    if (type == ZMQ_ROUTER && peer->size == 0)
+        return 0;
+    *why_r = STATUS_TOO_LARGE;
+    size_t size = message_size(message);
+    if (size == 0)
+        return 0;
+    int count = type == ZMQ_ROUTER ? lay_path(parts, peer) : 0;
+    if (type == ZMQ_ROUTER || type == ZMQ_DEALER)
+        zmq_msg_init(&parts[count++]);
+    lay_head(&parts[count++], message, size);
+    return count;
+}
+
 status_t
 frames_send(zsock_t *socket, const peer_t *peer, const message_t *message,
             buffer_t *payload)
@@ -307,23 +342,30 @@ frames_send(zsock_t *socket, const peer_t *peer, const message_t *message,
     bool has_payload = message_has_payload(message);
     INVARIANT(has_payload || !payload);
     void *handle = zsock_resolve(socket);
-    int type = option(handle, ZMQ_TYPE);
-    if (type == ZMQ_ROUTER && peer->size == 0)
-        return STATUS_UNREACHABLE;
-    buffer_t *head = message_pack(message);
-    if (!head)
-        return STATUS_TOO_LARGE;
-
     zmq_msg_t parts[FRAMES_PARTS];
-    int count = 0;
-    if (type == ZMQ_ROUTER)
-        count = lay_path(parts, peer);
-    if (type == ZMQ_ROUTER || type == ZMQ_DEALER)
-        zmq_msg_init(&parts[count++]);
-    lend(&parts[count++], head);
+    status_t why;
+    int count = lay(parts, handle, peer, message, &why);
+    if (count == 0)
+        return why;
     if (has_payload)
-        lend(&parts[count++], payload);
-    buffer_unref(&head);
+        share(&parts[count++], payload);
+    return send_parts(handle, parts, count);
+}
+
+status_t
+frames_lend(zsock_t *socket, const peer_t *peer, const message_t *message,
+            buffer_t *payload, frames_ends_fn *ends, void *hint)
+{
+    INVARIANT(message_has_payload(message));
+    void *handle = zsock_resolve(socket);
+    zmq_msg_t parts[FRAMES_PARTS];
+    status_t why;
+    int count = lay(parts, handle, peer, message, &why);
+    if (count == 0) {
+        ends(NULL, hint);
+        return why;
+    }
+    lend(&parts[count++], payload, ends, hint);
     return send_parts(handle, parts, count);
 }
 
@@ -331,15 +373,14 @@ status_t
 frames_publish(zsock_t *socket, frames_topic_t topic, const message_t *message,
                buffer_t *payload)
 {
-    buffer_t *head = message_pack(message);
-    if (!head)
+    size_t size = message_size(message);
+    if (size == 0)
         return STATUS_TOO_LARGE;
     zmq_msg_t parts[3];
     zmq_msg_init_size(&parts[0], FRAMES_TOPIC_BYTES);
     pack_topic(topic, zmq_msg_data(&parts[0]));
-    lend(&parts[1], head);
-    lend(&parts[2], payload);
-    buffer_unref(&head);
+    lay_head(&parts[1], message, size);
+    share(&parts[2], payload);
     return send_parts(zsock_resolve(socket), parts, 3);
 }
 

@@ -82,6 +82,14 @@ void frames_release(received_t *received);
 status_t frames_send(zsock_t *socket, const peer_t *peer,
                      const message_t *message, buffer_t *payload);
 
+//  The same of a payload that is not empty and stays the caller's: `ends` is
+//  called with `hint` once it is no longer needed, in whichever thread, also
+//  when nothing was sent.
+typedef void(frames_ends_fn)(void *bytes, void *hint);
+status_t frames_lend(zsock_t *socket, const peer_t *peer,
+                     const message_t *message, buffer_t *payload,
+                     frames_ends_fn *ends, void *hint);
+
 //  Publish; who does not take it now loses it.
 status_t frames_publish(zsock_t *socket, frames_topic_t topic,
                         const message_t *message, buffer_t *payload);

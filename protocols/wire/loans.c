@@ -125,8 +125,9 @@ account_of(loans_t *self, const peer_t *peer)
 
 //  libzmq has let go of it.
 static void
-give_back(void *loan_)
+give_back(void *bytes, void *loan_)
 {
+    (void)bytes;
     loan_t *loan = loan_;
     size_t size = buffer_size(loan->payload);
     buffer_unref(&loan->payload);
@@ -144,8 +145,8 @@ fits(atomic_size_t *lent, size_t size, size_t most)
     return bytes == 0 || (bytes <= most && size <= most - bytes);
 }
 
-//  The payload as one that counts as lent, or NULL.
-static buffer_t *
+//  A payload that counts as lent; NULL: no more may be.
+static loan_t *
 lend(loans_t *self, const peer_t *peer, buffer_t *payload)
 {
     account_t *account = account_of(self, peer);
@@ -157,14 +158,15 @@ lend(loans_t *self, const peer_t *peer, buffer_t *payload)
                                                : free_bytes) ||
         !fits(&self->bytes, size, self->most))
         return NULL;
-    loan_t *loan = zmalloc(sizeof(*loan));
+    loan_t *loan = malloc(sizeof(*loan));
+    INVARIANT(loan);
     *loan = (loan_t){ .loans = self,
                       .account = account,
                       .payload = buffer_ref(payload) };
     atomic_fetch_add(&self->bytes, size);
     atomic_fetch_add(&account->bytes, size);
     atomic_fetch_add(&self->holders, 1);
-    return buffer_alias(payload, give_back, loan);
+    return loan;
 }
 
 status_t
@@ -173,12 +175,9 @@ loans_send(loans_t *self, zsock_t *front, const peer_t *peer,
 {
     if (!payload || buffer_size(payload) == 0)
         return frames_send(front, peer, message, payload);
-    buffer_t *lent = lend(self, peer, payload);
-    if (lent) {
-        status_t status = frames_send(front, peer, message, lent);
-        buffer_unref(&lent);
-        return status;
-    }
+    loan_t *loan = lend(self, peer, payload);
+    if (loan)
+        return frames_lend(front, peer, message, payload, give_back, loan);
     Rill__V1__Refused refused = message_refusal(STATUS_BUSY, NULL, 0);
     message_t refusal = MESSAGE(REFUSED, refused, &refused, message->request,
                                 message->trace);

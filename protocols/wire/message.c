@@ -34,14 +34,27 @@ give_memory(void *share, void *memory)
     free(memory);
 }
 
+size_t
+message_size(const message_t *message)
+{
+    size_t size = rill__v1__message__get_packed_size(message);
+    return size > LIMIT_HEAD_BYTES ? 0 : size;
+}
+
+void
+message_pack_into(const message_t *message, uint8_t *bytes)
+{
+    rill__v1__message__pack(message, bytes);
+}
+
 buffer_t *
 message_pack(const message_t *message)
 {
-    size_t size = rill__v1__message__get_packed_size(message);
-    if (size > LIMIT_HEAD_BYTES)
+    size_t size = message_size(message);
+    if (size == 0)
         return NULL;
     buffer_t *packed = buffer_new(size);
-    rill__v1__message__pack(message, buffer_fill(packed));
+    message_pack_into(message, buffer_fill(packed));
     return packed;
 }
 

@@ -30,6 +30,12 @@ typedef Rill__V1__Message message_t;
             .body_case = RILL__V1__MESSAGE__BODY_##KIND, .field = (body)       \
     }
 
+//  Bytes that it is when packed; 0: it would be over LIMIT_HEAD_BYTES.
+size_t message_size(const message_t *message);
+
+//  Pack into as many bytes as message_size says.
+void message_pack_into(const message_t *message, uint8_t *bytes);
+
 //  Pack into new memory; the caller owns it. NULL when it would be over
 //  LIMIT_HEAD_BYTES: whoever builds lists keeps them shorter.
 buffer_t *message_pack(const message_t *message);

@@ -414,6 +414,45 @@ a_peer_that_is_gone_or_full_is_told_and_nothing_was_sent(void)
 }
 
 static void
+count_end(void *bytes, void *ends)
+{
+    (void)bytes;
+    ++*(int *)ends;
+}
+
+static void
+what_is_lent_is_given_back_once_whatever_becomes_of_it(void)
+{
+    zsock_t *front, *asks = zsock_new(ZMQ_DEALER);
+    const char *at = inside();
+    CHECK(sockets_open(SOCKET_FRONT, at, &front) == STATUS_OK);
+    zmq_setsockopt(zsock_resolve(asks), ZMQ_ROUTING_ID, "asks", 4);
+    CHECK(zsock_connect(asks, "%s", at) == 0);
+    static const peer_t PEERS[] = { { .size = 5, .bytes = "\4nope" },
+                                    { .size = 0 },
+                                    { .size = 5, .bytes = "\4asks" } };
+    Rill__V1__Answer answer = RILL__V1__ANSWER__INIT;
+    message_t said = MESSAGE(ANSWER, answer, &answer, 1, 1);
+    buffer_t *bytes = bytes_of(FRAMES_COPIED_BYTES, 1);
+    int ends[3] = { 0 };
+    status_t status[3];
+    for (int i = 0; i < 3; i++)
+        status[i] = frames_lend(front, &PEERS[i], &said, bytes, count_end,
+                                &ends[i]);
+    CHECK(status[0] == STATUS_UNREACHABLE && ends[0] == 1);
+    CHECK(status[1] == STATUS_UNREACHABLE && ends[1] == 1);
+    CHECK(status[2] == STATUS_OK && ends[2] == 0);
+    received_t got;
+    CHECK(hear(asks, &got) == STATUS_OK);
+    CHECK(buffer_bytes(got.payload) == buffer_bytes(bytes) && ends[2] == 0);
+    frames_release(&got);
+    CHECK(ends[2] == 1);
+    buffer_unref(&bytes);
+    sockets_drop(&asks);
+    sockets_drop(&front);
+}
+
+static void
 a_push_without_a_worker_takes_nothing(void)
 {
     zsock_t *push;
@@ -575,6 +614,8 @@ main(void)
          "frames 2, invariant 18: a long multipart is swallowed in steps");
     CASE(a_peer_that_is_gone_or_full_is_told_and_nothing_was_sent,
          "invariant 21: a peer gone or full is told, its payload let go");
+    CASE(what_is_lent_is_given_back_once_whatever_becomes_of_it,
+         "frames 1: what is lent is given back once, whatever becomes of it");
     CASE(a_push_without_a_worker_takes_nothing,
          "a push without a worker takes nothing");
     CASE(a_head_over_its_limit_is_not_sent,
