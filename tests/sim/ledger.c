@@ -1605,8 +1605,12 @@ ledger_is_garbage(ledger_t *self, uint64_t store, chunk_key_t key)
         if (!stream->end_index && stream->extents &&
             stream->chain[stream->extents - 1]->epoch < key.epoch)
             return false;
+        return keeps(self, store, key);
     }
-    return keeps(self, store, key);
+    //  What a store did not know that it had, as a sync of it had failed, a
+    //  rebuild did not find: nobody can say that the stream was removed.
+    return (!self->rebuilt || is_gone(self, key.stream)) &&
+           keeps(self, store, key);
 }
 
 //  Slots of one block that their stores do not keep.
