@@ -4,8 +4,8 @@
  *  epoch that began before its session it has then said all it will ever hold:
  *  what placement gives it beyond that is missing there. Epochs that began in
  *  the session are known by receipts. Where a store may hold blocks that do not
- *  count, the epoch is looked at again and again until the chain says so; then
- *  the store is told to sweep.
+ *  count, the epoch is looked at again and again, and the store is told to sweep
+ *  what the chain does not count, until no more of it can become garbage.
  */
 #include <string.h>
 
@@ -30,7 +30,11 @@ typedef struct {
     uint64_t session;  //  Of the store, that this is known from
     bool counted;      //  The store has said `records`
     uint64_t records;
-    bool checked;      //  May have garbage: it is in `checks`
+    bool checked;    //  May have garbage: it is in `checks`
+    bool marked;     //  `until` is known
+    uint64_t until;  //  Index: chunks below it must be settled
+    bool swept;      //  From block `end` on nothing is left
+    uint64_t end;
     uint64_t request;  //  Of the last Sweep
     millis_t late;     //  Not asked again before
 } stock_t;
@@ -150,6 +154,7 @@ have(struct stocks *self, const worker_t *worker, uint64_t stream,
 static void
 check(struct stocks *self, stock_t *stock, millis_t now)
 {
+    stock->marked = stock->swept = false;
     stock->request = 0;
     stock->late = now;
     if (!stock->checked)
@@ -386,6 +391,23 @@ ask_sweep(core_t *self, const worker_t *worker, stock_t *stock, uint64_t end)
     (void)self->effects.ask(self->with, worker->session, &message);
 }
 
+//  Whether no more of it will be garbage: the chain has all that was made, and
+//  all that was dealt when it had is settled.
+static bool
+is_final(const stream_t *stream, stock_t *stock)
+{
+    if (stream->state == STREAM_SEALED ||
+        is_given_up(stream, stock->place.epoch))
+        return true;
+    if (stream->state == STREAM_RECOVERING || stream->pending_count ||
+        zlistx_size(stream->waiting))
+        return false;
+    if (!stock->marked)
+        stock->until = stream->next_index;
+    stock->marked = true;
+    return stream->settled_index >= stock->until;
+}
+
 typedef enum { LOOK_AGAIN, LOOK_ASKED, LOOK_OVER } look_t;
 
 static look_t
@@ -413,6 +435,10 @@ look(core_t *self, stock_t *stock)
     //  catalogue may turn out to be an older copy.
     if (doubt_about(self, stream->record.id))
         return LOOK_AGAIN;
+    if (stock->swept && stock->end == end)
+        return is_final(stream, stock) ? LOOK_OVER : LOOK_AGAIN;
+    stock->swept = false;
+    stock->end = end;
     ask_sweep(self, worker, stock, end);
     return LOOK_ASKED;
 }
@@ -474,11 +500,8 @@ stock_swept(core_t *self, uint64_t session, const message_t *message,
                                                       : stock->records;
     if (!stock->checked || stock->request != message->request)
         return;
-    stock->late = now;
-    if (swept->more || stocks->crowded)
-        stocks->due = now;
-    if (!swept->more)
-        end_check(stocks, stock);
+    stock->late = stocks->due = now;
+    stock->swept = !swept->more;
 }
 
 void

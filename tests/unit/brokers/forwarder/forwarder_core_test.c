@@ -5172,6 +5172,41 @@ an_attempt_that_never_counted_is_swept(void)
 }
 
 static void
+what_counts_no_more_after_a_sweep_is_swept(void)
+{
+    //  Two extents are stored, not settled, and both are dealt again. Before
+    //  that counts, stores are told to keep what counts of the first.
+    begin_with(6);
+    live(100);
+    source_t source = opened(FILE_PLAN);
+    world.fakes[0].mute = true;
+    give(&source, 8 * CHUNK);
+    pump();
+    join(6);
+    give(&source, 8 * CHUNK);
+    pump();
+    CHECK(progress(&source)->stored == 16 * CHUNK);
+    CHECK(progress(&source)->settled == 0);
+    uint64_t newest = 0;
+    for (size_t p = 0; p < world.fakes[1].count; p++)
+        if (world.fakes[1].parts[p].header.key.epoch > newest)
+            newest = world.fakes[1].parts[p].header.key.epoch;
+    kill_worker(0);
+    mute_all(true);
+    live(2500);
+    mute_all(false);
+    CHECK(finish(&source) == STATUS_OK);
+    pump();
+    CHECK(progress(&source)->sealed);
+    live(2500);
+    for (int i = 1; i < FAKES; i++)
+        for (size_t p = 0; p < world.fakes[i].count; p++)
+            CHECK(world.fakes[i].parts[p].header.key.epoch > newest);
+    read_all(source.stream, 0, source.next);
+    end();
+}
+
+static void
 full_disks_give_back_what_never_counted(void)
 {
     //  Attempts fill both disks, in this term or in one before.
@@ -5729,6 +5764,8 @@ main(void)
          "R13: what was dealt again goes when what replaced it counts");
     CASE(an_attempt_that_never_counted_is_swept,
          "R13: an attempt that never counted goes when it is given up");
+    CASE(what_counts_no_more_after_a_sweep_is_swept,
+         "R13: what counts no more after a store was told to sweep goes, too");
     CASE(full_disks_give_back_what_never_counted,
          "invariant 19: attempts that fill all disks stop nothing for ever");
     CASE(what_counts_is_never_swept,
