@@ -1,4 +1,3 @@
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,60 +11,7 @@
 #include "tree_state.h"
 #include "units.h"
 #include "verbs.h"
-
-enum {
-    WRONG_MOST = 64,
-    WRONG_BYTES = 200,
-    COMMIT_MS = 50,  //  Goals; what takes longer is told as slow
-    ANSWER_MS = 100,
-};
-
-#define STALLED_MOST 0.2  //  Of sessions
-
-//  What is wrong now, a sentence each.
-typedef struct {
-    size_t count;
-    char text[WRONG_MOST][WRONG_BYTES];
-} wrong_t;
-
-__attribute__((format(printf, 2, 3))) static void
-add(wrong_t *wrong, const char *format, ...)
-{
-    va_list list;
-    if (wrong->count == WRONG_MOST)
-        return;
-    va_start(list, format);
-    vsnprintf(wrong->text[wrong->count++], WRONG_BYTES, format, list);
-    va_end(list);
-}
-
-static uint64_t
-value(const Rill__V1__Report *report, counter_t which)
-{
-    return report ? counters_find(report->counters, report->n_counters,
-                                  counters_series(which)->name)
-                  : 0;
-}
-
-//  How much it grew in that second; a node that began anew grew by all.
-static uint64_t
-grew(const tree_node_t *node, counter_t which)
-{
-    uint64_t now = value(node->report, which), was = value(node->before, which);
-    return now >= was ? now - was : now;
-}
-
-//  A span's quantile in that second, else since the node's start; -1: none.
-static double
-quantile(const tree_node_t *node, counter_time_t which, double part)
-{
-    const char *name = counters_series(COUNTERS_COUNT + which)->name;
-    if (!node->report)
-        return -1;
-    double lately = counters_quantile(node->report, node->before, name, part);
-    return lately >= 0 ? lately
-                       : counters_quantile(node->report, NULL, name, part);
-}
+#include "wrong.h"
 
 //  The slowest of the routes that a node's answers took.
 static double
@@ -85,7 +31,7 @@ slowest_route(const tree_node_t *node, const char **route_r)
     double most = -1;
     *route_r = "";
     for (size_t i = 0; i < sizeof ROUTES / sizeof *ROUTES; i++) {
-        double ms = quantile(node, ROUTES[i].which, 0.5);
+        double ms = tree_node_quantile(node, ROUTES[i].which, 0.5);
         if (ms > most) {
             most = ms;
             *route_r = ROUTES[i].route;
@@ -98,102 +44,12 @@ slowest_route(const tree_node_t *node, const char **route_r)
 static double
 hit_ratio(const tree_node_t *node)
 {
-    uint64_t held = value(node->report, COUNTER_answers_held_total);
+    uint64_t held = tree_node_value(node, COUNTER_answers_held_total);
     uint64_t all = held +
-                   value(node->report, COUNTER_chunks_taken_total_sibling) +
-                   value(node->report, COUNTER_chunks_taken_total_parent) +
-                   value(node->report, COUNTER_chunks_taken_total_up);
+                   tree_node_value(node, COUNTER_chunks_taken_total_sibling) +
+                   tree_node_value(node, COUNTER_chunks_taken_total_parent) +
+                   tree_node_value(node, COUNTER_chunks_taken_total_up);
     return all ? (double)held / (double)all : -1;
-}
-
-static uint64_t
-lag_ms(const tree_node_t *node)
-{
-    uint64_t most = 0;
-    for (size_t i = 0; i < node->streams_count; i++)
-        if (node->streams[i].timed && node->streams[i].lag_ms > most)
-            most = node->streams[i].lag_ms;
-    return most;
-}
-
-/*------------------------------------------------------- what is wrong now */
-
-static void
-judge_node(wrong_t *wrong, const tree_node_t *node, double typical_ms)
-{
-    const char *name = node->node->name;
-    if (!node->report) {
-        add(wrong, "%s is silent", name);
-        return;
-    }
-    if (node->ms > ANSWER_MS && node->ms > 5 * typical_ms)
-        add(wrong, "%s is slow: it took %.0f ms to say how it is", name,
-            node->ms);
-    uint64_t sessions = value(node->report, COUNTER_sessions);
-    uint64_t stalled = value(node->report, COUNTER_sessions_stalled);
-    if (stalled && (double)stalled > STALLED_MOST * (double)sessions)
-        add(wrong, "%s: %llu of %llu viewers have no credit left", name,
-            (unsigned long long)stalled, (unsigned long long)sessions);
-    if (grew(node, COUNTER_sockets_flooded_total))
-        add(wrong, "%s is flooded by a peer; its log says at which socket",
-            name);
-    if (lag_ms(node) > 1000)
-        add(wrong, "%s is %.1f s behind live", name,
-            (double)lag_ms(node) / 1e3);
-}
-
-static void
-judge_origin(wrong_t *wrong, const tree_node_t *origin)
-{
-    const Rill__V1__Report *report = origin->report;
-    if (!report)
-        return;
-    for (size_t i = 0; i < report->n_workers; i++)
-        if (strcmp(report->workers[i]->state, "live") != 0)
-            add(wrong, "%s is %s", report->workers[i]->name,
-                report->workers[i]->state);
-    if (report->waiting)
-        add(wrong, "%llu streams wait for workers; `rill status` names them",
-            (unsigned long long)report->waiting);
-    if (report->under_protected)
-        add(wrong, "%llu blocks lack a chunk",
-            (unsigned long long)report->under_protected);
-}
-
-//  The median of how long nodes took to answer, so that a busy terminal's own
-//  slowness is nobody's.
-static double
-typical(const tree_state_t *state)
-{
-    double least = -1;
-    for (size_t i = 0; i < state->count + state->workers_count; i++) {
-        const tree_node_t *node = i < state->count
-                                      ? &state->nodes[i]
-                                      : &state->workers[i - state->count];
-        if (node->report && (least < 0 || node->ms < least))
-            least = node->ms;
-    }
-    return least > 0 ? least : 0;
-}
-
-static void
-judge(wrong_t *wrong, const tree_state_t *state)
-{
-    double usual = typical(state);
-    wrong->count = 0;
-    for (size_t i = 0; i < state->count; i++)
-        judge_node(wrong, &state->nodes[i], usual);
-    if (state->count)
-        judge_origin(wrong, &state->nodes[0]);
-    for (size_t i = 0; i < state->workers_count; i++) {
-        const tree_node_t *worker = &state->workers[i];
-        double commit = quantile(worker, TIME_commit_seconds, 0.5);
-        if (*worker->node->at || worker->report)
-            judge_node(wrong, worker, usual);
-        if (commit > COMMIT_MS)
-            add(wrong, "%s is slow: half of its commits take over %.0f ms",
-                worker->node->name, commit);
-    }
 }
 
 /*-------------------------------------------------------------------- JSON */
@@ -222,16 +78,17 @@ tell_node(json_t *json, const tree_node_t *node, bool worker)
             json_uint(json, "out_bps", node->out_bps);
         }
         if (worker) {
-            json_uint(json, "bytes", value(node->report, COUNTER_store_bytes));
+            json_uint(json, "bytes",
+                      tree_node_value(node, COUNTER_store_bytes));
             json_uint(json, "free_bytes",
-                      value(node->report, COUNTER_store_free_bytes));
+                      tree_node_value(node, COUNTER_store_free_bytes));
             tell_ms(json, "commit_ms",
-                    quantile(node, TIME_commit_seconds, 0.5));
+                    tree_node_quantile(node, TIME_commit_seconds, 0.5));
         } else {
             json_uint(json, "viewers", node->viewers);
             json_uint(json, "stalled",
-                      value(node->report, COUNTER_sessions_stalled));
-            json_uint(json, "lag_ms", lag_ms(node));
+                      tree_node_value(node, COUNTER_sessions_stalled));
+            json_uint(json, "lag_ms", tree_node_lag_ms(node));
             tell_ms(json, "held", hit_ratio(node));
             tell_ms(json, "request_ms", slowest);
             if (slowest >= 0)
@@ -252,7 +109,7 @@ tell_json(const tree_state_t *state, const wrong_t *wrong)
     json_end(&json);
     const tree_node_t *origin = &state->nodes[0];
     tell_ms(&json, "acknowledgement_ms",
-            quantile(origin, TIME_acknowledgement_seconds, 0.5));
+            tree_node_quantile(origin, TIME_acknowledgement_seconds, 0.5));
     if (origin->report)
         json_double(&json, "imbalance", origin->report->imbalance);
     json_array(&json, "nodes");
@@ -296,7 +153,7 @@ node_row(table_t *table, const tree_node_t *node)
         table_cell(table, "%.0f%%", held * 100);
     else
         table_cell(table, "-");
-    table_cell(table, "%llu", (unsigned long long)lag_ms(node));
+    table_cell(table, "%llu", (unsigned long long)tree_node_lag_ms(node));
     ms_cell(table, slowest);
     table_cell(table, "%s", route);
     ms_cell(table, node->ms);
@@ -337,15 +194,16 @@ print_workers(const tree_state_t *state, FILE *to)
                                    : "");
         table_cell(
             table, "%s",
-            units_bytes(value(worker->report, COUNTER_store_bytes), text));
+            units_bytes(tree_node_value(worker, COUNTER_store_bytes), text));
         table_cell(
             table, "%s",
-            units_bytes(value(worker->report, COUNTER_store_free_bytes), text));
+            units_bytes(tree_node_value(worker, COUNTER_store_free_bytes),
+                        text));
         table_cell(table, "%llu",
-                   (unsigned long long)value(worker->report,
-                                             COUNTER_unreceipted_chunks));
-        ms_cell(table, quantile(worker, TIME_commit_seconds, 0.5));
-        ms_cell(table, quantile(worker, TIME_commit_seconds, 0.99));
+                   (unsigned long long)tree_node_value(
+                       worker, COUNTER_unreceipted_chunks));
+        ms_cell(table, tree_node_quantile(worker, TIME_commit_seconds, 0.5));
+        ms_cell(table, tree_node_quantile(worker, TIME_commit_seconds, 0.99));
         ms_cell(table, worker->report ? worker->ms : -1);
     }
     table_print(table, to);
@@ -356,8 +214,9 @@ static void
 print_screen(const tree_state_t *state, const wrong_t *wrong, FILE *to)
 {
     const tree_node_t *origin = &state->nodes[0];
-    double half = quantile(origin, TIME_acknowledgement_seconds, 0.5);
-    double most = quantile(origin, TIME_acknowledgement_seconds, 0.99);
+    double half = tree_node_quantile(origin, TIME_acknowledgement_seconds, 0.5);
+    double most = tree_node_quantile(origin, TIME_acknowledgement_seconds,
+                                     0.99);
     fprintf(to, "%s: %zu nodes, %zu workers; Mbit/s, ms", state->director,
             state->count, state->workers_count);
     if (half >= 0)
@@ -427,7 +286,7 @@ top_run(const words_t *words)
         code = tree_state_ask_all(words, &state);
         if (code != EX_OK)
             return code;
-        judge(&wrong, &state);
+        wrong_find(&wrong, &state);
         if (words->json)
             tell_json(&state, &wrong);
         else

@@ -6,7 +6,6 @@
 
 #include "ask.h"
 #include "canvass.h"
-#include "counters.h"
 #include "invariant.h"
 #include "talk.h"
 
@@ -394,6 +393,36 @@ ask_all(const words_t *words, tree_state_t *state, bool workers)
         add_node(&stores.nodes[i], &stores.before[i], &stores.after[i]);
     complete(state);
     return EX_OK;
+}
+
+uint64_t
+tree_node_value(const tree_node_t *node, counter_t which)
+{
+    const Rill__V1__Report *report = node->report;
+    return report ? counters_find(report->counters, report->n_counters,
+                                  counters_series(which)->name)
+                  : 0;
+}
+
+double
+tree_node_quantile(const tree_node_t *node, counter_time_t which, double part)
+{
+    const char *name = counters_series(COUNTERS_COUNT + which)->name;
+    if (!node->report)
+        return -1;
+    double lately = counters_quantile(node->report, node->before, name, part);
+    return lately >= 0 ? lately
+                       : counters_quantile(node->report, NULL, name, part);
+}
+
+uint64_t
+tree_node_lag_ms(const tree_node_t *node)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < node->streams_count; i++)
+        if (node->streams[i].timed && node->streams[i].lag_ms > most)
+            most = node->streams[i].lag_ms;
+    return most;
 }
 
 int

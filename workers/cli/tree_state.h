@@ -6,6 +6,7 @@
 #ifndef TREE_STATE_H
 #define TREE_STATE_H
 
+#include "counters.h"
 #include "message.h"
 #include "words.h"
 
@@ -47,6 +48,18 @@ typedef struct {
     struct pages *pages;           //  What all that is lent from
     size_t pages_count;
 } tree_state_t;
+
+//  A counter as the node told it last; 0: it did not.
+uint64_t tree_node_value(const tree_node_t *node, counter_t which);
+
+//  The milliseconds below which a part (0.5: the median) of a span's times lie:
+//  of the second between the two looks if there were any, else since the node's
+//  start. -1: there were none.
+double tree_node_quantile(const tree_node_t *node, counter_time_t which,
+                          double part);
+
+//  How far the worst of its streams is behind the origin.
+uint64_t tree_node_lag_ms(const tree_node_t *node);
 
 //  Ask them all. 0, or the exit code: the director does not answer, or is none.
 int tree_state_ask(const words_t *words, tree_state_t *state_r);
