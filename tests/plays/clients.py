@@ -7,9 +7,12 @@ What `conform` prints is said in protocols/clients/README.md.
 import concurrent.futures
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
+
+import zmq
 
 from stage import (ROOT, SECONDS, SLOW, STEADY, WITH_US, Failed, Stage, case,
                    end, expect, messages, stored, wait_for)
@@ -17,7 +20,6 @@ from stage import (ROOT, SECONDS, SLOW, STEADY, WITH_US, Failed, Stage, case,
 sys.path.insert(0, str(ROOT / 'tests/kit'))
 from crooked import CONTENT, HOLE, STREAM, Crooked, what_is_there
 
-PIECE = 32 * 1024
 CLIP = ('ffmpeg -v error -f lavfi -i testsrc2=size=640x360:rate=25 '
         '-f lavfi -i sine=frequency=440 -t 6 -c:v mpeg2video -b:v 4M '
         '-minrate 4M -maxrate 4M -bufsize 1M -c:a mp2 -f mpegts -')
@@ -251,11 +253,21 @@ class Client:
         self.pipe = os.open(pipe, os.O_RDWR)
         self.publisher = self.begin('publish', self.at('origin'), self.live,
                                     pipe, 'live')
+        self.left = memoryview(self.clip.read_bytes())
 
-    def feed(self, data):
-        data = memoryview(data)
-        while data:
-            data = data[os.write(self.pipe, data[:PIECE]):]
+    def write(self, most, seconds):
+        """The next bytes; returns whether there was room for them in time."""
+        there = select.select([], [self.pipe], [], seconds)[1]
+        if there:
+            self.left = self.left[os.write(self.pipe, self.left[:most]):]
+        return there
+
+    def feed(self, left=0):
+        """All of the clip but so many bytes."""
+        while len(self.left) > left:
+            expect(self.write(select.PIPE_BUF, SECONDS),
+                   f'{self.language} takes no more: '
+                   + self.publisher.told().decode())
 
     def watch(self):
         """From the beginning at a list, and live where the director says."""
@@ -328,31 +340,43 @@ def each(clients, do):
         list(pool.map(do, clients))
 
 
-def live(stage, clients):
-    """Every language at once: its cache and the origin die in the middle."""
-    data = clients[0].clip.read_bytes()
-    part = len(data) // 4
-    for client in clients:
-        client.go_live()
+def wait_reopened(stage, message, clients):
+    """Until every source that goes on while the origin is away has been silent
+    to for so long that it opens again: here, where nobody answers it."""
+    away = {client.live: client for client in clients}
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as front:
+        front.linger = 0
+        front.bind(f'tcp://{stage.at["origin"]}')
 
-    def feed(first, last):
-        each(clients, lambda c: c.feed(data[first * part:last * part]
-                                       if last < 4 else data[first * part:]))
-    feed(0, 1)
+        def all_opened():
+            while front.poll(0):
+                said = message.FromString(front.recv_multipart()[2])
+                away.pop(said.open.name, None)
+            for client in away.values():
+                client.write(100, 0)
+            return not away
+        wait_for(all_opened, 'every source opens again')
+
+
+def live(stage, message, clients):
+    """Every language at once: its cache and the origin die in the middle, long
+    after its source began to publish and its owner said nothing."""
+    part = len(clients[0].left) // 3
     wait_for(lambda: all(stored(stage, c.live) > 0 for c in clients),
              'every stream is there')
     for client in clients:
         client.watch()
     wait_for(lambda: all(c.has_begun() for c in clients),
              'every watcher has begun')
-    feed(1, 2)
+    each(clients, lambda c: c.feed(2 * part))
     wait_for(lambda: all(c.has_bytes() for c in clients),
              'every watcher has something')
     stage.kill('t1')
-    feed(2, 3)
+    each(clients, lambda c: c.feed(part))
     stage.kill('origin')
+    wait_reopened(stage, message, clients)
     stage.start('origin')
-    feed(3, 4)
+    each(clients, Client.feed)
     for client in clients:
         os.close(client.pipe)
     each(clients, Client.end_live)
@@ -368,9 +392,14 @@ def play(languages):
         busy.stdin.write(b'x' * 1000)
         busy.stdin.flush()
         wait_for(lambda: stored(stage, 'busy'), 'somebody else has a stream')
+        part = path.stat().st_size // 4
         nobody = f'127.0.0.1:{stage.other_port()}'
 
+        for client in clients:      # Here: no process outlives its thread.
+            client.go_live()
+
         def alone(client):
+            client.feed(3 * part)
             heard = client.listen()
             client.golden()
             client.crooked(message)
@@ -378,7 +407,7 @@ def play(languages):
             client.real_refusals(nobody)
             heard()
         each(clients, alone)
-        live(stage, clients)
+        live(stage, message, clients)
 
 
 def main(languages):

@@ -10,6 +10,7 @@ namespace
 
 constexpr std::size_t PIECE_MOST = 1 << 20;
 constexpr millis SILENCE{ 2000 };  //  Then the session is opened anew
+constexpr millis LEASE{ 10000 };   //  Of a source that says nothing
 
 void
 protect(v1::Open &open, const std::string &code)
@@ -107,9 +108,12 @@ publisher::hang_up(millis linger)
 void
 publisher::turn(millis wait)
 {
+    auto now = clock::now();
+    if (now - turned > LEASE)
+        moved = now;  //  The owner was silent, not the node
+    turned = now;
     if (hear(moment{}))
         return;
-    auto now = clock::now();
     auto limit = detail::PATIENCE;
     if (!opened && last.status == "unreachable")
         limit = detail::REACH;

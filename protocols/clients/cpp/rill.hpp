@@ -178,6 +178,7 @@ class publisher
     bool opened{}, sealed{}, finishing{}, finish_said{};
     std::uint64_t keep_request{}, keep_sent{};
     moment open_at{}, said_at{}, kept_at{}, heard_at{}, moved{};
+    moment turned{};                 //  When the owner last let it work
     std::optional<moment> asked_at;  //  None: all is answered
     millis pause{};
     error last;  //  Why nothing moves

@@ -13,6 +13,7 @@ const (
 	keepEach  = time.Second
 	silence   = 2 * time.Second  // Then the session is opened anew.
 	patience  = 30 * time.Second // Then it is given up.
+	lease     = 10 * time.Second // Of a source that says nothing.
 )
 
 // Source says what is published. The zero value is a recorded stream whose
@@ -73,6 +74,7 @@ type Publisher struct {
 	openAt, saidAt, keptAt time.Time
 	heardAt, askedAt       time.Time // askedAt zero: all is answered.
 	moved                  time.Time // The node's last good word.
+	turned                 time.Time // When the owner last let it work.
 	pause                  time.Duration
 	last                   *Error // Why nothing moves.
 }
@@ -203,6 +205,10 @@ func (p *Publisher) hangUp(linger time.Duration) {
 // turn waits at most so long for one thing to happen.
 func (p *Publisher) turn(wait time.Duration) error {
 	now := time.Now()
+	if now.Sub(p.turned) > lease {
+		p.moved = now // The owner was silent, not the node.
+	}
+	p.turned = now
 	if heard, err := p.hear(time.Time{}); heard || err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import rill.v1.MessageOuterClass.Message;
 public final class Publisher implements AutoCloseable {
     private static final int PIECE_MOST = 1 << 20;
     private static final long SILENCE = 2000; // Then it is opened anew.
+    private static final long LEASE = 10000; // Of one that says nothing.
 
     private record Kept(long offset, byte[] bytes) {
         long end() {
@@ -34,6 +35,7 @@ public final class Publisher implements AutoCloseable {
     private boolean opened, sealed, finishing, finishSaid;
     private long keepRequest, keepSent;
     private long openAt = Link.now(), saidAt, keptAt, heardAt, moved = openAt;
+    private long turned = openAt; // When the owner last let it work.
     private long askedAt = Link.NEVER; // NEVER: all is answered
     private long pause;
     private RillError last; // Why nothing moves.
@@ -174,9 +176,12 @@ public final class Publisher implements AutoCloseable {
 
     /** Wait at most so long for one thing to happen. */
     private void turn(long wait) {
+        long now = Link.now(), limit = Link.PATIENCE;
+        if (now - turned > LEASE)
+            moved = now; // The owner was silent, not the node.
+        turned = now;
         if (hear(0))
             return;
-        long now = Link.now(), limit = Link.PATIENCE;
         if (!opened && last.is("unreachable"))
             limit = Link.REACH;
         else if (!opened && last.is("late"))

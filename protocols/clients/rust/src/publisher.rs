@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const PIECE_MOST: usize = 1 << 20;
 /// Then the session is opened anew.
 const SILENCE: Duration = Duration::from_secs(2);
+/// Of a source that says nothing.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// What is published. The default is a recorded stream whose protection and
 /// chunks rill chooses.
@@ -64,6 +66,7 @@ pub struct Publisher {
     kept_at: Instant,
     heard_at: Instant,
     moved: Instant,
+    turned: Instant, // When the owner last let it work
     asked_at: Option<Instant>, // None: all is answered
     pause: Duration,
     last: Error, // Why nothing moves
@@ -120,6 +123,7 @@ impl Publisher {
             kept_at: now,
             heard_at: now,
             moved: now,
+            turned: now,
             asked_at: None,
             pause: NOTHING,
             last: Error::new(
@@ -217,6 +221,10 @@ impl Publisher {
     /// Waits at most so long for one thing to happen.
     fn turn(&mut self, wait: Duration) -> Result<()> {
         let now = Instant::now();
+        if now - self.turned > LEASE {
+            self.moved = now; // The owner was silent, not the node.
+        }
+        self.turned = now;
         if self.hear(now)? {
             return Ok(());
         }
