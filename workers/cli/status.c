@@ -81,6 +81,8 @@ show_node(const Rill__V1__Report *report)
     printf("%s %s, version %s, term %llu, up %s\n", report->role, report->node,
            report->version, (unsigned long long)report->term,
            units_ms((uint64_t)report->uptime_ms, a));
+    if (*report->metrics_at)
+        printf("metrics at http://%s/metrics\n", report->metrics_at);
     if (!report->protection)  //  A worker: it knows chunks, not streams.
         return;
     if (report->protection->k == 0)
