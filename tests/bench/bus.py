@@ -82,7 +82,7 @@ class Measured:
                            'JetStream answers before its disk has it')
         self.one = Figure(f'durable, {of}, one in flight', rate, 'rill',
                           'JetStream', '>= 0.6',
-                          'JetStream answers before its disk has it')
+                          'JetStream answers before its disk has it, fio waits')
         self.redis = Figure(f'durable, {of}, beside Redis', rate, 'rill',
                             'Redis, AOF always', '>= 6')
 
@@ -113,7 +113,9 @@ class Measured:
         def beside_fio():
             with folder() as home:
                 written, _ = fio(home, chunk, size)
+                one, _ = fio(home, chunk, short_of(size), 1, chunk)
             self.durable.add('slower of bus and fio', min(dealt, written))
+            self.one.add('fio, one, synced', one)
 
         def beside_nats():
             self.nats.add('JetStream', in_jetstream(

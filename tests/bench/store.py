@@ -12,13 +12,13 @@ SYNC = 4 << 20    # Bytes between two fdatasync of fio; the store groups them.
 DEPTH = 4
 
 
-def fio(home, chunk, size):
+def fio(home, chunk, size, depth=DEPTH, sync=SYNC):
     """(MB/s, CPU seconds per GB)."""
     done = subprocess.run(
         [program('fio'), '--name=chunks', f'--directory={home}',
          '--filename=fio', f'--size={size}', f'--bs={chunk}', '--rw=write',
-         '--ioengine=io_uring', f'--iodepth={DEPTH}', '--direct=1',
-         f'--fdatasync={SYNC // chunk}', '--end_fsync=1',
+         '--ioengine=io_uring', f'--iodepth={depth}', '--direct=1',
+         f'--fdatasync={sync // chunk}', '--end_fsync=1',
          '--fallocate=native', '--randrepeat=0', '--refill_buffers=0',
          '--output-format=json'], capture_output=True, text=True)
     (home / 'fio').unlink(missing_ok=True)
