@@ -184,9 +184,16 @@ static void
 hear_bus(cache_t *self, int which, millis_t now)
 {
     packet_t packet;
+    bus_counts_t before = bus_counts(self->bus);
     while (bus_fd(self->bus, which) >= 0 &&
            bus_hear(self->bus, which, &packet, now))
         relay_on_packet(self->relay, &packet, now);
+    //  However many were dropped in a turn, it is told once.
+    bus_counts_t counts = bus_counts(self->bus);
+    if (counts.strange > before.strange)
+        tap_fault(self->tap, STATUS_MALFORMED, "bus");
+    if (counts.overflow > before.overflow)
+        tap_fault(self->tap, STATUS_BUSY, "bus");
 }
 
 //  While the bus rests nothing is read: what comes overflows in the kernel.

@@ -1,6 +1,7 @@
 """What a three-tier cluster tells of itself: its state at once, each kind of
 event when it happens, one request through all nodes, and losses said."""
 import signal
+import socket
 import time
 
 import zmq
@@ -189,6 +190,11 @@ with Stage(workers=4, patience=SURE, groups=TIERS, caches=CACHES,
         tap.wait('fault_counted', 'r1', where='front',
                  status=status_pb2.STATUS_MALFORMED)
         peer.close()
+        host, port = stage.at['r1'].split(':')
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(b'no packet of the group', (host, int(port)))
+        tap.wait('fault_counted', 'r1', where='bus',
+                 status=status_pb2.STATUS_MALFORMED)
     with stage.case('`last.` tells what was rare before anybody listened'):
         late = Tap(stage, 'last.', names=['origin'])
         late.wait('worker_lost', 'origin', worker='w2')
