@@ -128,7 +128,7 @@ def figures(turns, size, say=print):
     found = []
     for dies in (False, True):
         how = 'the upstream dies half way' if dies else 'healthy'
-        sent = Figure(f'50 terminals, one object, {how}: from above', 'objects',
+        sent = Figure(f'50 terminals, one object, {how}: from above', 'MiB',
                       'rill', wanted='<= 1.08' if dies else '<= 1.02')
         first = Figure(f'50 terminals, one object, {how}: slowest first byte',
                        's', 'rill', wanted='' if dies else '<= 0.6')

@@ -140,12 +140,16 @@ def figures(turns, size, say=print):
                                         ('those at it and its sibling', '<= 5')))
     for turn in range(turns):
         say(f'join: turn {turn + 1} of {turns}')
-        for multicast, found in joined.items():
-            for figure, value in zip(found, wait_to_join(multicast)):
-                figure.add('rill', value)
-        for figure, value in zip((below, there), parent_dies()):
-            figure.add('rill', value)
-    return joined[True] + joined[False] + [below, there]
+        for found, measure in ((joined[True], lambda: wait_to_join(True)),
+                               (joined[False], lambda: wait_to_join(False)),
+                               ((below, there), parent_dies)):
+            try:
+                for figure, value in zip(found, measure()):
+                    figure.add('rill', value)
+            except Absent as why:
+                say(f'left out: this turn: {why}')
+    return [figure for figure in joined[True] + joined[False] + [below, there]
+            if figure.samples]
 
 
 def needs(size):

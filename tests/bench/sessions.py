@@ -20,7 +20,8 @@ CHUNK = 64 * 1024
 SLOW_S = 0.25       # From chunk to chunk, where many watch: 2 Mbit/s.
 SECONDS = 8         # Of a measurement.
 SETTLES_S = 2       # Until all of them are given the same.
-JOIN_MS = 4000      # Within which many begin.
+JOIN_MS = 8000      # Within which many begin,
+LATEST_S = 30       # and have begun.
 
 
 @contextlib.contextmanager
@@ -31,10 +32,11 @@ def stream(stage, name, every):
 
     def flow():
         at = time.monotonic()
-        while not over.wait(max(0, at - time.monotonic())):
-            source.stdin.write(chunk)
-            source.stdin.flush()
-            at += every
+        with contextlib.suppress(BrokenPipeError):
+            while not over.wait(max(0, at - time.monotonic())):
+                source.stdin.write(chunk)
+                source.stdin.flush()
+                at += every
     thread = threading.Thread(target=flow)
     thread.start()
     try:
@@ -54,15 +56,19 @@ def viewers(stage, name, count):
         [*WITH_US, BIN / 'bench-viewers', name, str(count), stage.at['c1'],
          f'over={JOIN_MS * count // MANY}', 'until=600000'],
         stdout=subprocess.PIPE, text=True)
+    limit = threading.Timer(LATEST_S, process.terminate)
+    limit.start()
     try:
         if 'joined' not in process.stdout.readline():
-            raise Absent('some viewers got nothing')
+            raise Absent(f'{count} viewers are too many for this machine now')
+        limit.cancel()
         yield
         process.terminate()
         told = json.loads(process.stdout.read())['viewers']
         if process.wait() or any(v['again'] for v in told):
             raise Absent('a viewer began anew: the machine is too busy')
     finally:
+        limit.cancel()
         process.kill()
         process.wait()
 
@@ -121,12 +127,16 @@ def figures(turns, size, say=print):
     for turn in range(turns):
         say(f'sessions: turn {turn + 1} of {turns}')
         core.add('rill', core_bytes())
-        memory, *both = measure()
+        try:
+            memory, *both = measure()
+        except Absent as why:
+            say(f'left out: this turn: {why}')
+            continue
         whole.add('rill', memory / 1024)
         for who, (spent, given) in zip(('many', 'few'), both):
             cpu.add(who, spent)
             rate.add(who, given)
-    return [core, whole, cpu, rate]
+    return [f for f in (core, whole, cpu, rate) if f.samples]
 
 
 def needs(size):
