@@ -1,11 +1,12 @@
-"""How late each tier makes a live chunk: origin, the cache that carries, and one
-that follows it, which has 200 terminals. Beside as many bare XPUB/XSUB proxies.
+"""How late each tier makes a live chunk: a cache that is the parent of a group,
+the cache of the group that carries, and one that follows it and has 200
+terminals. Beside as many bare XPUB/XSUB proxies.
 
-One terminal at the origin and one at the carrier tell when they have a chunk
-whole; a hop is what the first terminal of the next tier has it later. Chunks are
-stamped when their source sends them. Terminals share the machine's cores with
-the nodes; where it is allowed they have real-time priority, so that told is when
-a chunk has come, and not when the kernel lets its reader run."""
+One terminal at the parent and one at the carrier tell when they have a chunk
+whole; a hop is what the first terminal of the next tier has it later. Terminals
+share the machine's cores with the nodes; where it is allowed they have real-time
+priority, so that told is when a chunk has come, and not when the kernel lets its
+reader run."""
 import contextlib
 import statistics
 import subprocess
@@ -13,25 +14,34 @@ import subprocess
 import peers
 from figures import Figure
 from peers import Absent
-from terminals import live_source, measured, region, spawned
+from terminals import live_source, measured, spawned
 
-from stage import BIN
+from stage import BIN, Stage
 
 TERMINALS = 200
 # Of chunks: their size, every so many ms, for so many seconds.
-SMALL, LARGE = (4 << 10, 40, 12), (64 << 10, 131, 12)
+SMALL, LARGE = (4 << 10, 40, 10), (64 << 10, 131, 10)
 AT_ONCE = 'chrt', '--fifo', '1'
-TIERS = 'origin', 'carrier', 'follower'
+PROXIES = 4    # In place of the origin, parent, carrier and follower.
 HOPS = 'parent to carrier', 'carrier to follower'
 SPLIT = 'libzmq gives all of them the first 8 KiB before anyone the rest'
 
 
+def tree():
+    """An origin, a cache below it, and below that a group of two. One worker: it
+    is the tree that is measured."""
+    return Stage(workers=1, space='8GB', groups={
+        'region': 'parents: [origin], siblings: unicast',
+        'town': 'parents: [r1], siblings: unicast'},
+        caches={'r1': 'region', 'a1': 'town', 'a2': 'town'})
+
+
 @contextlib.contextmanager
 def rill(stage, chunk, every_ms):
-    """Terminals of each tier, the first group's first."""
+    """Terminals of each tier, the first group's first: so a1 carries."""
     with live_source(stage, chunk, every_ms):
         yield [f'live:{count}:{stage.at[node]}:cam' for node, count in
-               (('origin', 1), ('r1', 1), ('r2', TERMINALS))], lambda: 0
+               (('r1', 1), ('a1', 1), ('a2', TERMINALS))], lambda: 0
 
 
 @contextlib.contextmanager
@@ -39,19 +49,19 @@ def proxies(chunk, every_ms):
     with contextlib.ExitStack() as until:
         home = until.enter_context(peers.folder())
         source = peers.free_port()
-        near, groups = f'@tcp://127.0.0.1:{source}', []
-        for tier in TIERS:
+        near, ports = f'@tcp://127.0.0.1:{source}', []
+        for n in range(PROXIES):
             port = peers.free_port()
             until.enter_context(peers.running(
-                f'proxy-{tier}', [BIN / 'bench-bare', 'proxy', near,
-                                  f'@tcp://127.0.0.1:{port}'], home, port))
+                f'proxy-{n}', [BIN / 'bench-bare', 'proxy', near,
+                               f'@tcp://127.0.0.1:{port}'], home, port))
             near = f'>tcp://127.0.0.1:{port}'
-            count = TERMINALS if tier == TIERS[-1] else 1
-            groups.append(f'topic:{count}:127.0.0.1:{port}:-')
+            ports.append(port)
         until.enter_context(spawned(BIN / 'bench-source', 'pub',
                                     f'tcp://127.0.0.1:{source}', chunk,
                                     every_ms))
-        yield groups, lambda: 0
+        yield [f'topic:{count}:127.0.0.1:{port}:-' for port, count in
+               zip(ports[1:], (1, 1, TERMINALS))], lambda: 0
 
 
 def most(values):
@@ -71,8 +81,8 @@ def of_size(stage, size, turns, say, before):
     late = [Figure(f'{hop}, {of}: p99', 'ms', 'rill',
                    wanted='<= 3' if may or hop == HOPS[0] else '')
             for hop in HOPS]
-    whole = [Figure(f'source to {of}, two hops down: {part}', 'ms', 'rill',
-                    'XPUB/XSUB', '<= 1.3') for part in ('p50', 'p99')]
+    both = [Figure(f'parent to follower, {of}: {part}', 'ms', 'rill',
+                   'XPUB/XSUB', '<= 1.3') for part in ('p50', 'p99')]
     fan = Figure(f'behind the {of}: each', 'µs', 'rill', wanted='<= 40')
     ways = {'rill': rill(stage, chunk, every_ms),
             'XPUB/XSUB': proxies(chunk, every_ms)}
@@ -85,13 +95,13 @@ def of_size(stage, size, turns, say, before):
             hop = [(c['first'][n + 1] - c['first'][n]) / 1e3 for c in chunks]
             half[n].add(who, statistics.median(hop))
             late[n].add(who, most(hop))
-        ends = [c['first'][-1] / 1e3 for c in chunks]
-        whole[0].add(who, statistics.median(ends))
-        whole[1].add(who, most(ends))
+        hops = [(c['first'][-1] - c['first'][0]) / 1e3 for c in chunks]
+        both[0].add(who, statistics.median(hops))
+        both[1].add(who, most(hops))
         fan.add(who, statistics.median(
             (c['last'][-1] - c['first'][-1]) / (TERMINALS - 1)
             for c in chunks))
-    return [*half, *late, *whole, fan]
+    return [*half, *late, *both, fan]
 
 
 def figures(turns, size, say=print):
@@ -102,8 +112,7 @@ def figures(turns, size, say=print):
         before = ()
     found = []
     for size in SMALL, LARGE:
-        #   One worker: it is the tree that is measured.
-        with region('r1', 'r2', workers=1) as stage:
+        with tree() as stage:
             found += of_size(stage, size, turns, say, before)
     return found
 

@@ -64,9 +64,9 @@ def measured(what, ways, seconds, turns, say, before=()):
                     yield who, *served
 
 
-def region(*caches, workers=4):
+def region(*caches):
     """A cluster with caches below its origin."""
-    return Stage(workers=workers, space='8GB', groups={
+    return Stage(workers=4, space='8GB', groups={
         'region': 'parents: [origin], siblings: unicast'},
         caches={name: 'region' for name in caches})
 
