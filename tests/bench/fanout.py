@@ -50,9 +50,10 @@ def objects(size):
 
 
 @contextlib.contextmanager
-def nginx(size):
+def nginx(size, workers):
     count = TAKEN // size
-    with objects(size) as origin, peers.nginx(origin, False) as cache:
+    with objects(size) as origin, peers.nginx(origin, False,
+                                              workers) as cache:
         for n in range(count):    # Now all are cached.
             urllib.request.urlopen(f'http://127.0.0.1:{cache.port}/{n}').read()
         yield [f'http:{TAKERS}:127.0.0.1:{cache.port}:{count}'], cache.cpu
@@ -85,12 +86,13 @@ def taken(stage, turns, say):
                 for who in ('nginx', 'ROUTER')]
         cpu = Figure(f'{of}: CPU of the server', 's/GB', 'rill', 'nginx',
                      '<= 1')
-        ways = {'rill': ours(stage, size), 'nginx': nginx(size),
+        ways = {'rill': ours(stage, size), 'nginx': nginx(size, 1),
+                'nginx, a worker a core': nginx(size, 'auto'),
                 'ROUTER': router(size)}
         for who, told, spent in measured(f'fanout, {size >> 10} KiB', ways,
                                          TAKE_S, turns, say):
             for figure in rate:
-                if who in ('rill', figure.beside):
+                if who == 'rill' or who.startswith(figure.beside):
                     figure.add(who,
                                told['bytes'][0] / 1e6 / told['seconds'])
             cpu.add(who, spent / (told['bytes'][0] / 1e9))

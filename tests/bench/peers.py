@@ -148,7 +148,7 @@ def redis():
 
 
 NGINX = '''
-daemon off; worker_processes 1; pid {home}/nginx.pid;
+daemon off; worker_processes {workers}; pid {home}/nginx.pid;
 error_log {home}/error.log warn; user root;
 events {{ worker_connections 1024; }}
 http {{
@@ -172,11 +172,12 @@ http {{
 
 
 @contextlib.contextmanager
-def nginx(origin, lock):
+def nginx(origin, lock, workers=1):
     with folder() as home:
         port = free_port()
         conf = home / 'nginx.conf'
         conf.write_text(NGINX.format(home=home, port=port, origin=origin,
+                                     workers=workers,
                                      lock='on' if lock else 'off'))
         with running('nginx', [program('nginx'), '-c', conf, '-p', home], home,
                      port) as peer:
