@@ -130,6 +130,8 @@ static void
 make_payloads(void)
 {
     payload_count = WARM_BYTES / chunk_bytes;
+    if (payload_count > chunk_count)
+        payload_count = chunk_count;
     payloads = calloc(payload_count, sizeof(*payloads));
     INVARIANT(payloads);
     for (size_t i = 0; i < payload_count; i++) {

@@ -6,7 +6,7 @@
  *
  *  Stores chunks of 16 interleaved streams, and writes as many bytes of the
  *  same size into one fallocated file with the same calls: direct writes, 4 in
- *  flight, an fdatasync every 4 MiB; and a fourth of them into LevelDB, payload
+ *  flight, an fdatasync every 4 MiB; and a few of them into LevelDB, payload
  *  and all, a synced batch of 16 at a time. In turn, so that the machine's noise
  *  hits all. Prints of each round MB/s, CPU seconds per GB, and of the store
  *  bytes written per byte of payload, the time from append to durable (median,
@@ -38,9 +38,8 @@ enum {
     SYNC_MIB = 4,    //  The bare file's
     DEPTH = 4,
     READS = 300,
-    PARTS = 16,
-    BATCH = 16,       //  Chunks that LevelDB is given at once
-    TABLE_SHARE = 4,  //  It is given one of so many
+    BATCH = 16,        //  Chunks that LevelDB is given at once
+    TABLE_SHARE = 16,  //  It is given one of so many
     MOST_ROUNDS = 99,
 };
 
@@ -274,7 +273,7 @@ write_table(const char *folder)
     kv_t *table;
     if (kv_open(path, &table, why, sizeof(why)) != STATUS_OK)
         give_up(why);
-    size_t count = chunk_count / TABLE_SHARE;
+    size_t count = chunk_count / TABLE_SHARE + 1;
     double begun = seconds();
     for (size_t done = 0; done < count;) {
         char keys[BATCH][32];
@@ -307,6 +306,8 @@ typedef struct {
     double *offered;  //  When each chunk was
     double *waited;   //  Until it was durable
     double last, stall;
+    uint64_t awaited;  //  So few chunks are held besides new ones; 0: none are
+    double gone;       //  When that was so
 } told_t;
 
 static void
@@ -384,6 +385,16 @@ turn(told_t *told)
     chunkstore_turn(told->store, 0);
 }
 
+static void
+look_for_gone(told_t *told, size_t from)
+{
+    uint64_t stored = told->durable - from;
+    if (told->awaited == 0 || told->gone > 0 ||
+        chunkstore_space(told->store).chunks > told->awaited + stored)
+        return;
+    told->gone = seconds();
+}
+
 //  Store chunks `from` to `to`.
 static cost_t
 write_store(told_t *told, size_t from, size_t to)
@@ -395,6 +406,7 @@ write_store(told_t *told, size_t from, size_t to)
         while (next < to && next - told->durable < flight)
             offer(told, next++);
         turn(told);
+        look_for_gone(told, from);
     }
     return cost_since(begun);
 }
@@ -423,23 +435,17 @@ read_store(told_t *told)
 static double
 drop_half(told_t *told, cost_t *cost_r)
 {
-    double begun = seconds(), gone = 0;
-    uint64_t before = chunkstore_space(told->store).chunks;
+    double begun = seconds();
+    told->awaited = chunkstore_space(told->store).chunks - chunk_count / 2;
     for (uint64_t stream = 1; stream <= STREAMS; stream += 2)
         chunkstore_drop(told->store, stream);
-    size_t from = told->durable;
-    cost_t cost = { 0 };
-    for (size_t part = 0; part < PARTS; part++) {
-        cost_t more = write_store(told, told->durable,
-                                  told->durable + chunk_count / PARTS);
-        cost = cost_sum(cost, more);
-        uint64_t stored = told->durable - from;
-        uint64_t held = chunkstore_space(told->store).chunks;
-        if (gone == 0 && held + chunk_count / 2 <= before + stored)
-            gone = seconds() - begun;
+    *cost_r = write_store(told, told->durable, told->durable + chunk_count);
+    while (told->gone == 0) {
+        turn(told);
+        look_for_gone(told, told->durable - chunk_count);
     }
-    *cost_r = cost;
-    return gone;
+    told->awaited = 0;
+    return told->gone - begun;
 }
 
 //  ---------------------------------------------------------------------------
@@ -449,6 +455,8 @@ static void
 make_payloads(void)
 {
     payload_count = (size_t)WARM_MIB * 1024 * 1024 / chunk_bytes;
+    if (payload_count > chunk_count)
+        payload_count = chunk_count;
     payloads = calloc(payload_count, sizeof(buffer_t *));
     crcs = calloc(payload_count, sizeof(*crcs));
     INVARIANT(payloads && crcs);
