@@ -13,14 +13,19 @@
  *    recovered  until no stream waits any more (its worker is there);
  *    worker     from its start until its store is open, and until it is in the
  *               queue of the forwarder, which runs;
- *  and at last how long the forwarder takes with --rebuild.
+ *  then what `rill put` and `rill get` of 1 MiB take beside all of that, how
+ *  large the catalogue is, and how long the forwarder takes with --rebuild.
  */
+#include <dirent.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,6 +45,8 @@ enum {
     FLIGHT = 4000,
     TOKEN = 7,
     MOST_SECONDS = 120,
+    FILES = 21,  //  Put, and got
+    FILE_BYTES = 1024 * 1024,
     PORT_ORIGIN = 31917,
     PORT_WORKER = 31918,
 };
@@ -202,6 +209,7 @@ write_catalogue(uint64_t store)
         catalogue_open(kv, CLUSTER, &catalogue, why, sizeof why) != STATUS_OK)
         give_up(path, why);
     catalogue_call(catalogue, store, "w1");
+    INVARIANT(catalogue_grant(catalogue, store) == STATUS_OK);
     for (uint64_t id = 1; id <= streams; id++)
         write_stream(catalogue, id, store);
     uint64_t term = catalogue_term(catalogue);
@@ -241,6 +249,7 @@ start(const char *program, const char *node, const char *more)
     INVARIANT(child >= 0);
     if (child)
         return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  //  Also when this one gives up
     if (!freopen(log, "a", stderr))
         _exit(74);
     execl(path, program, "-f", cluster, "--node", node, more, (char *)NULL);
@@ -344,6 +353,81 @@ restart_both(pid_t *origin, pid_t *worker, int number)
     fflush(stdout);
 }
 
+//  Milliseconds that `rill VERB WHAT MORE VALUE [--protect none]` took.
+static double
+rill(const char *verb, const char *what, const char *more, const char *value,
+     const char *protect)
+{
+    char path[4200], at[32];
+    snprintf(path, sizeof path, "%s/rill", binaries);
+    snprintf(at, sizeof at, "127.0.0.1:%d", PORT_ORIGIN);
+    double begun = seconds();
+    pid_t child = fork();
+    INVARIANT(child >= 0);
+    if (!child) {
+        int nothing = open("/dev/null", O_WRONLY);
+        dup2(nothing, 1);
+        setenv("RILL_AT", at, 1);
+        execl(path, "rill", verb, what, more, value, protect, "none",
+              (char *)NULL);
+        _exit(74);
+    }
+    int ended;
+    waitpid(child, &ended, 0);
+    if (ended)
+        give_up(verb, "rill failed");
+    return (seconds() - begun) * 1e3;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+//  Beside all that is there.
+static void
+put_and_get(void)
+{
+    char path[4200], name[32];
+    double put[FILES], got[FILES];
+    snprintf(path, sizeof path, "%s/file", folder);
+    FILE *file = fopen(path, "w");
+    INVARIANT(file);
+    for (int i = 0; i < FILE_BYTES; i++)
+        fputc(i % 251, file);
+    fclose(file);
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "file-%d", i);
+        put[i] = rill("put", path, "--as", name, "--protect");
+        got[i] = rill("get", name, "-o", "/dev/null", NULL);
+    }
+    qsort(put, FILES, sizeof *put, compare);
+    qsort(got, FILES, sizeof *got, compare);
+    printf("put %.1f ms (%.1f to %.1f), get %.1f ms (%.1f to %.1f)\n",
+           put[FILES / 2], put[0], put[FILES - 1], got[FILES / 2], got[0],
+           got[FILES - 1]);
+}
+
+static unsigned long long
+bytes_of_catalogue(void)
+{
+    char path[4200], name[4500];
+    unsigned long long bytes = 0;
+    snprintf(path, sizeof path, "%s/origin/catalogue", folder);
+    DIR *directory = opendir(path);
+    INVARIANT(directory);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        struct stat is;
+        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        if (stat(name, &is) == 0 && S_ISREG(is.st_mode))
+            bytes += (unsigned long long)is.st_size;
+    }
+    closedir(directory);
+    return bytes;
+}
+
 static void
 play(void)
 {
@@ -362,6 +446,8 @@ play(void)
         restart_both(&origin, &worker, SIGTERM);
         restart_both(&origin, &worker, SIGKILL);
     }
+    printf("catalogue %llu bytes\n", bytes_of_catalogue());
+    put_and_get();
     end(origin, SIGTERM);
     begun = seconds();
     origin = start("rill-forwarder", "origin", "--rebuild");
