@@ -157,6 +157,7 @@ sweep(viewer_t *self, millis_t now)
 {
     if (watcher_due(self->watcher) > now)
         return;
+    hear(self, now);  //  What waits to be heard is no silence
     watcher_sweep(self->watcher, now);
     hear(self, now);
 }
