@@ -38,11 +38,13 @@ sink_found(const sink_t *self, const sink_tries_t *tries, const char *node)
         source.ms = sink_ms(all.since, SINK_CLOCK(self, REQUEST));
     else
         give_up(self, &all);
-    if (all.tried) {
+    if (all.tried && !source.ms && strcmp(all.tried, node) == 0)
+        source.ms = all.tried_ms;  //  It was given up, and gave it after all
+    else if (all.tried) {
         source.tried = all.tried;
         source.tried_ms = all.tried_ms;
-        source.others_ms = all.others_ms;
     }
+    source.others_ms = all.others_ms;
     return source;
 }
 

@@ -33,6 +33,7 @@ sourced(void *with, const peer_t *asker, uint64_t request,
     self->joined = source->joined;
     snprintf(self->source, sizeof self->source, "%s", source->node);
     snprintf(self->tried, sizeof self->tried, "%s", source->tried);
+    self->source_ms = source->ms;
     self->tried_ms = source->tried_ms;
     self->others_ms = source->others_ms;
 }

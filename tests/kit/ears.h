@@ -15,6 +15,7 @@ typedef struct {
     event_t *last[64];       //  Of each kind; owned
     unsigned sourced;
     char source[LIMIT_NAME_BYTES + 1];  //  Of the last answer,
+    double source_ms;                   //  how long that one took,
     char tried[LIMIT_NAME_BYTES + 1];   //  who gave nothing, how long
     double tried_ms, others_ms;         //  that one took and the others,
     uint64_t joined;                    //  and the trace it waited with

@@ -1266,12 +1266,19 @@ who_was_asked_in_vain_is_told(void)
     answered(P2, 0);
     CHECK(ears.sourced == 1 && was_told("p2", "p1", 1000));
     CHECK(ears.others_ms == 0);
+    //  The one that was given up gives it after all.
+    ask(3, 2 * BYTES, 5000);
+    wait(3000);
+    CHECK(count(P1, BODY(ASK), NULL) == 2);
+    answered(P2, 2 * BYTES);
+    CHECK(ears.sourced == 2 && was_told("p2", "", 0) && ears.source_ms >= 3000);
     //  The budget ends before anybody gave it.
+    begin();
     ask(3, BYTES, 5000);
     wait(100);
-    relay_on_disconnect(relay, P2, now);
+    relay_on_disconnect(relay, P1, now);
     wait(6000);
-    CHECK(ears.sourced == 2 && was_told("", "p1", 6000));
+    CHECK(ears.sourced == 3 && was_told("", "p2", 6000));
     CHECK(ears.others_ms >= 100 && ears.others_ms < 6000);
     //  Neither says what there is.
     Rill__V1__List list = RILL__V1__LIST__INIT;
@@ -1282,7 +1289,7 @@ who_was_asked_in_vain_is_told(void)
     pass(1000);
     ears.clocks += 1500;
     pass(1500);
-    CHECK(ears.sourced == 3 && *ears.tried && ears.tried_ms >= 1500);
+    CHECK(ears.sourced == 4 && *ears.tried && ears.tried_ms >= 1500);
     CHECK(ears.others_ms >= 500 && ears.others_ms < 1500);
     ears_end(&ears);
 }
