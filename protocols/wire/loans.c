@@ -27,7 +27,8 @@ struct loans {
 typedef struct {
     loans_t *loans;
     account_t *account;
-    buffer_t *payload;
+    //  Written last by one thread and read first by another (Z17).
+    _Atomic(buffer_t *) payload;
 } loan_t;
 
 static size_t
@@ -129,8 +130,9 @@ give_back(void *bytes, void *loan_)
 {
     (void)bytes;
     loan_t *loan = loan_;
-    size_t size = buffer_size(loan->payload);
-    buffer_unref(&loan->payload);
+    buffer_t *payload = atomic_load(&loan->payload);
+    size_t size = buffer_size(payload);
+    buffer_unref(&payload);
     atomic_fetch_sub(&loan->loans->bytes, size);
     atomic_fetch_sub(&loan->account->bytes, size);
     let_go(loan->loans);
@@ -160,12 +162,12 @@ lend(loans_t *self, const peer_t *peer, buffer_t *payload)
         return NULL;
     loan_t *loan = malloc(sizeof(*loan));
     INVARIANT(loan);
-    *loan = (loan_t){ .loans = self,
-                      .account = account,
-                      .payload = buffer_ref(payload) };
+    loan->loans = self;
+    loan->account = account;
     atomic_fetch_add(&self->bytes, size);
     atomic_fetch_add(&account->bytes, size);
     atomic_fetch_add(&self->holders, 1);
+    atomic_store(&loan->payload, buffer_ref(payload));
     return loan;
 }
 
