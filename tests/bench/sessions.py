@@ -17,7 +17,7 @@ from stage import BIN, WITH_US, Stage, stored, wait_for
 
 MANY, FEW = 2000, 20
 CHUNK = 64 * 1024
-SLOW_S = 0.25       # From chunk to chunk, where many watch: 2 Mbit/s.
+SLOW_S = 0.5        # From chunk to chunk, where many watch: 1 Mbit/s.
 SECONDS = 8         # Of a measurement.
 SETTLES_S = 2       # Until all of them are given the same.
 JOIN_MS = 8000      # Within which many begin,
