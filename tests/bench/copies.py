@@ -20,7 +20,7 @@ LANS = {'core': ['origin', 'w1', 'w2'], 'region': ['p1', 'p2'],
 GROUPS = {'region': 'parents: [origin], multicast: 239.192.57.1:5790',
           'town': 'parents: [p1, p2], multicast: 239.192.57.2:5790'}
 VIEWERS, WITHIN_MS = 400, 100
-MBIT, SECONDS = 4, 10
+MBIT, SECONDS = 4, 15
 WAIT_S = 2    # Of viewers for more, behind the stream's end.
 
 
