@@ -22,6 +22,7 @@ SECONDS = 8         # Of a measurement.
 SETTLES_S = 2       # Until all of them are given the same.
 JOIN_MS = 8000      # Within which many begin,
 LATEST_S = 30       # and have begun.
+SILENCE_MS = 6000   # Who is slow is not left: to come anew costs more.
 
 
 @contextlib.contextmanager
@@ -54,7 +55,8 @@ def viewers(stage, name, count):
     """So many watch it at the cache; all of them have begun."""
     process = subprocess.Popen(
         [*WITH_US, BIN / 'bench-viewers', name, str(count), stage.at['c1'],
-         f'over={JOIN_MS * count // MANY}', 'until=600000'],
+         f'over={JOIN_MS * count // MANY}', 'until=600000',
+         f'silence={SILENCE_MS}'],
         stdout=subprocess.PIPE, text=True)
     limit = threading.Timer(LATEST_S, process.terminate)
     limit.start()
