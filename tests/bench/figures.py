@@ -61,9 +61,31 @@ def short(value):
     return f'{value:.0f}' if abs(value) >= 100 else f'{value:.3g}'
 
 
+def grown(figures):
+    """Figures over the same sizes as one table, of medians; the spread is drawn.
+    """
+    sizes = list(figures[0].samples)
+    yield f'| {figures[0].over} | {" | ".join(sizes)} | wanted |'
+    yield '|---|' + '---:|' * len(sizes) + '---|'
+    for figure in figures:
+        middles = [short(statistics.median(v)) for v in figure.samples.values()]
+        met = {True: 'met', False: 'MISSED', None: ''}[figure.met()]
+        yield f'| {figure.name}, {figure.unit} | {" | ".join(middles)} | ' \
+              f'{figure.wanted}{met and ": " + met} |'
+    yield ''
+
+
 def tell(figures):
     """The table, as lines."""
+    over = {}
     for figure in figures:
+        if figure.over:
+            over.setdefault(figure.over, []).append(figure)
+    for some in over.values():
+        yield from grown(some)
+    for figure in figures:
+        if figure.over:
+            continue
         yield f'{figure.name}, {figure.unit}' \
               + (f' – {figure.notes}' if figure.notes else '')
         for who, values in figure.samples.items():

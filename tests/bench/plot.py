@@ -4,6 +4,8 @@ A bar or a point is the median, its whisker the spread, the dashed line what is
 wanted: of what stands beside, when a ratio is wanted.
 """
 import os
+import pathlib
+import re
 import statistics
 import tempfile
 
@@ -17,11 +19,12 @@ import matplotlib    # noqa: E402
 matplotlib.use('svg')
 matplotlib.rcParams.update({
     'svg.fonttype': 'none', 'svg.hashsalt': 'rill', 'font.size': 8,
+    'font.sans-serif': ['DejaVu Sans'], 'xtick.major.size': 0,
+    'ytick.major.size': 0,
     'axes.titlesize': 8, 'axes.spines.top': False, 'axes.spines.right': False,
     'axes.grid': True, 'grid.color': '#dddddd', 'axes.axisbelow': True})
 
 from matplotlib import pyplot    # noqa: E402
-from matplotlib.ticker import NullLocator    # noqa: E402
 
 COLUMNS, WIDE = 3, 3.6
 OURS, OTHERS, WANTED = '#1b6ca8', '#b0b0b0', '#c0392b'
@@ -79,7 +82,6 @@ def line(axes, figure):
                   lw=1.2, elinewidth=0.8, capsize=2)
     axes.set_xscale('log')
     axes.set_xticks(sizes, names)
-    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(figure.over)
     axes.set_ylabel(figure.unit)
     low = min((m for m in middles if m > 0), default=1)
@@ -107,6 +109,7 @@ def draw(path, title, figures):
     panels = list(grid.flat)
     for axes, figure in zip(panels, figures):
         (line if figure.over else bars)(axes, figure)
+        axes.minorticks_off()
         axes.set_title(wraps(figure.name), loc='left')
     for axes in panels[len(figures):]:
         axes.remove()
@@ -114,3 +117,7 @@ def draw(path, title, figures):
     picture.tight_layout()
     picture.savefig(path, metadata={'Date': None})
     pyplot.close(picture)
+    path = pathlib.Path(path)
+    text = re.sub(r'\d+\.\d{2,}', lambda n: f'{float(n[0]):.1f}',
+                  path.read_text())
+    path.write_text(re.sub(r'\s*\n\s*', '\n', text))

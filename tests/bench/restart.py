@@ -42,7 +42,7 @@ def figures(turns, size, say=print):
     found = []
 
     def over(what, sizes, beside, measure):
-        some = [Figure(f'{name}, over {what}, beside {beside}',
+        some = [Figure(f'{name}, beside {beside}',
                        'KiB' if name == 'catalogue' else 'ms',
                        f'{sizes[-1]:,}', over=what) for name in TOLD]
         for count in sizes:
