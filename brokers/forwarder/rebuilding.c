@@ -22,8 +22,9 @@ enum {
     FIRST_TELL_MS = 2000,
     ESTIMATE_MS = 5000,  //  What is here is looked at while others are missing
     JOBS_MOST = 64,
-    ASKED_MOST = 256,        //  Questions in the air
-    READS_MOST = 32,         //  Chunks read at once
+    ASKED_MOST = 256,  //  Questions in the air
+    READS_MOST = 32,   //  Chunks read at once
+    READ_TRIES = 4,
     RECORDS_MOST = 4000000,  //  Of all streams at work, or one stream's
     RECORDED_AT_ONCE = 64,   //  Streams written before others' turn
     LISTED_MOST = 20,        //  Streams that are named in the log
@@ -104,7 +105,9 @@ struct rebuilding {
 typedef struct {
     core_t *core;
     chunk_key_t key;
+    const extent_t *extent;  //  Lent by its rebuild
     uint64_t pass;
+    unsigned tries;
 } decoding_t;
 
 static size_t
@@ -388,23 +391,41 @@ ask_scan(core_t *self, entry_t *entry, size_t nth, millis_t now)
     say(self, question);
 }
 
+static void on_decoded(void *arg, status_t status, const chunk_header_t *header,
+                       buffer_t *payload, bool decoded, millis_t now);
+
+static void
+decode(decoding_t *decoding, millis_t now)
+{
+    decoding->tries++;
+    fetch_chunk(decoding->core, decoding->key.stream, decoding->extent,
+                decoding->key.block, decoding->key.slot, 0, on_decoded,
+                decoding, now);
+}
+
+//  Of a bit that was flipped on the way nothing follows: it is read again.
 static void
 on_decoded(void *arg, status_t status, const chunk_header_t *header,
            buffer_t *payload, bool decoded, millis_t now)
 {
-    decoding_t decoding = *(decoding_t *)arg;
-    core_t *self = decoding.core;
+    decoding_t *decoding = arg;
+    core_t *self = decoding->core;
+    chunk_key_t key = decoding->key;
+    bool over = status == STATUS_STOPPING ||
+                decoding->pass != self->rebuilding->pass;
     (void)payload, (void)decoded;
-    free(arg);
-    if (status == STATUS_STOPPING || decoding.pass != self->rebuilding->pass)
+    if (!over && status == STATUS_CORRUPT && decoding->tries < READ_TRIES) {
+        decode(decoding, now);
         return;
-    entry_t *entry = zhashx_lookup(self->rebuilding->entries,
-                                   &decoding.key.stream);
+    }
+    free(decoding);
+    if (over)
+        return;
+    entry_t *entry = zhashx_lookup(self->rebuilding->entries, &key.stream);
     INVARIANT(entry && entry->state == ENTRY_WORKS);
     entry->asked--;
     self->rebuilding->reads--;
-    rebuild_answer(entry->rebuild, &decoding.key,
-                   status == STATUS_OK ? header : NULL);
+    rebuild_answer(entry->rebuild, &key, status == STATUS_OK ? header : NULL);
     //  Not from within the question: it may be answered from memory.
     soon(self->rebuilding, now);
 }
@@ -415,11 +436,13 @@ ask_want(core_t *self, entry_t *entry, const rebuild_want_t *want, millis_t now)
     struct rebuilding *rebuilding = self->rebuilding;
     if (want->kind == REBUILD_CHUNK) {
         decoding_t *decoding = zmalloc(sizeof *decoding);
-        *decoding = (decoding_t){ self, want->key, rebuilding->pass };
+        *decoding = (decoding_t){ .core = self,
+                                  .key = want->key,
+                                  .extent = want->extent,
+                                  .pass = rebuilding->pass };
         entry->asked++;
         rebuilding->reads++;
-        fetch_chunk(self, entry->stream, want->extent, want->key.block,
-                    want->key.slot, 0, on_decoded, decoding, now);
+        decode(decoding, now);
         return;
     }
     const store_t *store = zhashx_lookup(rebuilding->stores, &want->store);
