@@ -5,7 +5,6 @@
  *    over=MS                 within which all of them join, evenly; 0: at once
  *    until=MS                after which they stop, unless it ended or SIGTERM
  *                            came; 10000
- *    window=BYTES            of credit each; 4 MiB
  *    silence=MS              of a node, after which it is left; 1500
  *
  *  The n-th takes the n-th stream of the list, round and round; of one stream
@@ -289,8 +288,6 @@ read_option(char *word)
         wanted.over_ms = number;
     else if (strcmp(word, "until") == 0)
         wanted.until_ms = number;
-    else if (strcmp(word, "window") == 0)
-        wanted.watcher.window_bytes = (uint64_t)number;
     else if (strcmp(word, "silence") == 0)
         wanted.watcher.answer_ms = (uint32_t)number;
     else
@@ -343,7 +340,7 @@ main(int argc, char *argv[])
     if (!read_words(argc, argv)) {
         fprintf(stderr, "usage: bench-viewers STREAM[,STREAM...] SESSIONS "
                         "HOST:PORT[,HOST:PORT...] [from=live|start|OFFSET] "
-                        "[over=MS] [until=MS] [window=BYTES] [silence=MS]\n");
+                        "[over=MS] [until=MS] [silence=MS]\n");
         return 64;
     }
     if (sockets_begin(3 * count + 64) != STATUS_OK)
