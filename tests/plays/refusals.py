@@ -71,6 +71,13 @@ with Stage(patience=STEADY) as stage:
         stage.rill('put').expect_error(64)
         stage.rill('--json', 'ls').expect_error(64, 'behind the verb')
         stage.rill('put', '-').expect_error(64, 'rill push')
+    with stage.case('a watch that ends before it begins; one from before there '
+                    'was anything begins with the first byte'):
+        stage.rill('watch', 'clip', '--from', '9', '--to', '5').expect_error(
+            64, '--to 5')
+        expect(stage.rill('watch', 'clip', '--from', '-99999999h', '--at',
+                          stage.at['origin']).expect(0).out
+               == clip.read_bytes(), 'other bytes')
     with stage.case('a forwarder that is not there: 69 within 3 s'):
         nobody = f'127.0.0.1:{stage.other_port()}'
         for verb in (['status'], ['ls'], ['get', 'clip', '-o', '-'],

@@ -12,7 +12,7 @@
 #include "units.h"
 #include "verbs.h"
 
-enum { PLACES = 16 };
+#define BACK_MS (UINT64_C(1) << 40)  //  No node is asked for more
 
 typedef struct {
     const words_t *words;
@@ -81,7 +81,7 @@ read_from(watch_t *self)
         settings->from = WATCH_FIRST;
     else if (*text == '-' && units_parse_ms(text + 1, &settings->place, why,
                                             sizeof why) == STATUS_OK)
-        settings->from = WATCH_BACK;
+        settings->from = settings->place < BACK_MS ? WATCH_BACK : WATCH_FIRST;
     else if (read_offset(text, &settings->place))
         settings->from = WATCH_OFFSET;
     else if (read_moment(text, &us)) {
@@ -99,14 +99,18 @@ static int
 read_to(watch_t *self)
 {
     const char *text = words_value(self->words, "--to");
+    const watcher_settings_t *settings = &self->settings;
     self->settings.to = UINT64_MAX;
-    if (!text || read_offset(text, &self->settings.to) ||
-        read_moment(text, &self->settings.to_us))
-        return EX_OK;
-    return talk_fail("watch", EX_USAGE,
-                     "--to \"%s\" is no end; say 2026-11-22T08:00:00 (UTC) or "
-                     "an offset",
-                     text);
+    if (text && !read_offset(text, &self->settings.to) &&
+        !read_moment(text, &self->settings.to_us))
+        return talk_fail("watch", EX_USAGE,
+                         "--to \"%s\" is no end; say 2026-11-22T08:00:00 (UTC) "
+                         "or an offset",
+                         text);
+    if (settings->from == WATCH_OFFSET && settings->to < settings->place)
+        return talk_fail("watch", EX_USAGE, "--to %s lies before --from %s",
+                         text, words_value(self->words, "--from"));
+    return EX_OK;
 }
 
 static int
