@@ -195,12 +195,19 @@ def on_stage(job, make, name, play):
         job.breach(f'{name}: a node has a defect, told above')
 
 
-def play(job):
+def stage_after_stage(job, kind, make, rounds):
+    """Until the job is over, and once at least: a stage of make(nth), and on it
+    rounds(job, stage, chance, name). Each has a seed and a name of its own."""
     nth = 0
     while not nth or not job.is_over():
-        name = f'kills-{job.seed + nth}'
+        name = f'{kind}-{job.seed + nth}'
         chance = random.Random(job.seed + nth)
-        on_stage(job, lambda: Stage(WORKERS, space='2GB'), name,
+        on_stage(job, lambda: make(nth), name,
                  lambda stage: rounds(job, stage, chance, name))
         job.tell()
         nth += 1
+
+
+def play(job):
+    stage_after_stage(job, 'kills', lambda _: Stage(WORKERS, space='2GB'),
+                      rounds)

@@ -8,14 +8,13 @@ were written and not synced just before it must be gone after it.
 import contextlib
 import fcntl
 import os
-import random
 import signal
 import struct
 import subprocess
 import tempfile
 import time
 
-from kills import on_stage
+from kills import stage_after_stage
 from load import Load
 from stage import Failed, Stage, expect, wait_for
 
@@ -231,10 +230,4 @@ def rounds(job, rack, chance, name):
 
 
 def play(job):
-    nth = 0
-    while not nth or not job.is_over():
-        name = f'power-{job.seed + nth}'
-        chance = random.Random(job.seed + nth)
-        on_stage(job, Rack, name, lambda rack: rounds(job, rack, chance, name))
-        job.tell()
-        nth += 1
+    stage_after_stage(job, 'power', lambda _: Rack(), rounds)

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from kills import on_stage
+from kills import stage_after_stage
 from stage import ROOT, SECONDS, Failed, Stage, expect, stored, wait_for
 
 sys.path.insert(0, str(ROOT / 'scripts'))
@@ -73,8 +73,8 @@ def lack():
 class Tree(Stage):
     """A stage whose nodes, and terminals, are hosts of their own."""
 
-    def __init__(self, tag):
-        self.hosts = Hosts(tag, list(LANS))
+    def __init__(self, nth):
+        self.nth, self.hosts = nth, Hosts(f'{os.getpid()}-{nth}', list(LANS))
         super().__init__(workers=2, patience=PATIENCE, groups=GROUPS,
                          caches=CACHES, director='rules: [near, light]')
 
@@ -399,7 +399,10 @@ DEEDS = [
 ]
 
 
-def rounds(job, stage, chance, name, deeds):
+def rounds(job, stage, chance, name):
+    deeds = DEEDS[:]
+    if stage.nth:
+        chance.shuffle(deeds)
     for nth in range(ROUNDS):
         some = [deeds.pop(0) for _ in range(FAULTS)]
         deeds += some
@@ -410,14 +413,4 @@ def rounds(job, stage, chance, name, deeds):
 
 
 def play(job):
-    nth = 0
-    while not nth or not job.is_over():
-        name = f'tree-{job.seed + nth}'
-        chance = random.Random(job.seed + nth)
-        deeds = DEEDS[:]
-        if nth:
-            chance.shuffle(deeds)
-        on_stage(job, lambda: Tree(f'{os.getpid()}-{nth}'), name,
-                 lambda stage: rounds(job, stage, chance, name, deeds))
-        job.tell()
-        nth += 1
+    stage_after_stage(job, 'tree', Tree, rounds)
