@@ -64,11 +64,12 @@ def short(value):
 def grown(figures):
     """Figures over the same sizes as one table, of medians; the spread is drawn.
     """
-    sizes = list(figures[0].samples)
+    sizes = list(max((f.samples for f in figures), key=len))
     yield f'| {figures[0].over} | {" | ".join(sizes)} | wanted |'
     yield '|---|' + '---:|' * len(sizes) + '---|'
     for figure in figures:
-        middles = [short(statistics.median(v)) for v in figure.samples.values()]
+        middles = [short(statistics.median(figure.samples[size]))
+                   if size in figure.samples else '' for size in sizes]
         met = {True: 'met', False: 'MISSED', None: ''}[figure.met()]
         yield f'| {figure.name}, {figure.unit} | {" | ".join(middles)} | ' \
               f'{figure.wanted}{met and ": " + met} |'

@@ -47,7 +47,7 @@ def play(size):
     done = subprocess.run([ROOT / 'build/release/bin/bench-growth', str(size)],
                           capture_output=True, text=True)
     if done.returncode:
-        raise Absent(f'bench-growth {size}: {(done.stdout + done.stderr)[-400:]}')
+        raise Absent((done.stdout + done.stderr)[-400:])
     pairs = (line.partition('=') for line in done.stdout.splitlines())
     return {key: float(value) for key, _, value in pairs}
 
@@ -68,14 +68,22 @@ def figures(turns, size, say=print):
         sizes = SIZES[:-1]
     found = [Figure(name, unit, f'{sizes[-1]:,}', wanted=wanted, over='caches')
              for name, _, unit, wanted in TOLD]
+    broken = Figure('plays that broke an invariant', 'plays', f'{sizes[-1]:,}',
+                    wanted='<= 0', over='caches')
     for caches in sizes:
         for turn in range(1 if caches == SIZES[-1] else turns):
             say(f'growth, {caches:,} caches: turn {turn + 1}')
-            told = play(caches)
+            try:
+                told = play(caches)
+            except Absent as why:
+                say(f'left out: {caches:,} caches: {why}')
+                broken.add(f'{caches:,}', 1)
+                continue
+            broken.add(f'{caches:,}', 0)
             for figure, (_, key, _, _) in zip(found, TOLD):
                 figure.add(f'{caches:,}',
                            key(told) if callable(key) else told[key])
-    return found
+    return [broken] + found
 
 
 def needs(size):
