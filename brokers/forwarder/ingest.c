@@ -534,8 +534,11 @@ on_open(core_t *self, const peer_t *peer, const message_t *message,
         status = placement_code(workers, asked_code(open), open->strict, &code,
                                 &narrower);
         if (status != STATUS_OK) {
-            snprintf(text, sizeof text, "%zu workers with space run: %s",
-                     workers, status_text(status));
+            snprintf(text, sizeof text, "Workers that have space: %zu. %s%s",
+                     workers, status_text(status),
+                     workers == 1 ? " One alone takes what is to have no "
+                                    "parity (--protect none)."
+                                  : "");
             core_refuse(self, peer, message, status, text, 0);
             return;
         }
