@@ -404,6 +404,8 @@ on_keep(core_t *self, const peer_t *peer, const message_t *message,
         return;
     }
     membership_renew(self->members, worker, now);
+    if (worker->waiting && !keep->waiting)
+        worker->idle = now;
     worker->waiting = keep->waiting;
     take_space(worker, keep->space);
     if (keep->space && keep->space->full != worker->full) {

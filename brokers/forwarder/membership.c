@@ -479,7 +479,9 @@ loses(const membership_t *self, const seat_t *seat, const peers_t *peers)
         return oldest->pushed + patient(self, LOST_MS);
     if (seat->worker.waiting)
         return MILLIS_NEVER;
-    return most(oldest->pushed, seat->receipted) + patient(self, LOST_MS);
+    //  What it told last may still be on its way.
+    return most(most(oldest->pushed, seat->receipted), seat->worker.idle) +
+           patient(self, LOST_MS);
 }
 
 typedef millis_t when_fn(const membership_t *self, const seat_t *seat,

@@ -61,7 +61,7 @@ typedef struct {
     uint64_t space_bytes;
     uint64_t outstanding;  //  Pushed and not receipted
     uint64_t waiting;      //  Of them, those it says wait for its disk; the
-                           //  owner's
+    millis_t idle;         //  owner's, and since when it says that none does
     uint32_t parts;        //  Of its inventory that are in; the owner's
     millis_t shunned;      //  Not asked for reads before: it let one wait
     unsigned reads;        //  Asked of it and not answered; the owner's
