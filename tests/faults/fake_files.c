@@ -64,6 +64,7 @@ struct fake_files {
     size_t flying_count;
     uint64_t stamp;  //  Writes reaped
     uint64_t writes;
+    uint64_t freed_by_close;
     uint64_t fail_in;
     int fail_with;
     bool fail_for_ever, failed;
@@ -317,11 +318,23 @@ fake_open_directory(const files_t *files, const char *path)
     return take_handle(self, self->folder);
 }
 
+//  Whether a reader would find it.
+static bool
+has_name(const fake_files_t *self, const body_t *body)
+{
+    for (size_t i = 0; i < self->now.count; i++)
+        if (self->now.entries[i].body == body)
+            return true;
+    return false;
+}
+
 static void
 fake_close(const files_t *files, int handle)
 {
     fake_files_t *self = of(files);
-    release(self->handles[handle]);
+    body_t *body = self->handles[handle];
+    self->freed_by_close += body != self->folder && !has_name(self, body);
+    release(body);
     self->handles[handle] = NULL;
 }
 
@@ -870,4 +883,10 @@ uint64_t
 fake_files_writes(const fake_files_t *self)
 {
     return self->writes;
+}
+
+uint64_t
+fake_files_freed_by_close(const fake_files_t *self)
+{
+    return self->freed_by_close;
 }

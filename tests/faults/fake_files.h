@@ -62,6 +62,10 @@ uint8_t *fake_files_bytes(fake_files_t *self, const char *path,
 //  Bytes that files take: allocated, less what was punched.
 uint64_t fake_files_taken(const fake_files_t *self);
 
+//  How many files had lost their names when they were closed last: the caller
+//  of such a close waits while their blocks are given back.
+uint64_t fake_files_freed_by_close(const fake_files_t *self);
+
 //  How often `path` or, of a directory, anything in it was written: groups,
 //  headers, footers.
 uint64_t fake_files_writes(const fake_files_t *self);

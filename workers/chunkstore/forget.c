@@ -433,6 +433,8 @@ unname(chunkstore_t *self, grave_t *grave)
     grave->unnamed = keep_spare(self, grave->segment, path);
     int rc = 0;
     if (!grave->unnamed) {
+        //  Else its blocks would go with the last close: here, and waiting.
+        shelf_close(self, grave->segment);
         rc = self->files->remove(self->files, path, (uintptr_t)&grave->op);
         self->burial.waiting += rc == 0;
     }

@@ -52,8 +52,8 @@ shelf_add(chunkstore_t *self, const index_segment_t *is)
     return segment;
 }
 
-static void
-close_handle(chunkstore_t *self, segment_t *segment)
+void
+shelf_close(chunkstore_t *self, segment_t *segment)
 {
     if (segment->handle < 0)
         return;
@@ -66,7 +66,7 @@ void
 shelf_remove(chunkstore_t *self, segment_t *segment)
 {
     INVARIANT(segment->users == 0 && segment->holes_count == 0);
-    close_handle(self, segment);
+    shelf_close(self, segment);
     size_t at = place(self, segment->is.id);
     self->segments_count--;
     memmove(self->segments + at, self->segments + at + 1,
@@ -79,7 +79,7 @@ void
 shelf_destroy(chunkstore_t *self)
 {
     for (size_t i = 0; i < self->segments_count; i++) {
-        close_handle(self, self->segments[i]);
+        shelf_close(self, self->segments[i]);
         free(self->segments[i]->holes);
         free(self->segments[i]);
     }
@@ -98,7 +98,7 @@ close_one(chunkstore_t *self)
             oldest = segment;
     }
     if (oldest)
-        close_handle(self, oldest);
+        shelf_close(self, oldest);
 }
 
 int

@@ -344,6 +344,8 @@ void shelf_destroy(chunkstore_t *self);
 //  Have its file open for one more user; or -errno.
 int shelf_use(chunkstore_t *self, segment_t *segment);
 void shelf_unuse(chunkstore_t *self, segment_t *segment);
+//  Close its file, which has no user, if it is open.
+void shelf_close(chunkstore_t *self, segment_t *segment);
 
 //  Look again how much the index takes: at an open and with each segment.
 void shelf_weigh_index(chunkstore_t *self);

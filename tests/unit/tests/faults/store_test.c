@@ -444,6 +444,24 @@ a_read_that_meets_a_drop_says_gone(void)
     }
 }
 
+//  Their handles are open: written in this life, or read from since.
+static void
+dead_segments_give_their_blocks_back_unwaited(void)
+{
+    rig_t *rig = opened(21);
+    fill(rig, 1, 80, 9000);
+    fill(rig, 3, 10, 9000);  //  The segments before are sealed
+    for (uint64_t block = 0; block < 80; block += 10)
+        CHECK(rig_read(rig, key_of(1, block)) == STATUS_OK);
+    size_t before = rig_names(rig, ".seg");
+    CHECK(rig_drop(rig, 1) == STATUS_OK);
+    rig_turns(rig, 200);
+    CHECK(rig_names(rig, ".seg") + 4 <= before);
+    CHECK(fake_files_freed_by_close(rig->disk) == 0);
+    CHECK(!rig_check(rig));
+    rig_destroy(&rig);
+}
+
 //  ---------------------------------------------------------------------------
 //  Questions
 
@@ -611,6 +629,9 @@ main(void)
          "what waits when its stream is dropped fails with GONE");
     CASE(a_read_that_meets_a_drop_says_gone,
          "a read that meets a drop says GONE, not CORRUPT");
+    CASE(dead_segments_give_their_blocks_back_unwaited,
+         "index 2: what gives back the blocks of dead segments is no close, "
+         "which the store would wait for");
     CASE(walks_go_both_ways_and_end_when_told,
          "walks go both ways and end when told");
     CASE(epochs_are_listed_in_order, "epochs are listed in order");
