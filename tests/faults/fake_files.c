@@ -68,6 +68,8 @@ struct fake_files {
     uint64_t fail_in;
     int fail_with;
     bool fail_for_ever, failed;
+    int removals_fail_with;
+    uint64_t removals;
     uint64_t die_in;
     void (*died)(void *arg);
     void *died_arg;
@@ -423,10 +425,13 @@ static int
 fake_remove(const files_t *files, const char *path, uint64_t token)
 {
     fake_files_t *self = of(files);
-    return submit(self, (flying_t){ .what = REMOVE,
-                                    .path = strdup(path),
-                                    .token = token,
-                                    .error = change_fails(self, "removal") });
+    int error = change_fails(self, "removal");
+    self->removals++;
+    return submit(
+        self, (flying_t){ .what = REMOVE,
+                          .path = strdup(path),
+                          .token = token,
+                          .error = error ? error : -self->removals_fail_with });
 }
 
 static int
@@ -758,6 +763,18 @@ bool
 fake_files_failed(const fake_files_t *self)
 {
     return self->failed;
+}
+
+void
+fake_files_fail_removals(fake_files_t *self, int error)
+{
+    self->removals_fail_with = error;
+}
+
+uint64_t
+fake_files_removals(const fake_files_t *self)
+{
+    return self->removals;
 }
 
 void

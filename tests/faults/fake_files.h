@@ -30,6 +30,11 @@ void fake_files_fail_at(fake_files_t *self, uint64_t nth, int error,
 //  Whether that has happened.
 bool fake_files_failed(const fake_files_t *self);
 
+//  Every removal in the background fails with -`error`; 0: none does any more.
+void fake_files_fail_removals(fake_files_t *self, int error);
+//  How many were asked for so far.
+uint64_t fake_files_removals(const fake_files_t *self);
+
 //  The power goes before the `nth` call from now that changes the disk (a
 //  write, a sync, a rename ...): it and all after it fail. `died` is told.
 void fake_files_die_at(fake_files_t *self, uint64_t nth,

@@ -472,7 +472,8 @@ begin_burial(chunkstore_t *self)
     self->dying = false;
     for (size_t i = 0; i < self->segments_count && !self->dying; i++) {
         segment_t *segment = self->segments[i];
-        if (!segment->dead || segment->users > 0 || segment->writer)
+        if (!segment->dead || segment->stays || segment->users > 0 ||
+            segment->writer)
             continue;
         if (self->burial.count == STORE_BURIALS) {
             self->dying = true;
@@ -498,8 +499,10 @@ forget_done(chunkstore_t *self, int64_t result)
         return;  //  The next start finds them dead
     for (size_t i = 0; i < count; i++) {
         segment_t *segment = self->burial.graves[i].segment;
-        if (!self->burial.graves[i].unnamed)
-            continue;  //  The next start finds it dead
+        if (!self->burial.graves[i].unnamed) {
+            segment->stays = true;  //  The next start finds it dead
+            continue;
+        }
         self->allocated -= shelf_bytes(segment);
         index_delete_segment(self->index, segment->is.id);
         shelf_remove(self, segment);

@@ -71,6 +71,7 @@ typedef struct {
     uint64_t used_at;  //  For closing the one longest unused
     bool absent;       //  It has no file: what entries say of it is lost
     bool dead;         //  Nothing of it is left; unlinked when unused
+    bool stays;        //  Dead, but its file could not be unlinked
     bool kept;         //  Below the horizon, but it could not be dropped
     writer_t *writer;  //  Until it is closed
     range_t *holes;    //  To be given back once it is closed

@@ -462,6 +462,31 @@ dead_segments_give_their_blocks_back_unwaited(void)
     rig_destroy(&rig);
 }
 
+//  More than go at once. A start tries again.
+static void
+what_cannot_be_unlinked_is_left_alone(void)
+{
+    rig_t *rig = opened(22);
+    fill(rig, 1, 300, 9000);
+    fill(rig, 3, 10, 9000);
+    size_t before = rig_names(rig, ".seg");
+    CHECK(before > 22);
+    fake_files_fail_removals(rig->disk, 1);
+    CHECK(rig_drop(rig, 1) == STATUS_OK);
+    rig_turns(rig, 300);
+    CHECK(rig_names(rig, ".seg") + 2 >= before);  //  But for the spares
+    CHECK(fake_files_removals(rig->disk) > 16);
+    CHECK(fake_files_removals(rig->disk) <= before);  //  Each once
+    CHECK(!rig_check(rig));
+    fake_files_fail_removals(rig->disk, 0);
+    rig_close(rig);
+    CHECK(rig_open(rig) == STATUS_OK);
+    rig_turns(rig, 300);
+    CHECK(rig_names(rig, ".seg") < 5);
+    CHECK(!rig_check(rig));
+    rig_destroy(&rig);
+}
+
 //  ---------------------------------------------------------------------------
 //  Questions
 
@@ -632,6 +657,9 @@ main(void)
     CASE(dead_segments_give_their_blocks_back_unwaited,
          "index 2: what gives back the blocks of dead segments is no close, "
          "which the store would wait for");
+    CASE(what_cannot_be_unlinked_is_left_alone,
+         "index 2: files of dead segments that cannot be unlinked are left "
+         "alone until the next start, which takes them");
     CASE(walks_go_both_ways_and_end_when_told,
          "walks go both ways and end when told");
     CASE(epochs_are_listed_in_order, "epochs are listed in order");
