@@ -483,9 +483,7 @@ chunkstore_space_t
 chunkstore_space(const chunkstore_t *self)
 {
     uint64_t taken = self->allocated + self->index_peak;
-    int64_t on_disk = self->files->free_bytes(self->files, self->folder);
-    uint64_t is_free = on_disk > 0 ? (uint64_t)on_disk : 0;
-    is_free += self->spares_count * self->settings.segment_bytes;
+    uint64_t is_free = shelf_free_bytes(self);
     uint64_t space = self->settings.space_bytes;
     if (space == 0)
         space = taken + is_free;

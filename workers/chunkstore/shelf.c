@@ -143,6 +143,19 @@ shelf_weigh_index(chunkstore_t *self)
         self->index_peak = bytes;
 }
 
+uint64_t
+shelf_free_bytes(const chunkstore_t *self)
+{
+    uint64_t reserving = 0;
+    for (size_t i = 0; i < self->writers_count; i++)
+        if (self->writers[i]->state == WRITER_SPACE)
+            reserving += self->writers[i]->head.size;
+    int64_t on_disk = self->files->free_bytes(self->files, self->folder);
+    uint64_t is_free = on_disk > 0 ? (uint64_t)on_disk : 0;
+    is_free -= reserving < is_free ? reserving : is_free;
+    return is_free + self->spares_count * self->settings.segment_bytes;
+}
+
 bool
 shelf_has_room(const chunkstore_t *self, unsigned count)
 {
@@ -154,8 +167,7 @@ shelf_has_room(const chunkstore_t *self, unsigned count)
     uint64_t spare = self->spares_count * self->settings.segment_bytes;
     if (spare >= wanted)
         return true;
-    int64_t is_free = self->files->free_bytes(self->files, self->folder);
-    return is_free >= 0 && (uint64_t)is_free + spare >= wanted;
+    return shelf_free_bytes(self) >= wanted;
 }
 
 void

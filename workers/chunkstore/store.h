@@ -352,6 +352,9 @@ void shelf_close(chunkstore_t *self, segment_t *segment);
 void shelf_weigh_index(chunkstore_t *self);
 //  Bytes on disk that a segment takes.
 uint64_t shelf_bytes(const segment_t *segment);
+//  Bytes that new segments can have on this disk: those of spare files too, but
+//  not what is being reserved in the background and may look free yet.
+uint64_t shelf_free_bytes(const chunkstore_t *self);
 //  Whether `count` more segments can be had now.
 bool shelf_has_room(const chunkstore_t *self, unsigned count);
 //  The whole pages of a range of it hold nothing any more: they are given back

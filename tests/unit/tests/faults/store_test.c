@@ -376,6 +376,30 @@ full_is_said_before_and_never_after(void)
     rig_destroy(&rig);
 }
 
+//  The disk says that it is free until the file has it.
+static void
+what_is_being_reserved_is_not_free(void)
+{
+    enum { CAPACITY = RIG_SEGMENT_BYTES * 3 / 2 };
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        rig_t *rig = rig_new(seed);
+        fake_files_destroy(&rig->disk);
+        rig->disk = fake_files_new(seed, CAPACITY);
+        CHECK(rig_open(rig) == STATUS_OK);
+        CHECK(rig_append(rig, key_of(1, 0), 9000) == STATUS_OK);
+        rig_turns(rig, 1);
+        CHECK(fake_files_taken(rig->disk) == 0);
+        CHECK(chunkstore_space(rig->store).full);
+        CHECK(chunkstore_space(rig->store).free_bytes <= CAPACITY);
+        CHECK(rig_append(rig, key_of(2, 0), 9000) == STATUS_BUSY);
+        CHECK(rig_append(rig, key_of(1, 1), 9000) == STATUS_OK);
+        CHECK(rig_settle(rig) && rig->failed_count == 0);
+        CHECK(rig_append(rig, key_of(2, 0), 9000) == STATUS_FULL);
+        CHECK(!rig_check(rig));
+        rig_destroy(&rig);
+    }
+}
+
 //  ---------------------------------------------------------------------------
 //  Dropping
 
@@ -648,6 +672,9 @@ main(void)
          "begun");
     CASE(full_is_said_before_and_never_after,
          "FULL is said before a chunk is accepted, never after");
+    CASE(what_is_being_reserved_is_not_free,
+         "FULL is said before a chunk is accepted also while the space of "
+         "another class's segment is being reserved");
     CASE(a_dropped_stream_gives_its_space_back,
          "index 2: a dropped stream is gone and gives its space back");
     CASE(what_waits_when_its_stream_is_dropped_fails,
