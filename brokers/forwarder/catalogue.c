@@ -270,7 +270,7 @@ extent_free(extent_t *extent)
 
 //  The first entry; zeros when there is none yet.
 typedef struct {
-    uint64_t cluster, term, since;
+    uint64_t cluster, term;
 } first_t;
 
 static status_t
@@ -289,8 +289,6 @@ read_first(kv_t *kv, first_t *first_r)
     bool format = take(&in, 1) == FORMAT;
     first_r->cluster = take(&in, 8);
     first_r->term = take(&in, 8);
-    //  One of before that was recorded says nothing of its terms.
-    first_r->since = in.size ? take(&in, 8) : first_r->term;
     free(bytes);
     return !format             ? STATUS_VERSION
            : in.bad || in.size ? STATUS_CORRUPT
@@ -342,6 +340,26 @@ read_rebuilt(kv_t *kv, uint64_t *term_r)
     return in.bad || in.size ? STATUS_CORRUPT : STATUS_OK;
 }
 
+//  Since when who was granted a term is recorded: not in terms that a forwarder
+//  took that does not record it.
+static status_t
+read_since(kv_t *kv, uint64_t term, uint64_t *since_r)
+{
+    void *bytes;
+    size_t size;
+    kv_bytes_t key = { .bytes = "K", .size = 1 };
+    *since_r = term;
+    status_t status = kv->read(kv, key, &bytes, &size);
+    if (status != STATUS_OK)
+        return status == STATUS_ABSENT ? STATUS_OK : status;
+    in_t in = { .bytes = bytes, .size = size };
+    uint64_t since = take(&in, 8);
+    if (take(&in, 8) == term)
+        *since_r = since;
+    free(bytes);
+    return in.bad || in.size ? STATUS_CORRUPT : STATUS_OK;
+}
+
 //  Whether it may be used: no rebuild was begun and not ended, and nobody found
 //  that it is an older copy.
 static status_t
@@ -368,13 +386,15 @@ check_whole(kv_t *kv, char *why_r, size_t why_size)
 static status_t
 write_term(catalogue_t *self)
 {
-    out_t value = { .size = 0 };
+    out_t value = { .size = 0 }, known = { .size = 0 };
     put(&value, FORMAT, 1);
     put(&value, self->cluster, 8);
     put(&value, self->term, 8);
-    put(&value, self->since, 8);
-    kv_change_t change = { { "T", 1 }, lent(&value) };
-    return self->kv->write(self->kv, &change, 1, true);
+    put(&known, self->since, 8);
+    put(&known, self->term, 8);
+    kv_change_t changes[] = { { { "T", 1 }, lent(&value) },
+                              { { "K", 1 }, lent(&known) } };
+    return self->kv->write(self->kv, changes, 2, true);
 }
 
 status_t
@@ -396,8 +416,9 @@ catalogue_open(kv_t *kv, uint64_t fresh_cluster, catalogue_t **self_r,
     self->kv = kv;
     self->cluster = first.cluster ? first.cluster : fresh_cluster;
     self->term = first.term + 1;
-    self->since = first.since;
-    status = read_rebuilt(kv, &self->rebuilt);
+    status = read_since(kv, first.term, &self->since);
+    if (status == STATUS_OK)
+        status = read_rebuilt(kv, &self->rebuilt);
     if (status == STATUS_OK)
         status = write_term(self);
     if (status != STATUS_OK) {

@@ -13,7 +13,8 @@
  *  record; "X" + id + epoch an extent; "E" + hash an ensemble; "D" + id a
  *  removed stream and the stores that still have to forget it; "H" + class the
  *  retention's clock and horizon; "N" + store the label of a worker; "R" when
- *  it is to be rebuilt, "B" the term in which that was; "O" + store what an
+ *  it is to be rebuilt, "B" the term in which that was; "K" from
+ *  which term on "G" is whole, and the last such term; "O" + store what an
  *  older copy of it does not know; "G" + store the term it was granted last.
  */
 #ifndef CATALOGUE_H
