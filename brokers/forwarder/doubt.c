@@ -21,8 +21,8 @@ enum { LATE_MS = 1000 };
 typedef struct {
     chunk_key_t key;
     uint64_t session;
-    uint64_t request;
-    millis_t due;
+    uint64_t request;  //  0: none is on its way
+    millis_t due;      //  When it is asked again
 } doubt_t;
 
 static void
@@ -152,32 +152,59 @@ doubt_dropped(core_t *self, const worker_t *worker, uint64_t id)
                    worker->name, stream->record.name);
 }
 
+typedef enum { ANSWER_NONE, ANSWER_NO, ANSWER_YES } answer_t;
+
+//  Whether chunks of its own were settled while the record's epoch was dealt:
+//  then that was recorded. That the worker could not say now is no "no": what
+//  counted as one would be swept, and may be what was acknowledged.
+static answer_t
+answer_of(const doubt_t *doubt, const message_t *message)
+{
+    chunk_header_t header;
+    if (message->body_case == RILL__V1__MESSAGE__BODY_REFUSED) {
+        status_t status = message_status(message->refused->status);
+        return status == STATUS_MISS || status == STATUS_GONE ? ANSWER_NO
+                                                              : ANSWER_NONE;
+    }
+    if (message->body_case != RILL__V1__MESSAGE__BODY_FETCHED ||
+        !message->fetched->chunk ||
+        message_to_chunk(message->fetched->chunk, &header) != STATUS_OK ||
+        chunk_key_compare(&header.key, &doubt->key) != 0)
+        return ANSWER_NONE;
+    return header.settled > header.base_index ? ANSWER_YES : ANSWER_NO;
+}
+
+//  Without a "no" the doubt lasts as long as the session, and nothing of the
+//  stream is swept: also when the record is rotten for ever and the disks fill
+//  up. What was acknowledged comes before new space.
 bool
-doubt_answered(core_t *self, uint64_t session, const message_t *message)
+doubt_answered(core_t *self, uint64_t session, const message_t *message,
+               millis_t now)
 {
     doubt_t *doubt = zlistx_first(self->doubts);
     while (doubt &&
            (doubt->request != message->request || doubt->session != session))
         doubt = zlistx_next(self->doubts);
-    if (!doubt)
+    if (!doubt || message->request == 0)
         return false;
-    chunk_key_t key = doubt->key;
-    zlistx_delete(self->doubts, zlistx_cursor(self->doubts));
-    chunk_header_t header;
-    bool read = message->body_case == RILL__V1__MESSAGE__BODY_FETCHED &&
-                message->fetched->chunk &&
-                message_to_chunk(message->fetched->chunk, &header) ==
-                    STATUS_OK &&
-                chunk_key_compare(&header.key, &key) == 0;
-    const stream_t *stream = core_stream(self, key.stream);
+    answer_t answer = answer_of(doubt, message);
+    uint64_t epoch = doubt->key.epoch;
+    const stream_t *stream = core_stream(self, doubt->key.stream);
     worker_t *worker = membership_by_session(self->members, session);
-    //  Chunks of its own were settled while it was dealt: it was recorded.
-    if (read && stream && worker && header.settled > header.base_index &&
-        trusted(self, worker))
+    if (!stream || !worker || answer == ANSWER_NO) {
+        zlistx_delete(self->doubts, zlistx_cursor(self->doubts));
+        return true;
+    }
+    doubt->request = 0;
+    doubt->due = now + core_patience(self, LATE_MS);
+    if (answer == ANSWER_NONE)
+        return true;
+    doubt->due = MILLIS_NEVER;
+    if (trusted(self, worker))
         doubt_sure(self, STATUS_CORRUPT,
                    "worker %s holds what was stored of %s in term %" PRIu64
                    " and is not recorded",
-                   worker->name, stream->record.name, key.epoch >> 32);
+                   worker->name, stream->record.name, epoch >> 32);
     return true;
 }
 

@@ -621,7 +621,7 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         layout_scanned(self, worker, message, now);
         break;
     case RILL__V1__MESSAGE__BODY_FETCHED:
-        if (!doubt_answered(self, worker, message))
+        if (!doubt_answered(self, worker, message, now))
             (void)fetch_message(self, worker, message, payload, now);
         break;
     case RILL__V1__MESSAGE__BODY_DROPPED:
@@ -636,7 +636,7 @@ forwarder_core_on_worker(forwarder_core_t *self, uint64_t worker,
         break;
     case RILL__V1__MESSAGE__BODY_REFUSED:
         //  Whatever it was that we asked for under that request.
-        (void)doubt_answered(self, worker, message);
+        (void)doubt_answered(self, worker, message, now);
         (void)fetch_message(self, worker, message, NULL, now);
         locate_message(self, worker, message, now);
         layout_scanned(self, worker, message, now);

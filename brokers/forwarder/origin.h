@@ -533,7 +533,8 @@ void doubt_sure(core_t *self, status_t status, const char *format, ...)
 //  The second: a worker that served here was granted a higher term since.
 void doubt_replaced(core_t *self, const char *worker, uint64_t term);
 //  False: it is no answer to a question of ours.
-bool doubt_answered(core_t *self, uint64_t session, const message_t *message);
+bool doubt_answered(core_t *self, uint64_t session, const message_t *message,
+                    millis_t now);
 void doubt_sweep(core_t *self, millis_t now);
 millis_t doubt_due(core_t *self);
 zlistx_t *doubts_new(void);

@@ -77,7 +77,9 @@ typedef struct {
     size_t asks_count;
     uint64_t fetches;  //  Asked of workers in all
     uint64_t scans;
-    int flips;  //  Chunks that are yet to be flipped on their way
+    uint64_t headers;  //  Asked of workers alone
+    status_t unable;   //  To a question for a header, if not STATUS_OK
+    int flips;         //  Chunks that are yet to be flipped on their way
     char noted[512];
     uint64_t connected;  //  Links open now
     forwarder_settings_t settings;
@@ -564,8 +566,11 @@ answer_fetch(fake_t *fake, uint64_t session, const message_t *question)
 {
     chunk_key_t key = message_to_key(question->fetch->key);
     part_t *part = part_of(fake, &key);
-    if (!part || part->lost) {
-        Rill__V1__Refused refused = message_refusal(STATUS_MISS, NULL, 0);
+    world.headers += question->fetch->header_only;
+    status_t unable = question->fetch->header_only ? world.unable : STATUS_OK;
+    if (!part || part->lost || unable != STATUS_OK) {
+        Rill__V1__Refused refused = message_refusal(
+            unable ? unable : STATUS_MISS, NULL, 0);
         message_t answer = MESSAGE(REFUSED, refused, &refused,
                                    question->request, 0);
         forwarder_core_on_worker(world.core, session, &answer, NULL, world.now);
@@ -3211,6 +3216,24 @@ copy_change(void *arg, kv_bytes_t key, kv_bytes_t value)
     return copy->write(copy, &change, 1, true) == STATUS_OK;
 }
 
+static kv_t *
+catalogue_copy(void)
+{
+    kv_t *copy = kv_memory_new();
+    kv_bytes_t from = { "", 0 }, to = { NULL, 0 };
+    CHECK(world.kv->walk(world.kv, from, to, copy_change, copy) == STATUS_OK);
+    return copy;
+}
+
+static void
+put_back(kv_t *copy)
+{
+    forwarder_core_destroy(&world.core);
+    kv_close(&world.kv);
+    world.kv = copy;
+    restart();
+}
+
 static void
 an_older_catalogue_is_known_by_whom_it_granted_what(void)
 {
@@ -3225,10 +3248,7 @@ an_older_catalogue_is_known_by_whom_it_granted_what(void)
             names[i] = world.fakes[i].name;
         world.settings.workers = names;
         world.settings.workers_count = 4;
-        kv_t *copy = kv_memory_new();
-        kv_bytes_t from = { "", 0 }, to = { NULL, 0 };
-        CHECK(world.kv->walk(world.kv, from, to, copy_change, copy) ==
-              STATUS_OK);
+        kv_t *copy = catalogue_copy();
         //  A start that nobody heard of is no sign of anything.
         restart();
         restart();
@@ -3236,10 +3256,7 @@ an_older_catalogue_is_known_by_whom_it_granted_what(void)
         CHECK(fault() == STATUS_OK);
         put(FILE_PLAN, 60 * CHUNK);
 
-        forwarder_core_destroy(&world.core);
-        kv_close(&world.kv);
-        world.kv = copy;
-        restart();
+        put_back(copy);
         restart();
         if (spoken)
             join(3);
@@ -3253,6 +3270,100 @@ an_older_catalogue_is_known_by_whom_it_granted_what(void)
         CHECK(start() == STATUS_CORRUPT);
         end();
     }
+}
+
+//  What the stores hold of a stream in epochs from `from` on. With `last`, only
+//  of that one, and the others lose theirs.
+static size_t
+held_from(const source_t *source, uint64_t from, const fake_t *last)
+{
+    size_t held = 0;
+    for (int i = 0; i < FAKES; i++) {
+        fake_t *fake = &world.fakes[i];
+        for (size_t p = 0; p < fake->count; p++) {
+            const chunk_key_t *key = &fake->parts[p].header.key;
+            bool is = key->stream == source->stream && key->epoch >= from;
+            fake->parts[p].lost |= is && last && fake != last;
+            held += is && !fake->parts[p].lost;
+        }
+        forget_lost(fake);
+    }
+    return held;
+}
+
+//  An older copy of the catalogue that lacks an extent, which is stored. The
+//  last worker came after the copy. The lacking extent's epoch.
+static uint64_t
+begin_doubt(source_t *source_r)
+{
+    begin_with(5);
+    *source_r = opened(FILE_PLAN);
+    give(source_r, 16 * CHUNK);
+    pump();
+    uint64_t epoch = 0;
+    for (size_t p = 0; p < world.fakes[0].count; p++)
+        if (world.fakes[0].parts[p].header.key.epoch > epoch)
+            epoch = world.fakes[0].parts[p].header.key.epoch;
+    kv_t *copy = catalogue_copy();
+    join(5);
+    kill_worker(2);
+    live(100);
+    //  The last know that the first were settled.
+    for (int i = 0; i < 4; i++) {
+        give(source_r, 16 * CHUNK);
+        pump();
+        live(100);
+    }
+    CHECK(held_from(source_r, epoch + 1, NULL) > 0);
+    put_back(copy);
+    return epoch + 1;
+}
+
+static void
+a_doubt_that_is_not_answered_lasts(void)
+{
+    static const status_t WHY[] = { STATUS_BUSY, STATUS_IO, STATUS_CORRUPT,
+                                    STATUS_STOPPING };
+    for (int i = 0; i < 4; i++) {
+        source_t source;
+        uint64_t epoch = begin_doubt(&source);
+        size_t held = held_from(&source, epoch, NULL);
+        world.unable = WHY[i];
+        world.headers = 0;
+        join_all(6);
+        live(5000);
+        CHECK(fault() == STATUS_OK && world.headers > 6);
+        CHECK(held_from(&source, epoch, NULL) == held);
+        CHECK(world.headers <= 6 * 2 * 6);  //  Two halves, once a second
+        world.unable = STATUS_OK;
+        live(2000);
+        CHECK(fault() == STATUS_CORRUPT);
+        end();
+    }
+
+    //  That it is not held is an answer.
+    source_t source;
+    uint64_t epoch = begin_doubt(&source);
+    world.unable = STATUS_MISS;
+    join_all(6);
+    live(5000);
+    CHECK(fault() == STATUS_OK && held_from(&source, epoch, NULL) == 0);
+    end();
+}
+
+static void
+a_strangers_proof_keeps_what_it_is_about(void)
+{
+    source_t source;
+    uint64_t epoch = begin_doubt(&source);
+    size_t held = held_from(&source, epoch, &world.fakes[5]);
+    CHECK(held > 0);
+    world.headers = 0;
+    join_all(6);
+    live(5000);
+    CHECK(fault() == STATUS_OK && world.headers == 2);
+    CHECK(held_from(&source, epoch, NULL) == held);
+    end();
 }
 
 static void
@@ -5703,6 +5814,10 @@ main(void)
          "forwarder_core 6: a Hello that is played again is counted, no more");
     CASE(an_older_catalogue_is_known_by_whom_it_granted_what,
          "invariant 11: an older catalogue is known by what it never granted");
+    CASE(a_doubt_that_is_not_answered_lasts,
+         "invariant 1: what may have been stored is not swept unanswered");
+    CASE(a_strangers_proof_keeps_what_it_is_about,
+         "invariant 1: what a stranger proves was stored is not swept");
     CASE(a_catalogue_of_another_term_ends_it,
          "forwarder_core 4: a catalogue of another term ends this forwarder");
     CASE(one_source_at_a_time,
