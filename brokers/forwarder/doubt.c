@@ -43,7 +43,7 @@ doubts_new(void)
 void
 doubt_sure(core_t *self, status_t status, const char *format, ...)
 {
-    char text[160];
+    char text[256];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);

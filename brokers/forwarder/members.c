@@ -258,6 +258,12 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     if ((above || foreign) && ours(self, hello->store, hello->name)) {
         if (known && known->served)
             doubt_replaced(self, hello->name, hello->term);
+        else if (!above)
+            doubt_sure(self, STATUS_FENCED,
+                       "worker %s was granted term %" PRIu64
+                       ", of which this catalogue knows nothing (it granted "
+                       "up to %" PRIu64 ")",
+                       hello->name, hello->term, granted);
         else
             doubt_sure(self, STATUS_FENCED,
                        "worker %s was granted term %" PRIu64

@@ -3271,6 +3271,8 @@ an_older_catalogue_is_known_by_whom_it_granted_what(void)
         const char *why;
         (void)forwarder_core_fault(world.core, &why);
         CHECK(strstr(why, "older copy") && strstr(why, "--rebuild"));
+        CHECK(strstr(why, "granted term 4, of which") &&
+              strstr(why, "up to 2"));
         forwarder_core_destroy(&world.core);
         CHECK(start() == STATUS_CORRUPT);
         end();
