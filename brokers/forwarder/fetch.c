@@ -284,7 +284,8 @@ static void
 tell_late(core_t *self, const job_t *job, const part_t *part)
 {
     worker_t *worker = membership_find(self->members, part->store);
-    if (worker && part->asked_us && SINK_WANTS(self->settings.sink, REQUEST))
+    if (worker && worker->served && part->asked_us &&
+        SINK_WANTS(self->settings.sink, REQUEST))
         seek_late(self, job->arg, worker->name, part->asked_us);
 }
 

@@ -198,7 +198,7 @@ tell_late(core_t *self, const locate_t *locate)
     for (size_t i = 0; i < locate->asked_count && locate->asked_us; i++) {
         worker_t *worker = membership_by_session(self->members,
                                                  locate->asked[i]);
-        if (worker)
+        if (worker && worker->served)
             seek_late(self, locate->arg, worker->name, locate->asked_us);
     }
 }
