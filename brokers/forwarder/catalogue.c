@@ -13,7 +13,6 @@ typedef struct {
     uint64_t store;
     char name[LIMIT_NAME_BYTES + 1];
     bool recorded;
-    bool granted;  //  Our term, and that is recorded
 } label_t;
 
 struct catalogue {
@@ -580,7 +579,6 @@ set_label(catalogue_t *self, uint64_t store, const char *name, bool recorded)
         INVARIANT(self->labels);
         label = &self->labels[self->labels_count++];
         label->store = store;
-        label->granted = false;
     }
     snprintf(label->name, sizeof label->name, "%s", name);
     label->recorded = recorded;
@@ -783,35 +781,6 @@ unrecorded(catalogue_t *self, extent_t *const *extents, size_t count,
     return found;
 }
 
-//  Stores that extents of our term name, and of which it is not recorded that
-//  they were granted it.
-static size_t
-ungranted(catalogue_t *self, extent_t *const *extents, size_t count,
-          label_t *labels_r[LIMIT_WORKERS])
-{
-    size_t found = 0;
-    for (size_t i = 0; i < self->labels_count && found < LIMIT_WORKERS; i++) {
-        label_t *label = &self->labels[i];
-        bool named = false;
-        for (size_t e = 0; e < count && !label->granted && !named; e++)
-            for (uint16_t p = 0; p < extents[e]->width && !named; p++)
-                named = extents[e]->epoch >> 32 == self->term &&
-                        extents[e]->stores[p] == label->store;
-        if (named)
-            labels_r[found++] = label;
-    }
-    return found;
-}
-
-static out_t
-pack_number(uint64_t number)
-{
-    out_t out = { .size = 0 };
-    put(&out, FORMAT, 1);
-    put(&out, number, 8);
-    return out;
-}
-
 status_t
 catalogue_switch(catalogue_t *self, const stream_record_t *record,
                  extent_t *const *gone, size_t gone_count,
@@ -819,10 +788,7 @@ catalogue_switch(catalogue_t *self, const stream_record_t *record,
 {
     label_t *labels[LIMIT_WORKERS];
     size_t labels_count = unrecorded(self, added, added_count, labels);
-    label_t *grants[LIMIT_WORKERS];
-    size_t grants_count = ungranted(self, added, added_count, grants);
-    size_t count = 0, most = 1 + gone_count + 2 * added_count + labels_count +
-                             grants_count;
+    size_t count = 0, most = 1 + gone_count + 2 * added_count + labels_count;
     kv_change_t *changes = calloc(most, sizeof *changes);
     out_t *outs = calloc(2 * most, sizeof *outs);
     INVARIANT(changes && outs);
@@ -849,16 +815,9 @@ catalogue_switch(catalogue_t *self, const stream_record_t *record,
         next[1] = pack_label(labels[i]);
         changes[count++] = (kv_change_t){ lent(&next[0]), lent(&next[1]) };
     }
-    for (size_t i = 0; i < grants_count; i++, next += 2) {
-        next[0] = key_of('G', grants[i]->store);
-        next[1] = pack_number(self->term);
-        changes[count++] = (kv_change_t){ lent(&next[0]), lent(&next[1]) };
-    }
     status_t status = write_batch(self, changes, count);
     for (size_t i = 0; i < labels_count && status == STATUS_OK; i++)
         labels[i]->recorded = true;
-    for (size_t i = 0; i < grants_count && status == STATUS_OK; i++)
-        grants[i]->granted = true;
     free(changes);
     free(outs);
     return status;
@@ -938,7 +897,7 @@ catalogue_put_horizon(catalogue_t *self, uint8_t retention, micros_t clock_us,
     return write_batch(self, &change, 1);
 }
 
-//  A number of a store; 0 and STATUS_ABSENT when there is none.
+//  A number of a store; 0 when there is none.
 static status_t
 read_of_store(catalogue_t *self, char kind, uint64_t store, uint64_t *number_r)
 {
@@ -948,7 +907,7 @@ read_of_store(catalogue_t *self, char kind, uint64_t store, uint64_t *number_r)
     *number_r = 0;
     status_t status = self->kv->read(self->kv, lent(&key), &bytes, &size);
     if (status != STATUS_OK)
-        return status;
+        return status == STATUS_ABSENT ? STATUS_OK : status;
     in_t in = { .bytes = bytes, .size = size };
     bool format = take(&in, 1) == FORMAT;
     *number_r = take(&in, 8);
@@ -961,7 +920,9 @@ read_of_store(catalogue_t *self, char kind, uint64_t store, uint64_t *number_r)
 static status_t
 write_of_store(catalogue_t *self, char kind, uint64_t store, uint64_t number)
 {
-    out_t key = key_of(kind, store), value = pack_number(number);
+    out_t key = key_of(kind, store), value = { .size = 0 };
+    put(&value, FORMAT, 1);
+    put(&value, number, 8);
     kv_change_t change = { lent(&key), lent(&value) };
     return write_batch(self, &change, 1);
 }
@@ -969,8 +930,7 @@ write_of_store(catalogue_t *self, char kind, uint64_t store, uint64_t number)
 status_t
 catalogue_older(catalogue_t *self, uint64_t store, uint64_t *epoch_r)
 {
-    status_t status = read_of_store(self, 'O', store, epoch_r);
-    return status == STATUS_ABSENT ? STATUS_OK : status;
+    return read_of_store(self, 'O', store, epoch_r);
 }
 
 status_t
@@ -992,13 +952,8 @@ status_t
 catalogue_grant(catalogue_t *self, uint64_t store)
 {
     uint64_t granted;
-    status_t status = read_of_store(self, 'G', store, &granted);
-    if (status != STATUS_OK && status != STATUS_ABSENT)
-        return status;
-    status = granted < self->term ? write_of_store(self, 'G', store, self->term)
-                                  : STATUS_OK;
-    label_t *label = label_of(self, store);
-    if (label && status == STATUS_OK)
-        label->granted = true;
-    return status;
+    status_t status = catalogue_granted(self, store, &granted);
+    return status == STATUS_OK && granted < self->term
+               ? write_of_store(self, 'G', store, self->term)
+               : status;
 }

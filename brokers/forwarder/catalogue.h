@@ -131,11 +131,9 @@ status_t catalogue_put_horizon(catalogue_t *self, uint8_t retention,
 status_t catalogue_older(catalogue_t *self, uint64_t store, uint64_t *epoch_r);
 status_t catalogue_put_older(catalogue_t *self, uint64_t store, uint64_t epoch);
 
-//  The highest term that a store that bears extents can have been granted: one
-//  that says a higher one was granted it by somebody else. STATUS_ABSENT: none
-//  is recorded of it; it proves nothing while it bears none, for a stranger's is
-//  recorded with the first extent of the term that names it, not before.
-//  And: it is granted ours; synced before the store is told.
+//  The highest term that the store can have been granted: a store that says a
+//  higher one was granted it by somebody else. And: it is granted ours; synced
+//  before the store is told.
 status_t catalogue_granted(catalogue_t *self, uint64_t store, uint64_t *term_r);
 status_t catalogue_grant(catalogue_t *self, uint64_t store);
 

@@ -123,24 +123,18 @@ welcome(core_t *self, const peer_t *peer, const message_t *message,
     free(ids);
 }
 
-static bool
-bears(core_t *self, uint64_t store)
-{
-    for (stream_t *stream = zhashx_first(self->by_id); stream;
-         stream = zhashx_next(self->by_id))
-        if (core_bears(stream, store))
-            return true;
-    return false;
-}
-
 //  Whether a store is one of ours: it served in this term, or bears a stream;
 //  or the cluster file has its name, and no other store is there under it.
 static bool
 ours(core_t *self, uint64_t store, const char *name)
 {
     worker_t *worker = membership_find(self->members, store);
-    if ((worker && worker->served) || bears(self, store))
+    if (worker && worker->served)
         return true;
+    for (stream_t *stream = zhashx_first(self->by_id); stream;
+         stream = zhashx_next(self->by_id))
+        if (core_bears(stream, store))
+            return true;
     worker_t **all;
     size_t count = membership_all(self->members, &all);
     for (size_t i = 0; i < count; i++)
@@ -246,16 +240,15 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
     uint64_t granted;
     status_t status = catalogue_granted(self->catalogue, hello->store,
                                         &granted);
-    if (status != STATUS_OK && status != STATUS_ABSENT) {
+    if (status != STATUS_OK) {
         core_fail(self, status, "what %s was granted cannot be read",
                   hello->name);
         return;
     }
     bool above = hello->term > term;
     const worker_t *known = membership_find(self->members, hello->store);
-    bool foreign = hello->term > granted && !known &&
-                   (status == STATUS_OK || bears(self, hello->store));
-    if ((above || foreign) && ours(self, hello->store, hello->name)) {
+    if ((above || hello->term > granted) &&
+        ours(self, hello->store, hello->name)) {
         if (known && known->served)
             doubt_replaced(self, hello->name, hello->term);
         else if (!above)
@@ -325,9 +318,7 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
               "worker-joining worker=%s store=%016" PRIx64 " boot=%" PRIu64,
               worker->name, worker->store, hello->boot);
     status = look_for_older(self, worker, hello->term, restarted);
-    //  Nothing is kept of who only says a name.
-    if (status == STATUS_OK &&
-        (core_in_file(self, worker->name) || bears(self, worker->store)))
+    if (status == STATUS_OK)
         status = catalogue_grant(self->catalogue, worker->store);
     if (status == STATUS_OK)
         welcome(self, peer, message, worker);

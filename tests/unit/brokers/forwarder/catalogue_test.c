@@ -543,46 +543,8 @@ static uint64_t
 granted_to(uint64_t store)
 {
     uint64_t term = 12345;
-    status_t status = catalogue_granted(catalogue, store, &term);
-    CHECK(status == STATUS_OK || status == STATUS_ABSENT);
+    CHECK(catalogue_granted(catalogue, store, &term) == STATUS_OK);
     return term;
-}
-
-static void
-an_extent_records_whom_its_term_was_granted(void)
-{
-    //  With the extent, once a term, and not of who it says nothing of.
-    begin();
-    stream_record_t record = record_of(6);
-    extent_t *extent = extent_of(1ull << 32, 0, 3);
-    uint64_t store = extent->stores[1], term;
-    catalogue_call(catalogue, store, "a");
-    catalogue_call(catalogue, 5, "b");
-    CHECK(catalogue_granted(catalogue, store, &term) == STATUS_ABSENT);
-    kv_memory_fail_after(kv, 1, STATUS_IO);
-    CHECK(catalogue_switch(catalogue, &record, NULL, 0, &extent, 1) ==
-          STATUS_IO);
-    again();
-    CHECK(catalogue_granted(catalogue, store, &term) == STATUS_ABSENT);
-    catalogue_call(catalogue, store, "a");
-    catalogue_call(catalogue, 5, "b");
-    //  Of an earlier term: it may have been granted ours, or not.
-    CHECK(catalogue_switch(catalogue, &record, NULL, 0, &extent, 1) ==
-          STATUS_OK);
-    CHECK(catalogue_granted(catalogue, store, &term) == STATUS_ABSENT);
-    for (int i = 0; i < 2; i++) {
-        extent->epoch = catalogue_term(catalogue) << 32;
-        CHECK(catalogue_switch(catalogue, &record, NULL, 0, &extent, 1) ==
-              STATUS_OK);
-        CHECK(catalogue_granted(catalogue, store, &term) == STATUS_OK);
-        CHECK(term == catalogue_term(catalogue));
-        CHECK(catalogue_granted(catalogue, 5, &term) == STATUS_ABSENT);
-        again();
-        catalogue_call(catalogue, store, "a");
-        catalogue_call(catalogue, 5, "b");
-    }
-    extent_free(extent);
-    end();
 }
 
 static void
@@ -646,8 +608,6 @@ main(void)
          "catalogue 1: a term that cannot be recorded is not used");
     CASE(what_was_granted_is_recorded,
          "catalogue 1: which term a store was granted last is known");
-    CASE(an_extent_records_whom_its_term_was_granted,
-         "catalogue 1: who bears an extent of a term was granted it");
     CASE(an_older_term_changes_nothing,
          "catalogue 2: an older term's batches are refused and change nothing");
     CASE(what_is_recorded_is_read,
