@@ -28,9 +28,18 @@ def endpoint(at):
     return f'tcp://{at}'
 
 
+class _Socket(zmq.asyncio.Socket):
+    """pyzmq looks at a socket once more in its loop's next turn, also when it
+    was closed meanwhile; then the loop would tell of an error."""
+
+    def _handle_events(self, *what):
+        if not self.closed:
+            super()._handle_events(*what)
+
+
 def open_socket(kind, ats):
     """A socket that is bounded and waits for nobody at its end."""
-    socket = zmq.asyncio.Context.instance().socket(kind)
+    socket = _Socket(zmq.asyncio.Context.instance(), kind)
     socket.linger, socket.maxmsgsize = 1000, PAYLOAD_BYTES
     socket.handshake_ivl, socket.connect_timeout = 3000, 3000
     socket.reconnect_ivl, socket.reconnect_ivl_max = 50, 1000
