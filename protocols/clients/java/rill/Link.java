@@ -131,6 +131,8 @@ final class Link implements AutoCloseable {
         parts.add(frame);
         while (socket.hasReceiveMore()) {
             frame = socket.recv(0);
+            if (frame == null)
+                return null; // Who sent it is gone in the middle of it.
             if (parts.size() < 4)
                 parts.add(frame);
         }
