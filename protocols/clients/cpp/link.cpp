@@ -161,7 +161,9 @@ frames(zmq::socket_t &socket, moment until)
     std::vector<zmq::message_t> parts;
     for (bool more = true; more;) {
         zmq::message_t frame;
-        through([&] { return socket.recv(frame); });
+        if (!through(
+                [&] { return socket.recv(frame, zmq::recv_flags::dontwait); }))
+            return {};
         more = frame.more();
         if (parts.size() < 4)
             parts.push_back(std::move(frame));

@@ -154,7 +154,8 @@ func (s *socket) frames(until time.Time) [][]byte {
 	for more := true; more; {
 		var frame C.zmq_msg_t
 		C.zmq_msg_init(&frame)
-		if rc, err := C.zmq_msg_recv(&frame, s.handle, 0); rc < 0 {
+		if rc, err := C.zmq_msg_recv(&frame, s.handle,
+			C.ZMQ_DONTWAIT); rc < 0 {
 			C.zmq_msg_close(&frame)
 			if err == syscall.EINTR {
 				continue

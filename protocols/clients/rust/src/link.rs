@@ -105,8 +105,9 @@ pub fn frames(
     }
     let mut parts = Vec::new();
     loop {
-        let frame = match socket.recv_msg(0) {
+        let frame = match socket.recv_msg(zmq::DONTWAIT) {
             Err(zmq::Error::EINTR) => continue,
+            Err(zmq::Error::EAGAIN) => return Ok(None),
             other => other?,
         };
         let more = frame.get_more();
