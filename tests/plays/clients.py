@@ -12,8 +12,6 @@ import subprocess
 import sys
 import tempfile
 
-import zmq
-
 from stage import (ROOT, SECONDS, SLOW, STEADY, WITH_US, Failed, Stage, case,
                    end, expect, messages, stored, wait_for)
 
@@ -348,25 +346,7 @@ def each(clients, do):
         list(pool.map(do, clients))
 
 
-def wait_reopened(stage, message, clients):
-    """Until every source that goes on while the origin is away has been silent
-    to for so long that it opens again: here, where nobody answers it."""
-    away = {client.live: client for client in clients}
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as front:
-        front.linger = 0
-        front.bind(f'tcp://{stage.at["origin"]}')
-
-        def all_opened():
-            while front.poll(0):
-                said = message.FromString(front.recv_multipart()[2])
-                away.pop(said.open.name, None)
-            for client in away.values():
-                client.write(100, 0)
-            return not away
-        wait_for(all_opened, 'every source opens again')
-
-
-def live(stage, message, clients):
+def live(stage, clients):
     """Every language at once: its cache and the origin die in the middle, long
     after its source began to publish and its owner said nothing."""
     part = len(clients[0].left) // 3
@@ -382,7 +362,6 @@ def live(stage, message, clients):
     stage.kill('t1')
     each(clients, lambda c: c.feed(part))
     stage.kill('origin')
-    wait_reopened(stage, message, clients)
     stage.start('origin')
     each(clients, Client.feed)
     for client in clients:
@@ -421,7 +400,7 @@ def play(languages):
             client.real_refusals(nobody)
             heard()
         each(clients, alone)
-        live(stage, message, clients)
+        live(stage, clients)
 
 
 def main(languages):
