@@ -26,22 +26,14 @@ over(relay_t *self, session_t *session, status_t status)
 
 /*--------------------------------------------------------------------- demand */
 
-typedef struct {
-    stream_t *stream;
-    uint64_t old_end;
-} count_t;
-
 static void
 count_one(void *with, session_t *session, millis_t now)
 {
     (void)now;
-    const count_t *count = with;
-    stream_t *stream = count->stream;
+    stream_t *stream = with;
     stream->watchers++;
     stream->live_watchers += session->begun &&
-                             session->cursor >= count->old_end;
-    if (session->begun && session->cursor < stream->head)
-        stream->calm = false;
+                             !node_is_old(stream, session->cursor);
 }
 
 //  What sessions want of a stream changed.
@@ -49,10 +41,8 @@ static void
 count(stream_t *stream, millis_t now)
 {
     size_t before = stream->live_watchers;
-    count_t counts = { stream, node_old_end(stream) };
     stream->watchers = stream->live_watchers = 0;
-    stream->calm = true;
-    sessions_each(stream->node->sessions, stream->id, count_one, &counts, now);
+    sessions_each(stream->node->sessions, stream->id, count_one, stream, now);
     if (!before != !stream->live_watchers)
         follow_hurry(stream, now);
 }
@@ -162,9 +152,7 @@ pump(void *with, session_t *session, millis_t now)
             skip(self, session, at);
             continue;
         }
-        const window_chunk_t *chunk = at < stream->end
-                                          ? held(self, stream->id, at)
-                                          : NULL;
+        const window_chunk_t *chunk = held(self, stream->id, at);
         if (!chunk)
             break;
         send_chunk(stream, session, chunk);
@@ -469,9 +457,7 @@ watch_keep(relay_t *self, const peer_t *peer, const message_t *message,
     body.stale = stream && self->now_us - stream->as_of_us > 2000000;
     message_t answered = MESSAGE(WATCHING, watching, &body, 0, 0);
     answer(self, session, &answered, NULL);
-    //  As a rule each of them waits for what is yet to come and says so each
-    //  second: then nothing is to be looked for, for all of them each time.
-    if (stream && !stream->calm)
+    if (stream)
         watch_pump(stream, now);
 }
 

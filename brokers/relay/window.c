@@ -270,17 +270,6 @@ window_next(const window_t *self, uint64_t stream, uint64_t offset)
                : UINT64_MAX;
 }
 
-uint64_t
-window_end(const window_t *self, uint64_t stream)
-{
-    const shelf_t *shelf = shelf_of(self, stream);
-    uint64_t end = 0;
-    for (size_t i = 0; shelf && i < shelf->count; i++)
-        if (end_of(shelf->chunks[shelf->first + i]) > end)
-            end = end_of(shelf->chunks[shelf->first + i]);
-    return end;
-}
-
 const window_chunk_t *
 window_newest(const window_t *self, uint64_t stream)
 {
