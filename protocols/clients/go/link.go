@@ -85,10 +85,15 @@ func open(kind C.int, receive C.int) (*socket, error) {
 func (s *socket) connect(endpoint string) error {
 	text := C.CString(endpoint)
 	defer C.free(unsafe.Pointer(text))
-	if rc, err := C.zmq_connect(s.handle, text); rc != 0 {
-		return fail("address", endpoint+": "+err.Error())
+	for {
+		rc, err := C.zmq_connect(s.handle, text)
+		if rc == 0 {
+			return nil
+		}
+		if err != syscall.EINTR {
+			return fail("address", endpoint+": "+err.Error())
+		}
 	}
-	return nil
 }
 
 func (s *socket) subscribe(topic string) {
