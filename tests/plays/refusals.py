@@ -85,6 +85,13 @@ with Stage(patience=STEADY) as stage:
             expect(fastest(lambda: stage.rill(*verb, at=nobody)
                            .expect_error(69, nobody)) < 3.5, f'{verb[0]} is '
                    'late')
+        for time in ('100ms', '2s'):
+            done = stage.rill('watch', 'clip', '--for', time, '-o', 'none',
+                              at=nobody)
+            expect(done.code == 69 or time == '100ms' and done.code == 75,
+                   f'exit {done.code} after {time}')
+            expect(f'nobody answers at {nobody}' in done.err, done.err)
+        expect(not (stage.home / 'none').exists(), 'a file of nothing')
         stage.rill('status', at='nonsense').expect_error(64, 'nonsense')
     with stage.case('a file that cannot be written'):
         stage.rill('get', 'clip', '-o', stage.home / 'no' / 'dir') \

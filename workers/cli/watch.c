@@ -26,6 +26,7 @@ typedef struct {
     message_t *offer;  //  The director's list, which has the places
     millis_t until;    //  MILLIS_NEVER: as long as it lasts
     bool told;         //  Where it begins
+    bool waits;        //  It was said that nobody answers
     uint64_t delivered;
     uint64_t left_out;  //  Bytes of holes
     talk_progress_t progress;
@@ -185,6 +186,11 @@ turn(void *with, const watcher_state_t *state, client_turn_t *next,
                      "begins at byte %llu",
                      self->name, (unsigned long long)state->begin);
     }
+    if (!state->begun && state->held == STATUS_UNREACHABLE && !self->waits) {
+        self->waits = true;
+        talk_say("nobody answers at %s; trying on for a while",
+                 self->places[0]);
+    }
     talk_progress(&self->progress, self->delivered, now);
     next->at = millis_least(talk_progress_due(&self->progress), self->until);
     next->stop = talk_interrupted() || now >= self->until;
@@ -213,6 +219,25 @@ tell(const watch_t *self, const watcher_state_t *state, double seconds)
     ask_json_end(&json);
 }
 
+//  It ended before any node said where it begins.
+static int
+fail_unbegun(const watch_t *self, const watcher_state_t *state)
+{
+    //  It was told to end: what it waited for until then.
+    status_t status = state->failed != STATUS_OK ? state->failed
+                      : state->held != STATUS_OK ? state->held
+                                                 : STATUS_LATE;
+    if (state->nearest)
+        return talk_fail("watch", talk_code(status),
+                         "%s: %s The nearest byte is %llu.", self->name,
+                         state->text, (unsigned long long)state->nearest);
+    if (status != STATUS_UNREACHABLE && status != STATUS_LATE)
+        return ask_fail_saying(self->words, status, self->name, state->text);
+    return talk_fail("watch", talk_code(status), "%s: nobody answers at %s%s",
+                     self->name, self->places[0],
+                     self->places_count > 1 ? " nor at the others" : "");
+}
+
 //  What the watching ended with, said; 0 or the exit code.
 static int
 judge(watch_t *self, const watcher_state_t *state)
@@ -225,15 +250,10 @@ judge(watch_t *self, const watcher_state_t *state)
                          strcmp(self->path, "-") == 0 ? "standard output"
                                                       : self->path,
                          output_failed(self->output));
+    if (!state->begun)
+        return fail_unbegun(self, state);
     if (state->failed == STATUS_OK)
         return EX_OK;
-    if (!state->begun && state->nearest)
-        return talk_fail("watch", talk_code(state->failed),
-                         "%s: %s The nearest byte is %llu.", self->name,
-                         state->text, (unsigned long long)state->nearest);
-    if (!state->begun)
-        return ask_fail_saying(self->words, state->failed, self->name,
-                               state->text);
     return talk_fail("watch", talk_code(state->failed),
                      "%s: no more than bytes %llu to %llu came: %s", self->name,
                      (unsigned long long)state->begin,
