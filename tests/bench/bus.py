@@ -30,23 +30,25 @@ def bus(what, chunk, size, flying=1, home='/tmp'):
 
 
 def in_jetstream(go, path, chunk, size, flying):
-    """MB/s, its answers counted."""
+    """MB/s, its answers counted, and CPU seconds per GB with its client."""
     with jetstream() as nats:
         os.sync()
-        _, _, out = timed([go, 'put', f'127.0.0.1:{nats.port}', path, chunk,
-                           flying])
-    return size / float(out) / 1e6
+        before = nats.cpu()
+        _, own, out = timed([go, 'put', f'127.0.0.1:{nats.port}', path, chunk,
+                             flying])
+        cpu = own + nats.cpu() - before
+    return size / float(out) / 1e6, cpu / (size / 1e9)
 
 
 def in_redis(chunk, size):
-    """MB/s of SETs, answered when its file was synced."""
+    """MB/s of SETs, answered when its file was synced, and CPU s/GB with us."""
     payload = os.urandom(chunk)
     with redis() as peer, \
             socket.create_connection(('127.0.0.1', peer.port), 60) as at:
         os.sync()
         count, most = size // chunk, FLYING // chunk
         answers = b''
-        begun = time.monotonic()
+        begun, before = time.monotonic(), time.process_time() + peer.cpu()
         for nth in range(count):
             name = b'%02d' % (nth % NAMES)
             at.sendall(b'*3\r\n$3\r\nSET\r\n$2\r\n%s\r\n$%d\r\n' % (name, chunk))
@@ -57,9 +59,10 @@ def in_redis(chunk, size):
         while len(answers) // 5 < count:
             answers += at.recv(4096)
         took = time.monotonic() - begun
+        cpu = time.process_time() + peer.cpu() - before
     if answers != b'+OK\r\n' * count:
         raise Absent(f'redis-server said {answers[:200]!r}')
-    return size / took / 1e6
+    return size / took / 1e6, cpu / (size / 1e9)
 
 
 class Measured:
@@ -112,20 +115,24 @@ class Measured:
 
         def beside_fio():
             with folder() as home:
-                written, _ = fio(home, chunk, size)
+                written, cpu = fio(home, chunk, size)
                 one, _ = fio(home, chunk, short_of(size), 1, chunk)
             self.durable.add('slower of bus and fio', min(dealt, written))
             self.one.add('fio, one, synced', one)
+            self.cpu.add('fio', cpu)
 
         def beside_nats():
-            self.nats.add('JetStream', in_jetstream(
-                peers.go, path, chunk, size, JETSTREAM // chunk))
+            rate, cpu = in_jetstream(peers.go, path, chunk, size,
+                                     JETSTREAM // chunk)
+            self.nats.add('JetStream', rate)
+            self.cpu.add('JetStream', cpu)
             self.one.add('JetStream', in_jetstream(
-                peers.go, short, chunk, short_of(size), 1))
+                peers.go, short, chunk, short_of(size), 1)[0])
 
         def beside_redis():
-            self.redis.add('Redis, AOF always',
-                           in_redis(chunk, short_of(size)))
+            rate, cpu = in_redis(chunk, short_of(size))
+            self.redis.add('Redis, AOF always', rate)
+            self.cpu.add('Redis', cpu)
         peers.ask('fio', beside_fio)
         peers.ask('JetStream', beside_nats)
         if chunk == 256 << 10:

@@ -1,6 +1,6 @@
 """Fifty terminals want the same 1 MB object at the same moment, and the upstream
 gives its first byte after 0.5 s and the rest over 0.5 s: healthy, and dying half
-way. rill (coalescing.py) beside web caches that do the same work."""
+way. rill (plays/coalescing.py) beside web caches that do the same work."""
 import asyncio
 import os
 import sys

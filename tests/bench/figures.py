@@ -5,6 +5,7 @@ what disturbs the machine disturbs all of them. What is told is the median and
 the spread, and the ratio of the pairs: its median, and its spread.
 """
 import dataclasses
+import json
 import statistics
 
 
@@ -50,52 +51,79 @@ class Figure:
         return dict(dataclasses.asdict(self), ratios=self.ratios(),
                     judged=self.judged(), met=self.met())
 
+    def title(self):
+        return f'{self.name}, {self.unit}'
 
-def spread(values, unit=''):
-    low, high = min(values), max(values)
-    return f'{short(statistics.median(values))} ' \
-           f'({short(low)} to {short(high)}){unit and " " + unit}'
+    def verdict(self):
+        if not self.wanted:
+            return ''
+        return {True: 'met', False: 'missed', None: 'not measured'}[self.met()]
+
+
+def write(path, **told):
+    """A row's figures, and what it ran on, as JSON."""
+    told['figures'] = [figure.json() for figure in told['figures']]
+    path.write_text(json.dumps(told, indent=1) + '\n')
+
+
+def read(path):
+    """What was written."""
+    told = json.loads(path.read_text())
+    names = {field.name for field in dataclasses.fields(Figure)}
+    told['figures'] = [Figure(**{k: v for k, v in figure.items() if k in names})
+                       for figure in told['figures']]
+    return told
+
+
+def spread(values):
+    middle, *ends = map(short, (statistics.median(values), min(values),
+                                max(values)))
+    return middle if {middle} == set(ends) else \
+        f'{middle} ({ends[0]} to {ends[1]})'
 
 
 def short(value):
     return f'{value:.0f}' if abs(value) >= 100 else f'{value:.3g}'
 
 
-def grown(figures):
-    """Figures over the same sizes as one table, of medians; the spread is drawn.
-    """
-    sizes = list(max((f.samples for f in figures), key=len))
-    yield f'| {figures[0].over} | {" | ".join(sizes)} | wanted |'
-    yield '|---|' + '---:|' * len(sizes) + '---|'
-    for figure in figures:
-        middles = [short(statistics.median(figure.samples[size]))
-                   if size in figure.samples else '' for size in sizes]
-        met = {True: 'met', False: 'MISSED', None: ''}[figure.met()]
-        yield f'| {figure.name}, {figure.unit} | {" | ".join(middles)} | ' \
-              f'{figure.wanted}{met and ": " + met} |'
+def lined_up(rows):
+    """Cells, the head's first, as lines of Markdown; the last are not filled."""
+    wide = [max(map(len, column)) for column in zip(*rows)]
+    wide[-1] = 3
+    rows = [rows[0], ['-' * w for w in wide], *rows[1:]]
+    for row in rows:
+        yield '| ' + ' | '.join(c.ljust(w) for c, w in zip(row, wide)) + ' |'
     yield ''
 
 
+def grown(figures):
+    """Figures over the same sizes, of medians; the spread is drawn."""
+    sizes = list(max((f.samples for f in figures), key=len))
+    yield [figures[0].over, *sizes, 'wanted', '']
+    for figure in figures:
+        middles = [short(statistics.median(figure.samples[size]))
+                   if size in figure.samples else '' for size in sizes]
+        yield [figure.title(), *middles, figure.wanted, figure.verdict()]
+
+
+def compared(figures):
+    yield ['', 'measured', 'beside', 'ratio', 'wanted', '']
+    for figure in figures:
+        told = {who: spread(values) for who, values in figure.samples.items()}
+        ours, ratios = told.pop(figure.ours, ''), figure.ratios()
+        others = [f'{who} {value}' for who, value in told.items()]
+        if figure.notes:
+            others.append(figure.notes)
+        of = f'{figure.wanted} of {figure.beside}' if figure.beside and \
+            figure.wanted else figure.wanted
+        yield [figure.title(), ours, '; '.join(others),
+               spread(ratios) if ratios else '', of, figure.verdict()]
+
+
 def tell(figures):
-    """The table, as lines."""
+    """The tables, as lines of Markdown."""
     over = {}
     for figure in figures:
-        if figure.over:
-            over.setdefault(figure.over, []).append(figure)
-    for some in over.values():
-        yield from grown(some)
-    for figure in figures:
-        if figure.over:
-            continue
-        yield f'{figure.name}, {figure.unit}' \
-              + (f' – {figure.notes}' if figure.notes else '')
-        for who, values in figure.samples.items():
-            yield f'    {who:28} {spread(values)}'
-        ratios = figure.ratios()
-        if ratios:
-            yield f'    {figure.ours} / {figure.beside}: {spread(ratios)}'
-        if figure.wanted:
-            of = 'ratio ' if figure.beside else ''
-            told = {True: 'met', False: 'MISSED', None: 'not measured'}
-            yield f'    wanted: {of}{figure.wanted}: {told[figure.met()]}'
-        yield ''
+        over.setdefault(figure.over, []).append(figure)
+    for size, some in over.items():
+        yield from lined_up(list((grown if size else compared)(some)))

@@ -112,30 +112,31 @@ func put(self *peer, path string, chunk, inFlight int) {
 	file, err := os.Open(path)
 	check(err)
 	defer file.Close()
-	credit := make(chan bool, inFlight)
+	about, err := file.Stat()
+	check(err)
+	chunks := (int(about.Size()) + chunk - 1) / chunk
+	unanswered := make(chan bool, inFlight)
 	done := make(chan bool)
 	begun := time.Now()
 	go func() {
-		for range credit {
+		for n := 0; n < chunks; n++ {
 			if _, answer := self.hear(); !strings.Contains(string(answer),
 				"\"seq\"") {
 				log.Fatal(string(answer))
 			}
+			<-unanswered
 		}
 		done <- true
 	}()
-	for bytes := make([]byte, chunk); ; {
+	bytes := make([]byte, chunk)
+	for n := 0; n < chunks; n++ {
 		size, err := io.ReadFull(file, bytes)
-		if size == 0 {
-			break
-		}
 		if err != nil && err != io.ErrUnexpectedEOF {
 			log.Fatal(err)
 		}
+		unanswered <- true
 		self.say("chunk", "told.ack", bytes[:size])
-		credit <- true
 	}
-	close(credit)
 	<-done
 	fmt.Println(time.Since(begun).Seconds())
 }

@@ -60,7 +60,7 @@ def figures(turns, size, say=print):
                      wanted='<= 0.35')
         written = Figure(f'chunk store, {of}: written per byte', 'bytes',
                          'rill', wanted='<= 1.02')
-        commit = Figure(f'chunk store, {of}: append to durable, p99', 'ms',
+        commit = Figure(f'chunk store, {of}: commit (append to durable), p99', 'ms',
                         'rill', wanted='<= 10')
         stall = Figure(f'chunk store, {of}: longest stall', 'ms', 'rill',
                        wanted='<= 50')
