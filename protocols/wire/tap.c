@@ -127,14 +127,14 @@ say_now(tap_t *self, const char *topic, zmq_msg_t *body)
     say(self, &begin, body);
 }
 
+//  Empty where no kind has that number.
 static const char *
 kind_name(event_kind_t kind)
 {
     const ProtobufCFieldDescriptor *field =
         protobuf_c_message_descriptor_get_field(&rill__v1__event__descriptor,
                                                 kind);
-    INVARIANT(field && kind < KINDS);
-    return field->name;
+    return field ? field->name : "";
 }
 
 //  The last rare ones are kept; each is told of one memory.
@@ -152,6 +152,7 @@ tell(void *with, event_t *event)
 {
     tap_t *self = with;
     event_kind_t kind = event->what_case;
+    INVARIANT(kind < KINDS);
     if (self->waiting_count == TAP_WAITING)
         flush(self);
     waiting_t *place = &self->waiting[self->waiting_count++];
@@ -403,19 +404,16 @@ open_socket(tap_t *self)
     return endpoint_join(reach, bound, self->at);
 }
 
-//  What a kind is told under, if there is one of that number.
+//  What a kind is told under.
 static void
 name_topic(tap_t *self, event_kind_t kind)
 {
-    const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field(&rill__v1__event__descriptor,
-                                                kind);
+    const char *name = kind_name(kind);
     zmq_msg_t *topic = &self->topics_of[kind];
-    size_t begin = strlen(self->begin), size = field ? strlen(field->name) : 0;
+    size_t begin = strlen(self->begin), size = strlen(name);
     zmq_msg_init_size(topic, begin + size);
     memcpy(zmq_msg_data(topic), self->begin, begin);
-    if (field)
-        memcpy((char *)zmq_msg_data(topic) + begin, field->name, size);
+    memcpy((char *)zmq_msg_data(topic) + begin, name, size);
 }
 
 status_t
