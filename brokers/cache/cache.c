@@ -453,11 +453,8 @@ open_monitor(cache_t *self, const cache_place_t *place, char *why)
                      .tell = tell_streams,
                      .with = self },
     };
-    status_t status = monitor_new(self->loop, &shown, &self->monitor, why,
-                                  WHY_BYTES);
-    if (status == STATUS_OK)
-        self->tap = monitor_tap(self->monitor);
-    return status;
+    return monitor_new(self->loop, &shown, &self->monitor, &self->tap, why,
+                       WHY_BYTES);
 }
 
 /*--------------------------------------------------------- start and end */

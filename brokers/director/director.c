@@ -131,11 +131,8 @@ open_monitor(director_t *self, const settings_node_t *node, char *why)
                      .unready = unready,
                      .with = self },
     };
-    status_t status = monitor_new(self->loop, &place, &self->monitor, why,
-                                  WHY_BYTES);
-    if (status == STATUS_OK)
-        self->tap = monitor_tap(self->monitor);
-    return status;
+    return monitor_new(self->loop, &place, &self->monitor, &self->tap, why,
+                       WHY_BYTES);
 }
 
 static void

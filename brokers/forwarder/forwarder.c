@@ -424,11 +424,8 @@ open_monitor(forwarder_t *self)
                      .tell = tell_streams,
                      .with = self },
     };
-    status_t status = monitor_new(self->loop, &shown, &self->monitor, self->why,
-                                  WHY_BYTES);
-    if (status == STATUS_OK)
-        self->tap = monitor_tap(self->monitor);
-    return status;
+    return monitor_new(self->loop, &shown, &self->monitor, &self->tap,
+                       self->why, WHY_BYTES);
 }
 
 /*--------------------------------------------------------- start and end */

@@ -20,7 +20,7 @@ sample(void *with)
 
 status_t
 monitor_new(zloop_t *loop, const monitor_place_t *place, monitor_t **self_r,
-            char *why_r, size_t why_size)
+            tap_t **tap_r, char *why_r, size_t why_size)
 {
     monitor_t *self = zmalloc(sizeof *self);
     self->place = place->metrics;
@@ -35,9 +35,10 @@ monitor_new(zloop_t *loop, const monitor_place_t *place, monitor_t **self_r,
             snprintf(why_r, why_size, "no socket for events beside %s: %s",
                      place->at, status_text(status));
     }
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         *self_r = self;
-    else
+        *tap_r = self->tap;
+    } else
         monitor_destroy(&self);
     return status;
 }
@@ -52,10 +53,4 @@ monitor_destroy(monitor_t **self_p)
     metrics_destroy(&self->metrics);
     tap_destroy(&self->tap);
     free(self);
-}
-
-tap_t *
-monitor_tap(const monitor_t *self)
-{
-    return self->tap;
 }

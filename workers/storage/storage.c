@@ -431,11 +431,8 @@ open_monitor(storage_t *self, const storage_place_t *place, char *why)
                      .unready = unready,
                      .with = self },
     };
-    status_t status = monitor_new(self->loop, &shown, &self->monitor, why,
-                                  WHY_BYTES);
-    if (status == STATUS_OK)
-        self->tap = monitor_tap(self->monitor);
-    return status;
+    return monitor_new(self->loop, &shown, &self->monitor, &self->tap, why,
+                       WHY_BYTES);
 }
 
 /*------------------------------------------------------------------- life */
