@@ -10,11 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frames.h"
+#include "feed.h"
 #include "invariant.h"
-#include "publisher.h"
-#include "random.h"
-#include "sockets.h"
 
 enum {
     EVERY_MS = 20,
@@ -29,8 +26,7 @@ typedef struct {
 } piece_t;
 
 typedef struct {
-    publisher_t *publisher;
-    zsock_t *socket;
+    feed_t feed;
     piece_t pieces[PIECES];
     size_t first, count;
 } source_t;
@@ -40,43 +36,25 @@ static size_t streams;
 static uint32_t *latencies_us;
 static size_t latency_count, latency_most, held_back;
 
-static status_t
-say(void *with, const message_t *message, buffer_t *payload)
-{
-    source_t *self = with;
-    return frames_send(self->socket, NULL, message, payload);
-}
-
-static uint64_t
-draw(void *with)
-{
-    (void)with;
-    return random_u64();
-}
-
 static void
 open_source(source_t *self, const char *at, size_t nth, millis_t now)
 {
-    static const publisher_effects_t EFFECTS = { .send = say, .random = draw };
     char name[32];
     snprintf(name, sizeof name, "bench-%zu-%08x", nth, (unsigned)random_u64());
     publisher_settings_t settings = { .name = name,
                                       .kind = KIND_LIVE,
                                       .token = random_u64() | 1 };
-    char endpoint[ENDPOINT_BYTES];
-    snprintf(endpoint, sizeof endpoint, "tcp://%s", at);
-    if (sockets_open(SOCKET_ASK, endpoint, &self->socket) != STATUS_OK) {
+    if (feed_open(&self->feed, at, &settings, now) != STATUS_OK) {
         fprintf(stderr, "bench-streams: %s is no address\n", at);
         exit(64);
     }
-    self->publisher = publisher_new(&settings, &EFFECTS, self, now);
 }
 
 //  What was stored just now, as latencies.
 static void
 count_stored(source_t *self)
 {
-    uint64_t stored = publisher_state(self->publisher)->stored;
+    uint64_t stored = publisher_state(self->feed.publisher)->stored;
     int64_t now_us = zclock_usecs();
     while (self->count > 0 && self->pieces[self->first].end <= stored) {
         if (latency_count < latency_most)
@@ -87,29 +65,21 @@ count_stored(source_t *self)
     }
 }
 
-static bool
-hear(void *with, status_t status, received_t *received, millis_t now)
-{
-    source_t *self = with;
-    if (status == STATUS_OK)
-        publisher_on_message(self->publisher, received->message, now);
-    return true;
-}
-
 static void
 bring(source_t *self, buffer_t *piece, millis_t now)
 {
-    if (!publisher_state(self->publisher)->opened)
+    if (!publisher_state(self->feed.publisher)->opened)
         return;
-    if (publisher_room(self->publisher) < buffer_size(piece) ||
+    if (publisher_room(self->feed.publisher) < buffer_size(piece) ||
         self->count == PIECES) {
         held_back++;
         return;
     }
-    status_t status = publisher_offer(self->publisher, piece, NULL, 0, now);
+    status_t status = publisher_offer(self->feed.publisher, piece, NULL, 0,
+                                      now);
     INVARIANT(status == STATUS_OK);
     self->pieces[(self->first + self->count++) % PIECES] = (piece_t){
-        publisher_state(self->publisher)->next, zclock_usecs()
+        publisher_state(self->feed.publisher)->next, zclock_usecs()
     };
 }
 
@@ -122,9 +92,8 @@ run(zmq_pollitem_t *items, millis_t until)
         now = zclock_mono();
         for (size_t i = 0; i < streams; i++) {
             if (items[i].revents & ZMQ_POLLIN)
-                frames_take(sources[i].socket, hear, &sources[i], now);
-            if (publisher_due(sources[i].publisher) <= now)
-                publisher_sweep(sources[i].publisher, now);
+                feed_hear(&sources[i].feed, now);
+            feed_sweep(&sources[i].feed, now);
             count_stored(&sources[i]);
         }
     }
@@ -142,7 +111,8 @@ tell(void)
 {
     uint64_t stored = 0;
     for (size_t i = 0; i < streams; i++) {
-        const publisher_state_t *state = publisher_state(sources[i].publisher);
+        const publisher_state_t *state = publisher_state(
+            sources[i].feed.publisher);
         if (state->failed != STATUS_OK)
             fprintf(stderr, "bench-streams: %s\n", state->text);
         stored += state->stored - state->base;
@@ -184,9 +154,9 @@ main(int argc, char *argv[])
     millis_t now = zclock_mono();
     for (size_t i = 0; i < streams; i++) {
         open_source(&sources[i], argv[1], i, now);
-        items[i] = (zmq_pollitem_t){ zsock_resolve(sources[i].socket), 0,
+        items[i] = (zmq_pollitem_t){ zsock_resolve(sources[i].feed.socket), 0,
                                      ZMQ_POLLIN, 0 };
-        publisher_sweep(sources[i].publisher, now);
+        publisher_sweep(sources[i].feed.publisher, now);
     }
     run(items, now + 2000);
     //  Encoders do not beat in time: each has its own moment of the 20 ms.
@@ -199,8 +169,7 @@ main(int argc, char *argv[])
     run(items, zclock_mono() + 3000);
     tell();
     for (size_t i = 0; i < streams; i++) {
-        publisher_destroy(&sources[i].publisher);
-        zsock_destroy(&sources[i].socket);
+        feed_close(&sources[i].feed);
     }
     buffer_unref(&piece);
     free(latencies_us);
