@@ -11,9 +11,11 @@ import time
 from figures import Figure
 from peers import ROOT, Absent
 
-sys.path[:0] = [str(ROOT / 'tests' / 'plays'), str(ROOT / 'scripts')]
-from hosts import Hosts, refusal, run, short
-from stage import BIN, WITH_US, Stage, wait_for
+sys.path[:0] = [str(ROOT / where) for where in
+                ('tests/plays', 'tests/kit', 'scripts')]
+from hosted import Hosted
+from hosts import refusal, run, short
+from stage import BIN, WITH_US, wait_for
 
 LANS = {'core': ['origin', 'w1', 'w2'], 'region': ['p1', 'p2'],
         'town': [f't{n}' for n in range(1, 9)]}
@@ -24,40 +26,17 @@ MBIT, SECONDS = 4, 15
 WAIT_S = 2    # Of viewers for more, behind the stream's end.
 
 
-class Lans(Stage):
-    """A stage whose nodes, and the terminals of each LAN, are hosts."""
-
+class Copies(Hosted):
     def __init__(self):
-        self.hosts = Hosts(f'copies{os.getpid()}', list(LANS))
-        super().__init__(workers=2, space='2GB', groups=GROUPS, caches={
-            n: lan for lan in GROUPS for n in LANS[lan]})
+        super().__init__(
+            f'copies{os.getpid()}', LANS, workers=2, space='2GB', groups=GROUPS,
+            caches={n: lan for lan in GROUPS for n in LANS[lan]})
 
-    def __exit__(self, *why):
-        try:
-            super().__exit__(*why)
-        finally:
-            self.hosts.destroy()
-
-    def place_nodes(self):
-        self.hosts.make()
-        at = {name: f'{self.hosts.add(name, lan)}:5700'
-              for lan, names in LANS.items() for name in names}
-        for lan in LANS:
-            self.hosts.add(f'terminal.{lan}', lan)
-        return at
-
-    def spawn(self, name, *args):
-        return super().spawn(name, *args, before=self.hosts.inside(name))
-
-    def begin(self, *args, **more):
-        return super().begin(
-            *args, before=self.hosts.inside('terminal.core'), **more)
-
-    def terminal(self, lan, program, *words):
+    def bench(self, lan, program, *words):
         """One of the benchmarks' programs, in a LAN."""
         return subprocess.Popen(
-            [*WITH_US, *self.hosts.inside(f'terminal.{lan}'), BIN / program,
-             *map(str, words)], stdout=subprocess.PIPE, text=True)
+            [*WITH_US, *self.terminal(lan), BIN / program, *map(str, words)],
+            stdout=subprocess.PIPE, text=True)
 
     def entered(self):
         """Bytes that the router has sent into each group's LAN."""
@@ -81,12 +60,12 @@ def flows(stage, before):
 def copies(stage, before, kills):
     """Of a new stream: its bytes that came to each group, by those that its
     viewers saw."""
-    source = stage.terminal('core', 'bench-streams', stage.at['origin'], 1,
-                            MBIT, SECONDS)
+    source = stage.bench('core', 'bench-streams', stage.at['origin'], 1,
+                         MBIT, SECONDS)
     name = wait_for(lambda: flows(stage, before), 'the stream flows')
     before.add(name)
     taken, begin = stage.taken(), stage.entered()
-    viewers = stage.terminal(
+    viewers = stage.bench(
         'town', 'bench-viewers', name, VIEWERS,
         ','.join(stage.at[t] for t in LANS['town'] if t in stage.processes),
         f'over={WITHIN_MS}', f'until={(SECONDS + WAIT_S) * 1000}')
@@ -122,7 +101,7 @@ def figures(turns, size, say=print):
                           ('region', 'the group above'))}
     for turn in range(turns):
         say(f'copies: turn {turn + 1} of {turns}')
-        with Lans() as stage:
+        with Copies() as stage:
             seen = set()
             for kills in (False, True):
                 try:

@@ -16,10 +16,11 @@ import threading
 import time
 
 from kills import stage_after_stage
-from stage import ROOT, SECONDS, Failed, Stage, expect, stored, wait_for
+from stage import ROOT, SECONDS, Failed, expect, stored, wait_for
 
-sys.path.insert(0, str(ROOT / 'scripts'))
-from hosts import Hosts, refusal
+sys.path[:0] = [str(ROOT / 'tests/kit'), str(ROOT / 'scripts')]
+from hosted import Hosted
+from hosts import refusal
 
 BUILT, BEFORE = [], []
 PATIENCE = 1        # Who looks dead on a busy machine is one fault more.
@@ -32,7 +33,6 @@ STAYS = 3           # Seconds that they stay at most.
 PIECE, PACE = 8 * 1024, 0.025
 ENOUGH = 500_000    # Bytes by which copies are counted.
 LOST_S, RAIN_S = 0.1, 0.5     # A fifth of multicast: each RAIN_S so long.
-PORT = 5700
 #   One host says something to a group, and another hears it or does not.
 PROBE = '239.192.57.9', 5799
 SAY = f"""import socket
@@ -70,34 +70,15 @@ def lack():
     return refusal()
 
 
-class Tree(Stage):
-    """A stage whose nodes, and terminals, are hosts of their own."""
-
+class Tree(Hosted):
     def __init__(self, nth):
-        self.nth, self.hosts = nth, Hosts(f'{os.getpid()}-{nth}', list(LANS))
-        super().__init__(workers=2, patience=PATIENCE, groups=GROUPS,
-                         caches=CACHES, director='rules: [near, light]')
+        self.nth = nth
+        super().__init__(f'{os.getpid()}-{nth}', LANS, workers=2,
+                         patience=PATIENCE, groups=GROUPS, caches=CACHES,
+                         director='rules: [near, light]')
 
-    def __exit__(self, kind, error, trace):
-        try:
-            super().__exit__(kind, error, trace)
-        finally:
-            self.hosts.destroy()
-
-    def place_nodes(self):
-        self.hosts.make()
-        at = {name: f'{self.hosts.add(name, lan)}:{PORT}'
-              for lan, names in LANS.items() for name in names}
-        for lan in LANS:
-            self.hosts.add(f'terminal.{lan}', lan)
-        return at
-
-    def spawn(self, name, *args):
-        return super().spawn(name, *args, before=self.hosts.inside(name))
-
-    def begin(self, *args, lan='core', **more):
-        return super().begin(*args, before=self.hosts.inside(f'terminal.{lan}'),
-                             RILL_DIRECTOR=self.at['director'], **more)
+    def begin(self, *args, **more):
+        return super().begin(*args, RILL_DIRECTOR=self.at['director'], **more)
 
     def carrier(self, group):
         """Who takes the stream from above for a group; None: who knows."""
@@ -107,7 +88,6 @@ class Tree(Stage):
                     s['carries'] for s in node.get('streams', ())):
                 return node['node']
         return None
-
 
     def hears_multicast(self, host, other):
         python = '/usr/bin/python3', '-c'
