@@ -5,8 +5,7 @@
 #include "invariant.h"
 #include "story.h"
 
-#define PUSHING_US (SECOND_US / 10)  //  What pushes does so within it
-#define ASKING_US SECOND_US          //  A source that was held asks again in it
+#define ASKING_US SECOND_US  //  A source that was held asks again in it
 
 //  ---- connections to the front
 
@@ -202,16 +201,16 @@ static void
 let_push(play_t *self)
 {
     agenda_t *agenda = self->stage->agenda;
-    int64_t last = agenda_now(agenda) + 5 * SECOND_US, pushed = 0;
+    int64_t last = agenda_now(agenda) + 5 * SECOND_US;
     unsigned departures = self->departures;
     while (!all_moved(self) && departures == self->departures &&
            agenda_now(agenda) < last) {
-        int64_t since = agenda_now(agenda) - PUSHING_US;
-        if (self->stage->full_us > since && self->stage->taken_us > since)
-            pushed = agenda_now(agenda);
-        if (agenda_now(agenda) >= pushed + ASKING_US)
+        int64_t full_us = self->stage->full_us;
+        int64_t taken_us = self->stage->taken_us;
+        int64_t pushed_us = full_us < taken_us ? full_us : taken_us;
+        if (agenda_now(agenda) >= pushed_us + ASKING_US)
             break;
-        run_until(self, agenda_now(agenda) + PUSHING_US);
+        run_until(self, agenda_now(agenda) + SECOND_US / 10);
     }
 }
 
