@@ -21,6 +21,7 @@ struct catalogue {
     uint64_t term;
     uint64_t since;    //  Who was granted later ones is recorded
     uint64_t rebuilt;  //  In which term
+    size_t grants;     //  Stores of which is recorded what they were granted
     label_t *labels;
     size_t labels_count;
 };
@@ -727,6 +728,15 @@ on_label(void *arg, kv_bytes_t key, kv_bytes_t value)
     return walk->status == STATUS_OK;
 }
 
+static bool
+on_grant(void *arg, kv_bytes_t key, kv_bytes_t value)
+{
+    walk_t *walk = arg;
+    (void)key, (void)value;
+    walk->self->grants++;
+    return true;
+}
+
 status_t
 catalogue_load(catalogue_t *self, catalogue_stream_fn *on_stream,
                catalogue_removed_fn *on_removed, void *arg)
@@ -736,7 +746,7 @@ catalogue_load(catalogue_t *self, catalogue_stream_fn *on_stream,
                     .on_removed = on_removed,
                     .arg = arg };
     kv_bytes_t s = { "S", 1 }, t = { "T", 1 }, d = { "D", 1 }, e = { "E", 1 };
-    kv_bytes_t n = { "N", 1 }, o = { "O", 1 };
+    kv_bytes_t g = { "G", 1 }, h = { "H", 1 }, n = { "N", 1 }, o = { "O", 1 };
     status_t status = self->kv->walk(self->kv, s, t, on_record, &walk);
     if (walk.status != STATUS_OK || status != STATUS_OK)
         return walk.status != STATUS_OK ? walk.status : status;
@@ -744,7 +754,10 @@ catalogue_load(catalogue_t *self, catalogue_stream_fn *on_stream,
     if (walk.status != STATUS_OK || status != STATUS_OK)
         return walk.status != STATUS_OK ? walk.status : status;
     status = self->kv->walk(self->kv, n, o, on_label, &walk);
-    return walk.status != STATUS_OK ? walk.status : status;
+    if (walk.status != STATUS_OK || status != STATUS_OK)
+        return walk.status != STATUS_OK ? walk.status : status;
+    self->grants = 0;
+    return self->kv->walk(self->kv, g, h, on_grant, &walk);
 }
 
 status_t
@@ -949,11 +962,19 @@ catalogue_granted(catalogue_t *self, uint64_t store, uint64_t *term_r)
 }
 
 status_t
-catalogue_grant(catalogue_t *self, uint64_t store)
+catalogue_grant(catalogue_t *self, uint64_t store, bool named)
 {
     uint64_t granted;
-    status_t status = catalogue_granted(self, store, &granted);
-    return status == STATUS_OK && granted < self->term
-               ? write_of_store(self, 'G', store, self->term)
-               : status;
+    status_t status = read_of_store(self, 'G', store, &granted);
+    bool whole = granted >= self->term || self->since >= self->term;
+    if (status != STATUS_OK || whole)
+        return status;
+    size_t most = CATALOGUE_STRANGERS_MOST * (named ? 2 : 1);
+    bool added = granted == 0;
+    if (added && !label_of(self, store) &&
+        self->grants >= self->labels_count + most)
+        return STATUS_BUSY;
+    status = write_of_store(self, 'G', store, self->term);
+    self->grants += added && status == STATUS_OK;
+    return status;
 }

@@ -6,8 +6,10 @@
  *       STATUS_FENCED, and nothing is changed.
  *    3. (R9) A stream's chain changes by one synced batch: truncated at a base,
  *       extents appended, the stream's record with it.
- *    4. (B7) It grows with streams, removed ones too, and changes of the cluster, never with
- *       chunks: an ensemble is kept once, however many extents use it.
+ *    4. (B7) It grows with streams, removed ones too, and changes of the
+ *       cluster, never with chunks: an ensemble is kept once, however many
+ *       extents use it. Whatever stores say Hello, only so many that no extent
+ *       named are recorded.
  *
  *  On a kv_t; every write is synced. Keys: "T" term and cluster; "S" + id the
  *  record; "X" + id + epoch an extent; "E" + hash an ensemble; "D" + id a
@@ -26,6 +28,10 @@
 #include "status.h"
 
 #define CATALOGUE_OPEN_END UINT64_MAX
+
+//  Stores that no extent ever named and of which a grant is recorded; as many
+//  again that are `named`.
+#define CATALOGUE_STRANGERS_MOST 1024
 
 typedef struct catalogue catalogue_t;
 
@@ -133,9 +139,10 @@ status_t catalogue_put_older(catalogue_t *self, uint64_t store, uint64_t epoch);
 
 //  The highest term that the store can have been granted: a store that says a
 //  higher one was granted it by somebody else. And: it is granted ours; synced
-//  before the store is told.
+//  before the store is told. STATUS_BUSY: it would be one stranger too many;
+//  `named` is who the cluster file knows, at least by name.
 status_t catalogue_granted(catalogue_t *self, uint64_t store, uint64_t *term_r);
-status_t catalogue_grant(catalogue_t *self, uint64_t store);
+status_t catalogue_grant(catalogue_t *self, uint64_t store, bool named);
 
 //  What the worker of a store is called: recorded with the next extent that
 //  names the store, so that people hear names also of who is away.

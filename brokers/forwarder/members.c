@@ -203,6 +203,29 @@ look_for_older(core_t *self, worker_t *worker, uint64_t granted, bool restarted)
     return catalogue_put_older(self->catalogue, worker->store, newest);
 }
 
+//  Recorded before it is welcomed; of strangers, who may be anybody and never
+//  come again, only so often (invariant 18).
+static bool
+grant(core_t *self, const peer_t *peer, const message_t *message)
+{
+    const Rill__V1__Hello *hello = message->hello;
+    bool named = core_in_file(self, hello->name);
+    status_t status = catalogue_grant(self->catalogue, hello->store, named);
+    if (status == STATUS_BUSY) {
+        char text[256];
+        snprintf(text, sizeof text,
+                 "Too many stores that hold nothing have said Hello; %s",
+                 named ? "start the forwarder once with --rebuild."
+                       : "name this worker in the cluster file and start the "
+                         "forwarder again.");
+        counters_up(&self->counters, COUNTER_faults_total_hello_strange);
+        core_refuse(self, peer, message, STATUS_BUSY, text, 0);
+    } else if (status != STATUS_OK)
+        core_fail(self, status, "what %s is granted could not be recorded",
+                  hello->name);
+    return status == STATUS_OK;
+}
+
 static void
 on_hello(core_t *self, const peer_t *peer, const message_t *message,
          millis_t now)
@@ -294,6 +317,8 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
         core_refuse(self, peer, message, STATUS_BUSY, NULL, 0);
         return;
     }
+    if (!grant(self, peer, message))
+        return;
     uint64_t session = self->effects.random(self->with);
     if (self->effects.connect(self->with, session, hello->push_at,
                               hello->ask_at) != STATUS_OK) {
@@ -319,12 +344,9 @@ on_hello(core_t *self, const peer_t *peer, const message_t *message,
               worker->name, worker->store, hello->boot);
     status = look_for_older(self, worker, hello->term, restarted);
     if (status == STATUS_OK)
-        status = catalogue_grant(self->catalogue, worker->store);
-    if (status == STATUS_OK)
         welcome(self, peer, message, worker);
     else
-        core_fail(self, status,
-                  "what %s lacks and is granted could not be recorded",
+        core_fail(self, status, "what %s lacks could not be recorded",
                   worker->name);
 }
 

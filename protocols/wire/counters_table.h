@@ -47,6 +47,7 @@ FAMILY(faults_total, TOTAL,                                                    \
        "What came from outside and was not as it should be, by reason.")       \
 SERIES(faults_total, _misplaced, F|C, IS(reason, misplaced))                   \
 SERIES(faults_total, _hello_repeated, F, IS(reason, hello_repeated))           \
+SERIES(faults_total, _hello_strange, F, IS(reason, hello_strange))             \
 SERIES(faults_total, _inventory_foreign, F, IS(reason, inventory_foreign))     \
 SERIES(faults_total, _worker_unknown, F, IS(reason, worker_unknown))           \
 SERIES(faults_total, _session_unknown, F, IS(reason, session_unknown))         \

@@ -209,7 +209,7 @@ write_catalogue(uint64_t store)
         catalogue_open(kv, CLUSTER, &catalogue, why, sizeof why) != STATUS_OK)
         give_up(path, why);
     catalogue_call(catalogue, store, "w1");
-    INVARIANT(catalogue_grant(catalogue, store) == STATUS_OK);
+    INVARIANT(catalogue_grant(catalogue, store, true) == STATUS_OK);
     for (uint64_t id = 1; id <= streams; id++)
         write_stream(catalogue, id, store);
     uint64_t term = catalogue_term(catalogue);

@@ -552,16 +552,16 @@ what_was_granted_is_recorded(void)
 {
     begin();
     CHECK(granted_to(5) == 0);
-    CHECK(catalogue_grant(catalogue, 5) == STATUS_OK);
+    CHECK(catalogue_grant(catalogue, 5, false) == STATUS_OK);
     again();
     CHECK(granted_to(5) == 1 && granted_to(6) == 0);
     again();
-    CHECK(catalogue_grant(catalogue, 6) == STATUS_OK);
+    CHECK(catalogue_grant(catalogue, 6, false) == STATUS_OK);
     CHECK(granted_to(5) == 1 && granted_to(6) == 3);
     //  One whose term was taken by another grants nothing.
     catalogue_t *older = catalogue;
     open_it();
-    CHECK(catalogue_grant(older, 5) == STATUS_FENCED);
+    CHECK(catalogue_grant(older, 5, false) == STATUS_FENCED);
     catalogue_close(&older);
     CHECK(granted_to(5) == 1);
 
@@ -570,10 +570,10 @@ what_was_granted_is_recorded(void)
     catalogue_close(&catalogue);
     CHECK(catalogue_rebuild(kv, &catalogue, why, sizeof why) == STATUS_OK);
     CHECK(catalogue_take(catalogue, 5, 9) == STATUS_OK);
-    CHECK(catalogue_grant(catalogue, 6) == STATUS_OK);
+    CHECK(catalogue_grant(catalogue, 6, false) == STATUS_OK);
     CHECK(catalogue_rebuilt(catalogue) == STATUS_OK);
     again();
-    CHECK(catalogue_grant(catalogue, 6) == STATUS_OK);
+    CHECK(catalogue_grant(catalogue, 6, false) == STATUS_OK);
     CHECK(granted_to(5) == 9 && granted_to(6) == 10);
     //  A forwarder of before reads the first entry, and takes a term.
     pair_t first = { .key_size = 0 };
@@ -595,6 +595,39 @@ what_was_granted_is_recorded(void)
     end();
 }
 
+static void
+strangers_are_recorded_up_to_a_bound(void)
+{
+    enum { STRANGERS = CATALOGUE_STRANGERS_MOST };
+    begin();
+    for (uint64_t store = 1; store <= STRANGERS; store++)
+        CHECK(catalogue_grant(catalogue, store, false) == STATUS_OK);
+    for (int i = 0; i < 2; i++) {
+        CHECK(catalogue_grant(catalogue, 9999, false) == STATUS_BUSY);
+        CHECK(granted_to(9999) == 0);
+        //  Who is recorded goes on, and so does who bears an extent.
+        CHECK(catalogue_grant(catalogue, 7, false) == STATUS_OK);
+        CHECK(granted_to(7) == catalogue_term(catalogue));
+        if (i == 0)
+            catalogue_call(catalogue, 5555, "w1");
+        stream_record_t record = record_of(6);
+        extent_t *extent = extent_of(1ull << 32, 0, 3);
+        extent->stores[0] = 5555;
+        CHECK(catalogue_switch(catalogue, &record, NULL, 0, &extent, 1) ==
+              STATUS_OK);
+        extent_free(extent);
+        CHECK(catalogue_grant(catalogue, 5555, false) == STATUS_OK);
+        again();
+        CHECK(load() == STATUS_OK);
+    }
+    //  For who is in the cluster file there is as much again, and no more.
+    for (uint64_t store = 10001; store <= 10000 + STRANGERS; store++)
+        CHECK(catalogue_grant(catalogue, store, true) == STATUS_OK);
+    CHECK(catalogue_grant(catalogue, 9999, true) == STATUS_BUSY);
+    forget();
+    end();
+}
+
 int
 main(void)
 {
@@ -608,6 +641,8 @@ main(void)
          "catalogue 1: a term that cannot be recorded is not used");
     CASE(what_was_granted_is_recorded,
          "catalogue 1: which term a store was granted last is known");
+    CASE(strangers_are_recorded_up_to_a_bound,
+         "catalogue 4: of stores that say Hello only so many are recorded");
     CASE(an_older_term_changes_nothing,
          "catalogue 2: an older term's batches are refused and change nothing");
     CASE(what_is_recorded_is_read,

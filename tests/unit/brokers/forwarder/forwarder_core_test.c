@@ -3368,6 +3368,52 @@ a_strangers_proof_keeps_what_it_is_about(void)
     end();
 }
 
+//  Another store says Hello, and goes.
+static status_t
+strange_hello(const char *worker, uint64_t store)
+{
+    Rill__V1__Hello body = RILL__V1__HELLO__INIT;
+    char name[16], at[] = "tcp://w6:1";
+    snprintf(name, sizeof name, "%s", worker);
+    body.store = store;
+    body.name = name;
+    body.push_at = body.ask_at = at;
+    SAY(6, HELLO, hello, &body);
+    status_t status = refusal();
+    if (status == STATUS_OK)
+        kill_worker(6);
+    forget_said();
+    return status;
+}
+
+static void
+strangers_do_not_fill_the_catalogue(void)
+{
+    begin_with(2);
+    static const char *names[] = { "w0" };
+    world.settings.workers = names;
+    world.settings.workers_count = 1;
+    restart();
+    join(1);
+    uint64_t store = 1000, welcomed = 0;
+    for (; welcomed <= CATALOGUE_STRANGERS_MOST; welcomed++)
+        if (strange_hello("s0", store++) != STATUS_OK)
+            break;
+    //  Two workers had been recorded.
+    CHECK(welcomed == CATALOGUE_STRANGERS_MOST - 2);
+    size_t bytes = world.kv->bytes(world.kv);
+    for (int i = 0; i < 100; i++)
+        CHECK(strange_hello("s0", store++) == STATUS_BUSY);
+    CHECK(counter(COUNTER_faults_total_hello_strange) == 101);
+    CHECK(world.kv->bytes(world.kv) == bytes && fault() == STATUS_OK);
+    //  A worker that the cluster file names may have a new disk; who was here
+    //  goes on.
+    CHECK(strange_hello("w0", store++) == STATUS_OK);
+    join(1);
+    CHECK(fault() == STATUS_OK);
+    end();
+}
+
 static void
 a_hello_that_is_played_again_changes_nothing(void)
 {
@@ -5816,6 +5862,8 @@ main(void)
          "forwarder_core 6: a Hello that is played again is counted, no more");
     CASE(an_older_catalogue_is_known_by_whom_it_granted_what,
          "invariant 11: an older catalogue is known by what it never granted");
+    CASE(strangers_do_not_fill_the_catalogue,
+         "invariant 18: whoever says Hello, the catalogue stays bounded");
     CASE(a_doubt_that_is_not_answered_lasts,
          "invariant 1: what may have been stored is not swept unanswered");
     CASE(a_strangers_proof_keeps_what_it_is_about,
