@@ -7,7 +7,7 @@
 
 enum {
     MARKS_BACK = 64,  //  Chunks looked through for a mark
-    OVERLAPS = 8,     //  Chunks around which others lie
+    YOUNGER = 8,      //  Chunks that may stand before older ones
 };
 
 typedef struct shelf shelf_t;
@@ -18,7 +18,7 @@ typedef struct held {
     struct held *older, *newer;  //  In the order they came
 } held_t;
 
-//  One stream's chunks, by offset and then by length.
+//  One stream's chunks, by offset; as none lies within another, by end, too.
 struct shelf {
     uint64_t stream;
     held_t **chunks;  //  [first, first + count)
@@ -158,6 +158,20 @@ make_room(window_t *self, size_t bytes)
     }
 }
 
+//  What lies within a new one goes: the new one has the same bytes.
+static void
+drop_within(window_t *self, uint64_t stream, uint64_t from, uint64_t to)
+{
+    shelf_t *shelf = shelf_of(self, stream);
+    size_t at = shelf && from > 0 ? behind(shelf, from - 1) : 0;
+    for (size_t left = shelf ? shelf->count - at : 0; left > 0; left--) {
+        held_t *held = shelf->chunks[shelf->first + at];
+        if (end_of(held) > to)
+            return;
+        drop(self, held);  //  The shelf too, with its last one
+    }
+}
+
 static bool
 add(window_t *self, const chunk_header_t *header, buffer_t *payload,
     uint64_t number)
@@ -176,6 +190,7 @@ add(window_t *self, const chunk_header_t *header, buffer_t *payload,
         free(held);
         return false;
     }
+    drop_within(self, stream, header->offset, end);
     make_room(self, cost(held));
     shelf_t *shelf = shelf_of(self, stream);
     if (!shelf)
@@ -224,18 +239,14 @@ window_first_place(const window_t *self)
     return self->oldest ? self->oldest->chunk.number : UINT64_MAX;
 }
 
-//  Overlaps are few: a chunk cut before a restart of the origin and those cut
-//  behind it. Looking back some chunks finds the one that covers.
+//  The chunk that covers an offset: of those that begin before, the last one
+//  ends last.
 static held_t *
 find(const shelf_t *shelf, uint64_t offset)
 {
     size_t at = behind(shelf, offset);
-    for (size_t back = 0; at > 0 && back < OVERLAPS; back++) {
-        held_t *held = shelf->chunks[shelf->first + --at];
-        if (end_of(held) > offset)
-            return held;
-    }
-    return NULL;
+    held_t *held = at > 0 ? shelf->chunks[shelf->first + at - 1] : NULL;
+    return held && end_of(held) > offset ? held : NULL;
 }
 
 const window_chunk_t *
@@ -316,7 +327,7 @@ static void
 age(window_t *self, shelf_t *shelf, micros_t before_us)
 {
     size_t left = shelf->count, younger = 0;
-    while (younger < left && younger < OVERLAPS) {
+    while (younger < left && younger < YOUNGER) {
         held_t *held = shelf->chunks[shelf->first + younger];
         if (held->chunk.header.created_us >= before_us)
             younger++;

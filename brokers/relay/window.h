@@ -5,8 +5,9 @@
  *       were added (house 13).
  *    2. (house 18) What is held, headers included, stays under its bound;
  *       what came first goes first.
- *    3. Of chunks that a restarted origin cut otherwise both are held: they
- *       have the same bytes.
+ *    3. Chunks that a restarted origin cut otherwise are held beside each other
+ *       where each has bytes of its own: they have the same bytes, and none
+ *       lies within another.
  *
  *  Nothing held is ever invalidated: an offset has one byte for ever. The
  *  payload is in memory, or, in a window of places, elsewhere.
@@ -34,8 +35,9 @@ typedef void window_fn(void *with, const window_chunk_t *chunk);
 window_t *window_new(size_t most_bytes, window_fn *leaves, void *with);
 void window_destroy(window_t **self_p);
 
-//  Hold a data chunk with bytes; the payload gets one more holder. False: all
-//  of its bytes are held already, or it alone is over the bound.
+//  Hold a data chunk with bytes; the payload gets one more holder, and what lies
+//  within it goes. False: all of its bytes are held already, or it alone is over
+//  the bound.
 bool window_add(window_t *self, const chunk_header_t *header,
                 buffer_t *payload);
 

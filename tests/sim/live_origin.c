@@ -321,6 +321,19 @@ twice(live_stream_t *stream, size_t chunk)
         stream->twice_to = created_us;
 }
 
+//  What a source sends again is there at once, and may be one long chunk.
+static uint32_t
+next_bytes(live_t *live, const live_stream_t *stream, uint64_t at)
+{
+    uint32_t bytes = stream->even_bytes
+                         ? stream->even_bytes
+                         : (uint32_t)dice_between(&live->dice, 50, 350);
+    if (at >= stream->said || dice_chance(&live->dice, 500))
+        return bytes;
+    story_count("many chunks cut again as one", stream->said - at > 8 * 350);
+    return bytes + (uint32_t)(stream->said - at);
+}
+
 static void
 cut(live_t *live, live_stream_t *stream)
 {
@@ -335,9 +348,7 @@ cut(live_t *live, live_stream_t *stream)
     size_t chunk = stream->chunks++;
     INVARIANT(chunk < LIVE_CHUNKS);
     stream->chunk_at[chunk] = at;
-    stream->chunk_bytes[chunk] = stream->even_bytes ? stream->even_bytes
-                                                    : (uint32_t)dice_between(
-                                                          &live->dice, 50, 350);
+    stream->chunk_bytes[chunk] = next_bytes(live, stream, at);
     stream->chunk_us[chunk] = agenda_now(live->agenda);
     stream->created_us[chunk] = clock > newest ? clock : newest;
     if (again) {
@@ -409,7 +420,8 @@ live_origin_back(live_t *live)
                         dice_between(&live->dice, 0, RECOVERS_US);
     for (int i = 0; i < live->streams; i++) {
         live_stream_t *stream = &live->stream[i];
-        size_t lost = dice_below(&live->dice, 4);
+        bool much = dice_chance(&live->dice, 300);
+        size_t lost = dice_below(&live->dice, much ? 24 : 4);
         while (lost-- && stream->chunks > 1) {
             size_t last = stream->chunks - 1;
             if (live_chunk_of(stream, stream->chunk_at[last] - 1) == SIZE_MAX)

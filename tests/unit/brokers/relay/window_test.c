@@ -125,12 +125,35 @@ chunks_cut_otherwise_lie_beside_each_other(void)
     CHECK(!add(window, 1, 0, 1000, 1));
     CHECK(!add(window, 1, 200, 300, 1));
     CHECK(add(window, 1, 700, 600, 1));
+    CHECK(window_count(window) == 2);
     CHECK(add(window, 1, 0, 1301, 1));
+    CHECK(window_count(window) == 1);
     CHECK(add(window, 1, 1301, 9, 1));
     for (uint64_t at = 0; at < 1310; at++)
         CHECK(has(window, 1, at));
     CHECK(window_reach(window, 1, 0) == 1310);
     window_destroy(&window);
+}
+
+static void
+a_long_chunk_takes_the_place_of_many_short_ones(void)
+{
+    window_t *window = window_new(MOST, NULL, NULL);
+    for (uint64_t at = 0; at < 2000; at += 100)
+        CHECK(add(window, 1, at, 100, 1));
+    CHECK(add(window, 2, 1000, 50, 1));
+    CHECK(add(window, 1, 150, 5000, 2));
+    CHECK(!add(window, 1, 150, 5000, 2));
+    CHECK(window_count(window) == 4);
+    for (uint64_t at = 0; at < 5150; at++)
+        CHECK(has(window, 1, at));
+    CHECK(window_reach(window, 1, 0) == 5150);
+    CHECK(window_span(window, 1).bytes == 5200);
+    CHECK(add(window, 1, 0, 9000, 3) && window_count(window) == 2);
+    CHECK(add(window, 2, 1000, 51, 1) && window_count(window) == 2);
+    CHECK(window_newest(window, 2)->header.length == 51);
+    window_destroy(&window);
+    CHECK(buffer_total() == 0);
 }
 
 static void
@@ -229,6 +252,9 @@ main(void)
          "invariant 13: a chunk whose time was wrong holds no older one back");
     CASE(chunks_cut_otherwise_lie_beside_each_other,
          "window 3: chunks that were cut otherwise are held beside each other");
+    CASE(a_long_chunk_takes_the_place_of_many_short_ones,
+         "window 1, 3: a chunk cut anew that covers many is found at each of "
+         "its bytes, and they are not held twice");
     CASE(the_newest_mark_is_found,
          "the newest mark is where a player can start");
     CASE(what_is_held_of_a_stream_is_known,
