@@ -120,10 +120,12 @@ typedef struct stream {
     //  Demand
     size_t watchers;       //  Sessions, and those of them that want
     size_t live_watchers;  //  what is live
+    bool calm;             //  They have all there is, and nothing came since
     millis_t asked_until;  //  Asks that wait
 
     //  Bytes
     bool flowing;
+    uint64_t end;     //  No chunk held reaches behind it
     uint64_t flow;    //  All that came is held up to here
     uint64_t told;    //  Head of a Kept before: what is missing below is asked,
     uint64_t tail;    //  behind what is held too: nothing was published lately
@@ -237,7 +239,8 @@ void node_hole(stream_t *stream, uint64_t from, uint64_t to);
 uint64_t node_past_hole(const stream_t *stream, uint64_t offset);
 //  What was created before is older than this node's window.
 micros_t node_horizon(const relay_t *self);
-//  Whether an offset is older than this node's window.
+//  Offsets below it are older than this node's window; whether one is.
+uint64_t node_old_end(const stream_t *stream);
 bool node_is_old(const stream_t *stream, uint64_t offset);
 //  How a chunk came: published just now, and so it is here; fetched; or fetched
 //  from above the window, and then it is not kept.

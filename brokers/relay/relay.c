@@ -32,6 +32,9 @@ node_open_stream(relay_t *self, uint64_t id, bool known)
     stream->node = self;
     stream->idle = self->now;
     stream->is_idle = true;
+    stream->end = window_end(self->window, id);
+    if (stream->end < window_end(self->passing, id))
+        stream->end = window_end(self->passing, id);
     follow_begin(stream);
     zhashx_insert(self->streams, &stream->id, stream);
     self->coarse_at = millis_least(self->coarse_at, self->now);
@@ -115,6 +118,8 @@ node_told(stream_t *stream, uint64_t first, uint64_t head, bool sealed,
         stream->known = true;
         stream->node->unknown--;
     }
+    stream->calm = stream->calm && head <= stream->head &&
+                   first <= stream->first && sealed <= stream->sealed;
     if (head > stream->head)
         stream->head = head;
     if (first > stream->first)
@@ -168,6 +173,7 @@ node_moment(stream_t *stream, uint64_t offset, micros_t created_us, bool said)
 void
 node_hole(stream_t *stream, uint64_t from, uint64_t to)
 {
+    stream->calm = false;
     for (size_t i = 0; i < stream->holes_count; i++)
         if (stream->holes[i].to == to) {
             if (from < stream->holes[i].from)
@@ -200,14 +206,20 @@ node_horizon(const relay_t *self)
     return self->now_us - self->settings.window_ms * 1000;
 }
 
-bool
-node_is_old(const stream_t *stream, uint64_t offset)
+uint64_t
+node_old_end(const stream_t *stream)
 {
     micros_t from = node_horizon(stream->node);
     for (size_t i = stream->moments_count; i-- > 0;)
         if (stream->moments[i].created_us < from)
-            return offset <= stream->moments[i].offset;
-    return false;
+            return stream->moments[i].offset + 1;
+    return 0;
+}
+
+bool
+node_is_old(const stream_t *stream, uint64_t offset)
+{
+    return offset < node_old_end(stream);
 }
 
 /*-------------------------------------------------------------- a chunk */
@@ -251,6 +263,8 @@ node_take(relay_t *self, const flights_chunk_t *chunk, came_t came,
     whole.head = stream->head;
     whole.sealed = stream->sealed;
     whole.now_us = stream->as_of_us;
+    if (end > stream->end)
+        stream->end = end;
     if (came == CAME_STRAIGHT)
         window_add(self->passing, header, chunk->payload);
     else if (window_add(self->window, header, chunk->payload)) {

@@ -26,14 +26,22 @@ over(relay_t *self, session_t *session, status_t status)
 
 /*--------------------------------------------------------------------- demand */
 
+typedef struct {
+    stream_t *stream;
+    uint64_t old_end;
+} count_t;
+
 static void
 count_one(void *with, session_t *session, millis_t now)
 {
     (void)now;
-    stream_t *stream = with;
+    const count_t *count = with;
+    stream_t *stream = count->stream;
     stream->watchers++;
     stream->live_watchers += session->begun &&
-                             !node_is_old(stream, session->cursor);
+                             session->cursor >= count->old_end;
+    if (session->begun && session->cursor < stream->head)
+        stream->calm = false;
 }
 
 //  What sessions want of a stream changed.
@@ -41,8 +49,10 @@ static void
 count(stream_t *stream, millis_t now)
 {
     size_t before = stream->live_watchers;
+    count_t counts = { stream, node_old_end(stream) };
     stream->watchers = stream->live_watchers = 0;
-    sessions_each(stream->node->sessions, stream->id, count_one, stream, now);
+    stream->calm = true;
+    sessions_each(stream->node->sessions, stream->id, count_one, &counts, now);
     if (!before != !stream->live_watchers)
         follow_hurry(stream, now);
 }
@@ -152,7 +162,9 @@ pump(void *with, session_t *session, millis_t now)
             skip(self, session, at);
             continue;
         }
-        const window_chunk_t *chunk = held(self, stream->id, at);
+        const window_chunk_t *chunk = at < stream->end
+                                          ? held(self, stream->id, at)
+                                          : NULL;
         if (!chunk)
             break;
         send_chunk(stream, session, chunk);
@@ -457,7 +469,9 @@ watch_keep(relay_t *self, const peer_t *peer, const message_t *message,
     body.stale = stream && self->now_us - stream->as_of_us > 2000000;
     message_t answered = MESSAGE(WATCHING, watching, &body, 0, 0);
     answer(self, session, &answered, NULL);
-    if (stream)
+    //  As a rule each of them waits for what is yet to come and says so each
+    //  second: then nothing is to be looked for, for all of them each time.
+    if (stream && !stream->calm)
         watch_pump(stream, now);
 }
 

@@ -281,6 +281,13 @@ window_next(const window_t *self, uint64_t stream, uint64_t offset)
                : UINT64_MAX;
 }
 
+uint64_t
+window_end(const window_t *self, uint64_t stream)
+{
+    const shelf_t *shelf = shelf_of(self, stream);
+    return shelf ? end_of(shelf->chunks[shelf->first + shelf->count - 1]) : 0;
+}
+
 const window_chunk_t *
 window_newest(const window_t *self, uint64_t stream)
 {

@@ -65,6 +65,9 @@ uint64_t window_reach(const window_t *self, uint64_t stream, uint64_t offset);
 //  The first offset held at or behind `offset`; UINT64_MAX: none.
 uint64_t window_next(const window_t *self, uint64_t stream, uint64_t offset);
 
+//  What no chunk held reaches behind; 0: none is held.
+uint64_t window_end(const window_t *self, uint64_t stream);
+
 //  The chunk that ends last, or NULL; and the newest mark of the last chunks,
 //  where a player can start. False: none.
 const window_chunk_t *window_newest(const window_t *self, uint64_t stream);
