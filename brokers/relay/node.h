@@ -219,7 +219,7 @@ stream_t *node_stream(relay_t *self, uint64_t id);
 stream_t *node_open_stream(relay_t *self, uint64_t id, bool known);
 int node_link(const relay_t *self, const char *name);
 //  The parent to ask first, by place: `best`, or one that is not shunned. Who
-//  does not answer is shunned for a while.
+//  is gone or does not answer is shunned for a while.
 size_t node_parent(const relay_t *self, size_t best, millis_t now);
 void node_shun(relay_t *self, int link, millis_t now);
 void node_note(relay_t *self, const char *format, ...)

@@ -407,10 +407,8 @@ pass_lost(relay_t *self, int link, millis_t now)
 {
     for (passed_t *passed = zlistx_first(self->passed); passed;
          passed = zlistx_next(self->passed))
-        if (passed->link == link) {
-            node_shun(self, link, now);
+        if (passed->link == link)
             passed->due = now;
-        }
 }
 
 void

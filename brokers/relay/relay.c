@@ -566,6 +566,7 @@ relay_on_disconnect(relay_t *self, int link, millis_t now)
 {
     self->now = now;
     self->links[link].lost = true;
+    node_shun(self, link, now);
     self->coarse_at = now;
     pursue_lost(self, link, now);
     pass_lost(self, link, now);

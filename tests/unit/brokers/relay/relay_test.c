@@ -958,6 +958,19 @@ who_does_not_answer_is_asked_last(void)
     CHECK(count(-1, BODY(ANSWER), NULL) == 3);
 }
 
+//  Its connection broke while nothing was open: nobody waits to learn that.
+static void
+who_is_gone_is_asked_last(void)
+{
+    begin();
+    relay_on_disconnect(relay, P1, now);
+    ask(3, 0, 5000);
+    pass(20);
+    CHECK(count(P1, BODY(ASK), NULL) == 0 && count(P2, BODY(ASK), NULL) == 1);
+    answered(P2, 0);
+    CHECK(count(-1, BODY(ANSWER), NULL) == 1);
+}
+
 static void
 a_time_is_located_once(void)
 {
@@ -1422,6 +1435,8 @@ main(void)
          "elsewhere while it answers");
     CASE(who_does_not_answer_is_asked_last,
          "a parent that is gone is asked last, and the last one is waited for");
+    CASE(who_is_gone_is_asked_last,
+         "a parent whose connection broke is asked last for a while");
     CASE(it_reports_what_it_carries_and_for_whom,
          "it reports what it carries, from whom, for how many, and how much");
     CASE(a_long_report_goes_on_where_it_ended,
