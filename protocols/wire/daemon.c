@@ -12,6 +12,7 @@
 #include "invariant.h"
 #include "log.h"
 #include "sockets.h"
+#include "standard.h"
 #include "version.h"
 
 //  What was typed.
@@ -65,7 +66,8 @@ help(const daemon_t *daemon)
         printf("  --%-16s %s\n", flag->name, flag->says);
     printf(
         "\n"
-        "SIGTERM or SIGINT ends it in good order, a second one at once.\n"
+        "SIGTERM, SIGINT or SIGHUP ends it in good order, a second one at\n"
+        "once.\n"
         "Exit codes: 0 ended as told, 64 usage, 65 the directory, name or\n"
         "cluster is another's, 69 an address cannot be had, 74 disk, 78 the\n"
         "cluster file or a limit of the system.\n\n"
@@ -288,9 +290,7 @@ static int
 hold_signals(void)
 {
     sigset_t held;
-    sigemptyset(&held);
-    sigaddset(&held, SIGTERM);
-    sigaddset(&held, SIGINT);
+    standard_endings(&held);
     int rc = sigprocmask(SIG_BLOCK, &held, NULL);
     INVARIANT(rc == 0);
     int signals = signalfd(-1, &held, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -318,6 +318,7 @@ int
 daemon_run(const daemon_t *daemon, int argc, char *argv[])
 {
     options_t options = { .format = LOG_TEXT, .level = LOG_AT_NOTICE };
+    standard_hold();
     int code = read_options(daemon, argc, argv, &options);
     if (code != GO_ON)
         return code;

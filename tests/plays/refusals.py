@@ -2,7 +2,7 @@
 import math
 import time
 
-from stage import (SECONDS, STEADY, Relay, Stage, end, expect, stored,
+from stage import (BIN, SECONDS, STEADY, Relay, Stage, end, expect, stored,
                    wait_for)
 
 def fastest(do, enough=3.5, tries=5):
@@ -97,6 +97,13 @@ with Stage(patience=STEADY) as stage:
         stage.rill('get', 'clip', '-o', stage.home / 'no' / 'dir') \
              .expect_error(74, 'no/dir')
         stage.rill('get', 'clip', '-o', '/dev/full').expect_error(74)
+    with stage.case('a standard input or output that is closed: nothing else '
+                    'is read or written in its place'):
+        for verb, closed in ((['push', 'closed', '-'], '<&-'),
+                             (['get', 'clip'], '>&-')):
+            stage.run('sh', '-c', f'"$@" {closed}', 'sh', BIN / 'rill', *verb,
+                      '--at', stage.at['origin']).expect_error(
+                74, 'Bad file descriptor')
 with Stage(workers=2, start=False) as stage:
     stage.start('origin')
     with stage.case('no worker registered'):

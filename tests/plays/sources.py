@@ -102,11 +102,12 @@ with Stage() as stage:
         expect(back.read_bytes() == whole, 'other bytes')
         back.unlink()
     with stage.case('a get that is interrupted leaves nothing behind'):
-        with Relay(stage, down=SIZE // 2) as relay:
-            process = get_half(stage, relay, back)
-            process.send_signal(signal.SIGINT)
-            process.wait()
-        expect(not list(stage.home.glob('back*')), 'something is left')
+        for number in (signal.SIGINT, signal.SIGHUP):
+            with Relay(stage, down=SIZE // 2) as relay:
+                process = get_half(stage, relay, back)
+                process.send_signal(number)
+                ends(process, 75)
+            expect(not list(stage.home.glob('back*')), 'something is left')
     with stage.case('a get whose pipe is closed ends quietly'):
         process = stage.begin('get', 'clip')
         expect(process.stdout.read(1000) == whole[:1000], 'other bytes')

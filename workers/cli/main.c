@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "sockets.h"
+#include "standard.h"
 #include "talk.h"
 #include "verbs.h"
 #include "version.h"
@@ -52,6 +53,7 @@ int
 main(int argc, char *argv[])
 {
     const char *name = argc > 1 ? argv[1] : "";
+    standard_hold();
     if (strcmp(name, "--version") == 0) {
         printf("rill %s\n", RILL_VERSION);
         return flush("--version", EX_OK);

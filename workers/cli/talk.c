@@ -6,6 +6,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "standard.h"
 #include "units.h"
 
 enum { SHOW_EVERY_MS = 200, RATE_AFTER_MS = 500 };
@@ -26,8 +27,11 @@ void
 talk_note_signals(void)
 {
     struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    sigset_t endings;
+    standard_endings(&endings);
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(&endings, number) == 1)
+            sigaction(number, &action, NULL);
 }
 
 bool
