@@ -2,14 +2,12 @@
  *
  *  Invariants
  *    1. Its handler may close any socket and end any reader of the loop: it is
- *       called as readers are, one at a time. A handler of zloop_timer may not:
- *       zloop goes on with what it polled before, closed or not.
+ *       called as readers are, one at a time.
  */
 #ifndef ALARM_H
 #define ALARM_H
 
-#include <czmq.h>
-
+#include "loop.h"
 #include "millis.h"
 
 typedef struct alarm alarm_t;
@@ -19,7 +17,7 @@ typedef int alarm_fn(void *arg);
 
 //  An alarm of `loop` that is set to nothing. `arg` is lent until destroy.
 //  NULL: no descriptor can be had.
-alarm_t *alarm_new(zloop_t *loop, alarm_fn *rings, void *arg);
+alarm_t *alarm_new(loop_t *loop, alarm_fn *rings, void *arg);
 void alarm_destroy(alarm_t **self_p);
 
 //  Ring once at `due` of zclock_mono, soon if that is over; in place of what

@@ -11,6 +11,7 @@
 
 #include "invariant.h"
 #include "log.h"
+#include "loop.h"
 #include "sockets.h"
 #include "standard.h"
 #include "version.h"
@@ -197,6 +198,7 @@ void
 daemon_say(zsock_t *pipe, status_t status, const char *text)
 {
     zsock_send(pipe, "is", (int)status, text);
+    loop_used(pipe);
 }
 
 bool

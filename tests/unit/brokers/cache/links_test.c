@@ -2,10 +2,12 @@
 //  rule looks at it; for what the sockets do it is waited for, at most 10 s.
 #include "links.h"
 
+#include "alarm.h"
 #include "proof.h"
 #include "sockets.h"
 
-static zloop_t *loop;
+static loop_t *loop;
+static alarm_t *ticks;
 static links_t *links;
 static char reach[ENDPOINT_BYTES];
 static int lost;
@@ -38,9 +40,10 @@ static const links_events_t EVENTS = { said, said, was_lost, after };
 
 //  Look at the node now and then: end when it heard something, or never does.
 static int
-on_tick(zloop_t *of, int timer, void *arg)
+on_tick(void *arg)
 {
-    (void)of, (void)timer, (void)arg;
+    (void)arg;
+    alarm_set(ticks, zclock_mono() + 10);
     if (node && frames_receive(node, &heard) == STATUS_OK)
         return -1;
     return zclock_mono() > until ? -1 : 0;
@@ -50,9 +53,11 @@ static void
 turn(void)
 {
     until = zclock_mono() + 10000;
-    int timer = zloop_timer(loop, 10, 0, on_tick, NULL);
-    zloop_start(loop);
-    zloop_timer_end(loop, timer);
+    ticks = alarm_new(loop, on_tick, NULL);
+    CHECK(ticks);
+    alarm_set(ticks, zclock_mono());
+    loop_run(loop);
+    alarm_destroy(&ticks);
 }
 
 static void
@@ -93,7 +98,7 @@ hear(void)
 static void
 what_is_lost_is_made_anew(void)
 {
-    loop = zloop_new();
+    loop = loop_new();
     links = links_new(loop, &EVENTS, NULL);
     bind_node();
     CHECK(links_add(links, "p", reach));
@@ -130,7 +135,7 @@ nothing_old_is_heard(void)
     while (count > 0)
         CHECK(!peer_equal(&others[--count], &peer));
     links_destroy(&links);
-    zloop_destroy(&loop);
+    loop_destroy(&loop);
     sockets_drop(&node);
 }
 

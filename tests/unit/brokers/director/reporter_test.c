@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alarm.h"
 #include "proof.h"
 #include "sockets.h"
 
@@ -13,7 +14,9 @@ enum { SECONDS = 20 };
 #define SOON "0.1"
 
 static settings_t settings;
-static zloop_t *loop;
+static loop_t *loop;
+static alarm_t *ticks;
+static millis_t until;
 static zsock_t *director;  //  The other end; answers as `answers` says
 static reporter_t *reporter;
 static enum { ANSWER, REFUSE, KEEP_SILENT } answers;
@@ -48,9 +51,8 @@ enough(void)
 }
 
 static int
-on_director(zloop_t *of, zsock_t *socket, void *arg)
+on_director(zsock_t *socket, void *arg)
 {
-    (void)of;
     (void)arg;
     received_t received;
     while (frames_receive(socket, &received) == STATUS_OK) {
@@ -94,21 +96,11 @@ hear(void *with, const peer_t *peer, const message_t *message)
 static const reporter_events_t EVENTS = { .fill = fill, .send = hear };
 
 static int
-on_end(zloop_t *of, int timer, void *arg)
+on_tick(void *arg)
 {
-    (void)of;
-    (void)timer;
     (void)arg;
-    return -1;
-}
-
-static int
-on_tick(zloop_t *of, int timer, void *arg)
-{
-    (void)of;
-    (void)timer;
-    (void)arg;
-    return enough();
+    alarm_set(ticks, zclock_mono() + 2);
+    return zclock_mono() > until ? -1 : enough();
 }
 
 //  Let the loop run until so much was heard.
@@ -117,11 +109,12 @@ run(unsigned more_loads, unsigned more_said)
 {
     until_loads = loads + more_loads;
     until_said = said + more_said;
-    int end = zloop_timer(loop, SECONDS * 1000, 1, on_end, NULL);
-    int tick = zloop_timer(loop, 2, 0, on_tick, NULL);
-    zloop_start(loop);
-    zloop_timer_end(loop, end);
-    zloop_timer_end(loop, tick);
+    until = zclock_mono() + SECONDS * 1000;
+    ticks = alarm_new(loop, on_tick, NULL);
+    CHECK(ticks);
+    alarm_set(ticks, zclock_mono());
+    loop_run(loop);
+    alarm_destroy(&ticks);
     return loads >= until_loads && said >= until_said;
 }
 
@@ -145,13 +138,13 @@ begin(const char *patience, const char *at)
              patience, *at ? "director: {at: \"" : "", at, *at ? "\"}\n" : "");
     CHECK(settings_parse("r.yml", text, strlen(text), &settings, why,
                          sizeof(why)) == STATUS_OK);
-    loop = zloop_new();
+    loop = loop_new();
     loads = wheres = said = stood_in = 0;
     last_seq = 0;
     in_order = true;
     left = false;
     answers = ANSWER;
-    zloop_reader(loop, director, on_director, NULL);
+    loop_add(loop, director, on_director, NULL);
     reporter = reporter_new(loop, &settings, settings_cache(&settings, "a1"), 7,
                             &EVENTS, NULL);
     CHECK(reporter);
@@ -161,7 +154,7 @@ static void
 end(void)
 {
     reporter_destroy(&reporter);
-    zloop_destroy(&loop);
+    loop_destroy(&loop);
     zsock_destroy(&director);
     settings_free(&settings);
 }
