@@ -126,11 +126,13 @@ class Measured:
                            '>= 1.0')
         self.lost = Figure(f'get {size_text}, 4+2, two of six killed', rate,
                            'two killed', 'healthy', '>= 0.7')
+        self.lost_cost = Figure(f'CPU of all processes, 4+2, get {size_text}, '
+                                'two of six killed', 's/GB', 'two killed')
         self.size = size
 
     def all(self):
         return [self.plain, self.coded, self.cost, self.coded_cost, self.nodes,
-                self.back, self.back_cost, self.lost]
+                self.back, self.back_cost, self.lost, self.lost_cost]
 
     def rate(self, took):
         return self.size / took / 1e6
@@ -182,7 +184,8 @@ class Measured:
             same(path, out)
             stage.kill('w2', 'w5')
             rested()
-            lost, _, _ = rill.get('one', out)
+            lost, *cpu = rill.get('one', out)
+            self.lost_cost.add('two killed', self.per_gb(*cpu))
             same(path, out)
             out.unlink()
         self.back.add('rill', self.rate(healthy))

@@ -13,7 +13,8 @@ DEPTH = 4
 
 
 def fio(home, chunk, size, depth=DEPTH, sync=SYNC):
-    """(MB/s, CPU seconds per GB)."""
+    """MB/s, CPU seconds per GB, and ms of (a write, an fdatasync) that 99 of
+    100 do not exceed."""
     done = subprocess.run(
         [program('fio'), '--name=chunks', f'--directory={home}',
          '--filename=fio', f'--size={size}', f'--bs={chunk}', '--rw=write',
@@ -27,7 +28,9 @@ def fio(home, chunk, size, depth=DEPTH, sync=SYNC):
     job = json.loads(done.stdout[done.stdout.index('{'):])['jobs'][0]
     rate = size / (job['write']['runtime'] / 1000) / 1e6
     cpu = (job['usr_cpu'] + job['sys_cpu']) / 100 * job['job_runtime'] / 1000
-    return rate, cpu / (size / 1e9)
+    late = [job[what][time]['percentile']['99.000000'] / 1e6
+            for what, time in (('write', 'clat_ns'), ('sync', 'lat_ns'))]
+    return rate, cpu / (size / 1e9), late
 
 
 def store(home, chunk, size):
@@ -79,9 +82,11 @@ def figures(turns, size, say=print):
                 os.sync()
                 if has_fio:
                     try:
-                        theirs, theirs_cpu = fio(home, chunk, size)
+                        theirs, theirs_cpu, late = fio(home, chunk, size)
                         rate.add('fio', theirs)
                         cpu.add('fio', theirs_cpu)
+                        commit.add('fio: a write', late[0])
+                        commit.add('fio: an fdatasync', late[1])
                     except Absent as why:
                         say(f'left out: fio: {why}')
                         has_fio = False
