@@ -423,6 +423,20 @@ def strangers_join(stage):
     peer.close()
 
 
+def strangers_crowd(stage):
+    """Ever new stores that join and go: how many were let in."""
+    peer, cluster = Peer(stage.front), stage.cluster_id()
+    at = 'tcp://127.0.0.1:9'
+    for store in range(1000, 3000):
+        answer = peer.ask(hello={'cluster': cluster, 'store': store,
+                                 'name': 'odd', 'push_at': at, 'ask_at': at})
+        if refusal(answer) == 'BUSY':
+            break
+        peer.tell(say(worker_leave={'session': answer.welcome.session}))
+    peer.close()
+    return store - 1000
+
+
 def strangers_receipt(stage):
     """Receipts for what nobody pushed, or of nobody's session."""
     push = stage.guest(stage.receipts)
@@ -581,6 +595,11 @@ def main():
                           faults_total_worker_unknown=7)
             wait_for(lambda: stage.live() == set(stage.names[1:]),
                      'the workers are in the queue, and nobody else')
+        with stage.attack('invariant 18: ever new stores that say Hello do not '
+                          'fill the catalogue'):
+            crowd = strangers_crowd(stage)
+            expect(crowd <= 1024, f'{crowd} stores were let in')
+            stage.counted('origin', before, faults_total_hello_strange=1)
         with stage.attack('invariant 21: receipts of a stranger and chunks of '
                           'no session are counted, and count nothing'):
             worker = stage.counters('w1')
