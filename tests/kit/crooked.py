@@ -13,6 +13,7 @@ It writes down what a client may not do in `wrong`, and what it did in `seen`.
 import collections
 import random
 import threading
+import time
 
 import crcmod.predefined
 import zmq
@@ -284,3 +285,44 @@ class Crooked:
         source['ended'] = True
         self.progress(asked, stored=here, sealed=True,
                       settled=here if done else here // 2)
+
+
+class Quiet(Crooked):
+    """A forwarder of many sources that is good until it is hushed: then it
+    answers nothing, and notes in `again` who opens its stream again.
+    """
+
+    def __init__(self, message):
+        self.hushed, self.again = False, set()
+        self.streams, self.sessions = {}, {}
+        self.since = 0              # When the last one came.
+        super().__init__(message)
+
+    def on_open(self, asked, words):
+        if self.hushed:
+            return self.again.add(words.name)
+        self.since = time.monotonic()
+        stream = self.streams.setdefault(words.name, bytearray())
+        session = 100 + len(self.sessions)
+        self.sessions[session] = stream
+        self.say(asked, opened=dict(
+            stream=STREAM, session=session, offset=len(stream),
+            credit=WINDOW, chunk_bytes=4096, protection=dict(k=1, m=0)))
+
+    def on_piece(self, asked, piece, payload):
+        stream = self.sessions[piece.session]
+        if not self.hushed and piece.offset == len(stream):
+            stream += payload
+
+    def on_source_keep(self, asked, keep):
+        self.progress(asked, keep.session)
+
+    def on_finish(self, asked, finish):
+        self.progress(asked, finish.session, sealed=True)
+
+    def progress(self, asked, session, **more):
+        size = len(self.sessions[session])
+        if not self.hushed:
+            self.say(asked, progress=dict(session=session, received=size,
+                                          stored=size, settled=size,
+                                          credit=WINDOW, **more))

@@ -11,12 +11,13 @@ import select
 import subprocess
 import sys
 import tempfile
+import time
 
 from stage import (ROOT, SECONDS, SLOW, STEADY, WITH_US, Failed, Stage, case,
                    end, expect, messages, stored, wait_for)
 
 sys.path.insert(0, str(ROOT / 'tests/kit'))
-from crooked import CONTENT, HOLE, STREAM, Crooked, what_is_there
+from crooked import CONTENT, HOLE, STREAM, Crooked, Quiet, what_is_there
 
 CLIP = ('ffmpeg -v error -f lavfi -i testsrc2=size=640x360:rate=25 '
         '-f lavfi -i sine=frequency=440 -t 6 -c:v mpeg2video -b:v 4M '
@@ -26,6 +27,7 @@ GROUPS = {'region': 'parents: [origin], window: 1h, siblings: unicast',
 CACHES = {'r1': 'region', 't1': 'town', 't2': 'town'}
 #   Everybody is sent to t1 while it is there.
 DIRECTOR = 'rules: [preferred], preferred: [t1, t2]'
+PATIENCE = 31       # Seconds; a client's are 30.
 RETRIES = ['never', 'later', 'elsewhere', 'reopen', 'never']   # 4: of tomorrow.
 FAULTS = dict(version='version', garbage='malformed', headless='malformed',
               bare='malformed', longer='malformed', large='too_large',
@@ -252,13 +254,15 @@ class Client:
                 expect(told['status'] == 'unreachable'
                        and told['retry'] == 'later', f'{told}')
 
-    def go_live(self):
+    def open(self, at, name):
         """Begin to publish, from a pipe that the play fills."""
-        pipe = self.home / 'pipe'
-        os.mkfifo(pipe)
-        self.pipe = os.open(pipe, os.O_RDWR)
-        self.publisher = self.begin('publish', self.at('origin'), self.live,
-                                    pipe, 'live')
+        path = self.home / f'pipe-{name}'
+        os.mkfifo(path)
+        pipe = os.open(path, os.O_RDWR)
+        return pipe, self.begin('publish', at, name, path, 'live')
+
+    def go_live(self):
+        self.pipe, self.publisher = self.open(self.at('origin'), self.live)
         self.left = memoryview(self.clip.read_bytes())
 
     def write(self, most, seconds):
@@ -355,9 +359,46 @@ def each(clients, do):
         list(pool.map(do, clients))
 
 
+class Rare:
+    """A source whose owner has said nothing for long."""
+
+    def __init__(self, client, node):
+        self.name, self.node, self.said = client.language, node, 0
+        self.pipe, self.publisher = client.open(node.at, self.name)
+
+    def say(self):
+        expect(self.publisher.process.poll() is None,
+               f'{self.name} ended: {self.publisher.told().decode()}')
+        if select.select([], [self.pipe], [], 0)[1]:
+            self.said += os.write(self.pipe,
+                                  CONTENT[self.said:self.said + 100])
+
+    def end(self):
+        os.close(self.pipe)
+        told = self.publisher.end()
+        expect(told[0]['bytes'] == self.said, f'{self.name}: {told}')
+        expect(self.node.streams[self.name] == CONTENT[:self.said],
+               f'{self.name}: other bytes')
+
+
+def hush(node, sources):
+    """The node says nothing until all that had come have come again."""
+    wait_for(lambda: len(node.streams) == len(sources) and
+             time.monotonic() > node.since + PATIENCE, 'all are old')
+    node.hushed = True
+
+    def came():
+        for source in sources:
+            source.say()
+        return len(node.again) == len(sources)
+    wait_for(came, 'every source opens again')
+    node.hushed = False
+    for source in sources:
+        source.end()
+
+
 def live(stage, clients):
-    """Every language at once: its cache and the origin die in the middle, long
-    after its source began to publish and its owner said nothing."""
+    """Every language at once: its cache and the origin die in the middle."""
     part = len(clients[0].left) // 3
     wait_for(lambda: all(stored(stage, c.live) > 0 for c in clients),
              'every stream is there')
@@ -381,7 +422,7 @@ def live(stage, clients):
 def play(languages):
     message = messages()
     with Stage(workers=4, patience=STEADY, groups=GROUPS, caches=CACHES,
-               director=DIRECTOR) as stage:
+               director=DIRECTOR) as stage, Quiet(message) as node:
         path = clip(stage)
         clients = [Client(stage, name, path) for name in languages]
         busy = stage.begin('push', 'busy', '-')
@@ -393,6 +434,7 @@ def play(languages):
 
         for client in clients:      # Here: no process outlives its thread.
             client.go_live()
+        sources = [Rare(c, node) for c in clients if not SLOW]
 
         with stage.case('invariant 19: rill has the words that every client '
                         'says'):
@@ -409,6 +451,10 @@ def play(languages):
             client.real_refusals(nobody)
             heard()
         each(clients, alone)
+        with stage.case('invariants 2 and 4: when its node is silent neither a '
+                        "source's age nor its owner's silence counts: it opens "
+                        'again and goes on where it was'):
+            hush(node, sources)
         live(stage, clients)
 
 
