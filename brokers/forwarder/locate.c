@@ -22,7 +22,8 @@ typedef struct {
     unsigned slot;
     micros_t created_us;
     millis_t due;
-    micros_t asked_us;  //  For the sink
+    micros_t asked_us;  //  For the sink,
+    const char *last;   //  and who of them answered last, or did not; or NULL
 } locate_t;
 
 struct locates {
@@ -69,6 +70,8 @@ end(locate_t *locate, millis_t now)
         .offset = locate->offset,
         .created_us = locate->created_us,
         .sure = locate->silent == 0,
+        .waited = locate->last,
+        .since = locate->asked_us,
     };
     locate->answer(locate->arg, &located, now);
     free(locate);
@@ -144,6 +147,18 @@ take(locate_t *locate, const Rill__V1__Located *located)
     locate->created_us = located->created_us;
 }
 
+//  For the sink: nobody was waited for longer until now.
+static void
+waited(locate_t *locate, uint64_t session)
+{
+    const worker_t *worker = locate->asked_us
+                                 ? membership_by_session(locate->core->members,
+                                                         session)
+                                 : NULL;
+    if (worker && worker->served)
+        locate->last = worker->name;
+}
+
 //  Whether a worker was asked and has not answered; it is not waited for then.
 static bool
 heard(locate_t *locate, uint64_t session)
@@ -151,6 +166,7 @@ heard(locate_t *locate, uint64_t session)
     for (size_t i = 0; i < locate->asked_count; i++)
         if (locate->asked[i] == session) {
             locate->asked[i] = locate->asked[--locate->asked_count];
+            waited(locate, session);
             return true;
         }
     return false;
@@ -191,18 +207,6 @@ locate_worker_gone(core_t *self, uint64_t session, millis_t now)
     }
 }
 
-//  Told is who lets a seek wait.
-static void
-tell_late(core_t *self, const locate_t *locate)
-{
-    for (size_t i = 0; i < locate->asked_count && locate->asked_us; i++) {
-        worker_t *worker = membership_by_session(self->members,
-                                                 locate->asked[i]);
-        if (worker && worker->served)
-            seek_late(self, locate->arg, worker->name, locate->asked_us);
-    }
-}
-
 void
 locate_sweep(core_t *self, millis_t now)
 {
@@ -213,7 +217,7 @@ locate_sweep(core_t *self, millis_t now)
             return;
         zlistx_add_end(self->locates->list, locate);
         if (locate->due <= now) {
-            tell_late(self, locate);
+            waited(locate, locate->asked[0]);
             locate->silent += (uint16_t)locate->asked_count;
             end(locate, now);
         }

@@ -211,6 +211,9 @@ on_located(void *arg, const located_t *located, millis_t now)
     stream_t *stream;
     size_t nth;
     const extent_t *extent = extent_of(moment, &stream, &nth);
+    if (located->waited)
+        relay_locate_waited(moment->core->relay, moment->request,
+                            located->waited, located->since);
     if (located->found) {
         moment->found = true;
         moment->offset = located->offset;

@@ -433,7 +433,9 @@ typedef struct {
     uint64_t index;   //  this is the last of them,
     uint64_t offset;  //  where it begins
     micros_t created_us;
-    bool sure;  //  The whole ensemble said so
+    bool sure;           //  The whole ensemble said so
+    const char *waited;  //  For the sink: who was waited for longest, lent for
+    micros_t since;      //  ever, and since when; NULL: nobody
 } located_t;
 typedef void locate_fn(void *arg, const located_t *located, millis_t now);
 void locate_ask(const stream_t *stream, const extent_t *extent, bool by_time,

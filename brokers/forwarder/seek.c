@@ -161,6 +161,9 @@ on_located(void *arg, const located_t *located, millis_t now)
     stream_t *stream = core_stream(seek->core, seek->stream);
     const extent_t *extent = stream ? seek_extent_of(stream, seek->epoch)
                                     : NULL;
+    if (located->waited)
+        relay_waited(seek->core->relay, seek->stream, seek->offset,
+                     located->waited, located->since);
     if (!extent) {
         fail(seek, STATUS_MISS, 0);
         return;

@@ -221,6 +221,16 @@ flights_late(flights_t *self, uint64_t stream, uint64_t offset,
     flight->tries.since = since;
 }
 
+void
+flights_waited(flights_t *self, uint64_t stream, uint64_t offset,
+               const char *node, micros_t since)
+{
+    place_t key = { stream, offset };
+    flight_t *flight = zhashx_lookup(self->by_key, &key);
+    if (flight)
+        sink_waited(self->sink, &flight->tries, node, since);
+}
+
 //  Take the flight off the board before anyone is told.
 static flight_t *
 take(flights_t *self, uint64_t stream, uint64_t offset)
@@ -265,8 +275,11 @@ tell_source(flights_t *self, const flight_t *flight, const asker_t *asker,
         return;
     sink_source_t source = sink_found(self->sink, &flight->tries,
                                       node ? node : "");
+    const char *before = flight->tries.tried;
     if (ms > 0)
-        source.ms = ms;
+        source.ms = ms + (before && node && strcmp(before, node) == 0
+                              ? flight->tries.tried_ms
+                              : 0);
     source.joined = flight->trace == asker->trace ? 0 : flight->trace;
     sink_sourced(self->sink, &asker->peer, asker->request, &source);
 }

@@ -70,11 +70,13 @@ void flights_unwant(flights_t *self, uint64_t stream, uint64_t offset);
 
 //  For the sink: a node (lent while there are flights) is asked for it now, and
 //  one that was before gave nothing; NULL: nobody is asked. Or, where several
-//  are at once: one that was asked then is late.
+//  are at once: one that was asked then is late, or was waited for until now.
 void flights_asked(flights_t *self, uint64_t stream, uint64_t offset,
                    const char *node);
 void flights_late(flights_t *self, uint64_t stream, uint64_t offset,
                   const char *node, micros_t since);
+void flights_waited(flights_t *self, uint64_t stream, uint64_t offset,
+                    const char *node, micros_t since);
 
 //  One answer, as flights_land gives it, to one who need not wait.
 void flights_answer(flights_t *self, const peer_t *peer, uint64_t request,

@@ -344,6 +344,15 @@ relay_locate_trace(const relay_t *self, uint64_t request)
 }
 
 void
+relay_locate_waited(relay_t *self, uint64_t request, const char *node,
+                    micros_t since)
+{
+    passed_t *passed = find(self, -1, request);
+    if (passed)
+        sink_waited(self->settings.sink, &passed->tries, node, since);
+}
+
+void
 relay_located(relay_t *self, uint64_t request, status_t status, uint64_t offset,
               micros_t created_us, millis_t now)
 {

@@ -665,6 +665,13 @@ relay_late(relay_t *self, uint64_t stream, uint64_t offset, const char *node,
     flights_late(self->flights, stream, offset, node, since);
 }
 
+void
+relay_waited(relay_t *self, uint64_t stream, uint64_t offset, const char *node,
+             micros_t since)
+{
+    flights_waited(self->flights, stream, offset, node, since);
+}
+
 uint64_t
 relay_trace(const relay_t *self, uint64_t stream, uint64_t offset)
 {

@@ -137,9 +137,12 @@ void relay_land(relay_t *self, uint64_t stream, uint64_t offset,
 void relay_fail(relay_t *self, uint64_t stream, uint64_t offset,
                 status_t status, const char *text, uint64_t nearest,
                 millis_t now);
-//  A node (lent for ever) that its owner asked for it then is late.
+//  A node (lent for ever) that its owner asked for it then is late, or was
+//  waited for until now.
 void relay_late(relay_t *self, uint64_t stream, uint64_t offset,
                 const char *node, micros_t since);
+void relay_waited(relay_t *self, uint64_t stream, uint64_t offset,
+                  const char *node, micros_t since);
 bool relay_wanted(const relay_t *self, uint64_t stream, uint64_t offset);
 //  The trace of the request that a chunk's fetch began for; 0: of none.
 uint64_t relay_trace(const relay_t *self, uint64_t stream, uint64_t offset);
@@ -154,6 +157,9 @@ void relay_located(relay_t *self, uint64_t request, status_t status,
 //  Whether somebody still waits for it, and the trace of who asked first.
 bool relay_locating(const relay_t *self, uint64_t request);
 uint64_t relay_locate_trace(const relay_t *self, uint64_t request);
+//  A node (lent for ever) that its owner asked then was waited for until now.
+void relay_locate_waited(relay_t *self, uint64_t request, const char *node,
+                         micros_t since);
 
 //  A child asks for a chunk of a run that another of its group was given lately
 //  and that it does not say to lack it: that one, else NULL, and then it is the

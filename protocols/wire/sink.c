@@ -29,6 +29,20 @@ sink_tries(const sink_t *self, sink_tries_t *tries, const char *node)
     tries->since = SINK_CLOCK(self, REQUEST);
 }
 
+void
+sink_waited(const sink_t *self, sink_tries_t *tries, const char *node,
+            micros_t since)
+{
+    if (tries->asked && tries->since <= since)
+        return;  //  That one was waited for all the while
+    sink_tries_t one = *tries;
+    one.asked = node;
+    one.since = since;
+    sink_tries(self, &one, tries->asked);
+    one.since = tries->since;
+    *tries = one;
+}
+
 sink_source_t
 sink_found(const sink_t *self, const sink_tries_t *tries, const char *node)
 {

@@ -24,7 +24,7 @@ typedef Rill__V1__Event__WhatCase event_kind_t;
 typedef struct {
     const char *node;   //  That it was taken from; "": from none
     double ms;          //  How long that one took; 0: not measured
-    const char *tried;  //  One that gave nothing, of several the one that it
+    const char *tried;  //  One that gave no bytes, of several the one that it
     double tried_ms;    //  took longest, and how long; "": none
     double others_ms;   //  How long it took the others of them
     uint64_t joined;    //  The trace it waited with; 0: it waited alone
@@ -111,6 +111,10 @@ sink_sourced(const sink_t *self, const peer_t *asker, uint64_t request,
 
 //  A node is asked now, whoever was before gave nothing; NULL: nobody is.
 void sink_tries(const sink_t *self, sink_tries_t *tries, const char *node);
+
+//  A node that was asked then, beside whoever is, was waited for until now.
+void sink_waited(const sink_t *self, sink_tries_t *tries, const char *node,
+                 micros_t since);
 
 //  The answer is here, from a node; "": from none of them.
 sink_source_t sink_found(const sink_t *self, const sink_tries_t *tries,

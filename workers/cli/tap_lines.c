@@ -314,7 +314,10 @@ put_request(const hop_t *hop, FILE *to)
     if (request->others_ms > 0)
         fprintf(to, "  others in vain %.3f", request->others_ms);
     if (hop->is_tried)
-        fputs("  gave nothing", to);
+        fputs(strcmp(request->asked, "locate") == 0 && !request->status
+                  ? "  located"
+                  : "  gave nothing",
+              to);
     if (hop->is_joined)
         put_trace(event, to);
     if (request->joined)

@@ -5675,6 +5675,71 @@ who_lets_a_reading_wait_is_told(void)
     ears_end(&ears);
 }
 
+//  Of those that are asked to locate something one answers 300 ms after the
+//  others, by the sink's clock; returns who. "": none is asked.
+static const char *
+locate_slowly(size_t nth)
+{
+    while (world.asks_count &&
+           world.asks[0].message->body_case != RILL__V1__MESSAGE__BODY_LOCATE)
+        CHECK(answer_one());
+    if (!world.asks_count)
+        return "";
+    fake_t *late = fake_of(world.asks[nth % world.asks_count].session);
+    late->deaf = true;
+    pump();
+    ears.clocks += 300;
+    late->deaf = false;
+    pump();
+    return late->name;
+}
+
+static void
+who_lets_a_locate_wait_is_told(void)
+{
+    begin_with(6);
+    source_t source;
+    for (uint64_t i = 0; i < 30; i++) {  //  No rule foretells their places
+        CHECK(open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+        give(&source, 1 + (i * 37) % 400);
+        leave(&source);
+        pump();
+        forget_said();
+    }
+    ears_open(&ears);
+    Rill__V1__Locate body = RILL__V1__LOCATE__INIT;
+    body.stream = source.stream;
+    body.at_case = RILL__V1__LOCATE__AT_TIME_US;
+    body.time_us = wall_us(NULL);
+    SAY(READER, LOCATE, locate, &body);
+    uint64_t request = world.request;
+    const char *late = locate_slowly(0);
+    CHECK(answer_to(request)->message->located->found);
+    CHECK(ears.sourced == 1 && strcmp(ears.tried, late) == 0 &&
+          ears.tried_ms >= 300);
+    //  Whoever gives the chunk then: maybe the same.
+    unsigned located = 0, same = 0;
+    for (uint64_t turn = 0; turn < 30; turn++) {
+        uint64_t offset = source.next * (turn * 7 % 30) / 30;
+        request = send_ask(source.stream, offset, false);
+        late = locate_slowly(turn);
+        pump();
+        right_answer(request, offset);
+        forget_said();
+        if (!*late)
+            continue;
+        bool gave = strcmp(ears.source, late) == 0;
+        CHECK(gave || strcmp(ears.tried, late) == 0);
+        CHECK((gave ? ears.source_ms : ears.tried_ms) >= 300);
+        CHECK(gave || ears.source_ms < 300);
+        located++;
+        same += gave;
+    }
+    CHECK(same > 0 && located > same);
+    end();
+    ears_end(&ears);
+}
+
 static void
 what_becomes_of_workers_is_told(void)
 {
@@ -5992,6 +6057,9 @@ main(void)
          "once, as it happened");
     CASE(who_lets_a_reading_wait_is_told,
          "the worker that lets a reading wait is told, whoever else gave it");
+    CASE(who_lets_a_locate_wait_is_told,
+         "the worker that answers last what is located is told, also if it "
+         "gives the chunk then");
     CASE(what_becomes_of_workers_is_told,
          "a worker that comes, is lost or full is told, and a stranger's word");
     CASE(what_retention_takes_is_told,
