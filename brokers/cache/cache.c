@@ -34,7 +34,7 @@ typedef struct {
     zsock_t *front;    //  ROUTER
     zsock_t *publish;  //  XPUB
     bus_t *bus;
-    loop_t *loop;
+    zloop_t *loop;
     claim_t *claim;
     relay_t *relay;
     links_t *links;
@@ -178,7 +178,7 @@ static const relay_effects_t EFFECTS = {
 
 /*--------------------------------------------------------------- the loop */
 
-static int on_packets(int fd, void *arg);
+static int on_packets(zloop_t *loop, zmq_pollitem_t *item, void *arg);
 
 static void
 hear_bus(cache_t *self, int which, millis_t now)
@@ -208,11 +208,12 @@ listen_or_rest(cache_t *self, millis_t now)
         return;
     self->listens = listens;
     for (int which = 0; which < 2; which++) {
-        int fd = bus_fd(self->bus, which);
-        if (fd >= 0 && listens)
-            loop_add_fd(self->loop, fd, on_packets, self);
-        else if (fd >= 0)
-            loop_remove_fd(self->loop, fd);
+        zmq_pollitem_t item = { .fd = bus_fd(self->bus, which),
+                                .events = ZMQ_POLLIN };
+        if (item.fd >= 0 && listens)
+            zloop_poller(self->loop, &item, on_packets, self);
+        else if (item.fd >= 0)
+            zloop_poller_end(self->loop, &item);
     }
 }
 
@@ -236,8 +237,9 @@ on_alarm(void *arg)
 }
 
 static int
-on_pipe(zsock_t *pipe, void *arg)
+on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
 {
+    (void)loop;
     cache_t *self = arg;
     char *word = zstr_recv(pipe);
     bool ends = !word || streq(word, "$TERM");
@@ -273,8 +275,9 @@ take_front(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_front(zsock_t *front, void *arg)
+on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
+    (void)loop;
     millis_t now = zclock_mono();
     frames_take(front, take_front, arg, now);
     return after(arg, now);
@@ -345,18 +348,19 @@ static const keeper_events_t KEEPS = { .unkept = on_unkept,
                                        .after = after_link };
 
 static int
-on_packets(int fd, void *arg)
+on_packets(zloop_t *loop, zmq_pollitem_t *item, void *arg)
 {
+    (void)loop;
     cache_t *self = arg;
     millis_t now = zclock_mono();
-    hear_bus(self, fd == bus_fd(self->bus, 1), now);
+    hear_bus(self, item->fd == bus_fd(self->bus, 1), now);
     return after(self, now);
 }
 
 static int
-on_topics(zsock_t *publish, void *arg)
+on_topics(zloop_t *loop, zsock_t *publish, void *arg)
 {
-    (void)publish;
+    (void)loop, (void)publish;
     cache_t *self = arg;
     breaker_topics(self->breaker, &self->publish, relay_topics(self->relay));
     return 0;
@@ -460,7 +464,7 @@ cache_new(zsock_t *pipe)
 {
     cache_t *self = zmalloc(sizeof *self);
     self->pipe = pipe;
-    self->loop = loop_new();
+    self->loop = zloop_new();
     INVARIANT(self->loop);
     self->alarm = alarm_new(self->loop, on_alarm, self);
     INVARIANT(self->alarm);
@@ -478,7 +482,7 @@ cache_destroy(cache_t **self_p)
     breaker_destroy(&self->breaker);
     monitor_destroy(&self->monitor);
     alarm_destroy(&self->alarm);
-    loop_destroy(&self->loop);
+    zloop_destroy(&self->loop);
     bus_destroy(&self->bus);
     claim_release(&self->claim);
     zsock_destroy(&self->front);
@@ -641,7 +645,7 @@ cache_open(cache_t *self, const cache_place_t *place, char *why)
         snprintf(why, WHY_BYTES, "no socket to the director can be had");
         return STATUS_LIMIT;
     }
-    loop_add(self->loop, self->pipe, on_pipe, self);
+    zloop_reader(self->loop, self->pipe, on_pipe, self);
     self->loans = loans_new(settings.window_bytes > LOANS_LEAST
                                 ? settings.window_bytes
                                 : LOANS_LEAST,
@@ -669,7 +673,7 @@ cache_actor(zsock_t *pipe, void *args)
     daemon_say(pipe, status,
                status == STATUS_OK ? place->cache->node.reach : why);
     if (status == STATUS_OK) {
-        loop_run(self->loop);
+        zloop_start(self->loop);
         daemon_say(pipe, STATUS_OK, "stopped");
     }
     cache_destroy(&self);

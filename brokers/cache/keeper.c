@@ -3,7 +3,6 @@
 #include <ftw.h>
 #include <stdatomic.h>
 
-#include "alarm.h"
 #include "chunkstore.h"
 #include "invariant.h"
 
@@ -41,7 +40,7 @@ typedef struct {
 } waiting_t;
 
 struct keeper {
-    loop_t *loop;
+    zloop_t *loop;
     zactor_t *disk;
     keeper_events_t events;
     void *with;
@@ -53,7 +52,7 @@ struct keeper {
     size_t bytes;  //  Of all that waits
     bool ready;    //  It is empty and open
     bool lost;
-    alarm_t *alarm;  //  That tells of it
+    int timer;  //  That tells of it; 0: none
 };
 
 static uint64_t
@@ -82,7 +81,6 @@ post(zsock_t *pipe, const letter_t *letter)
     atomic_fetch_add_explicit(&posted, 1, memory_order_release);
     int sent = zmq_send(zsock_resolve(pipe), letter, sizeof *letter, 0);
     INVARIANT(sent == sizeof *letter);
-    loop_used(pipe);
 }
 
 //  The next letter, if there is one.
@@ -330,8 +328,9 @@ on_letter(keeper_t *self, const letter_t *letter, millis_t now)
 }
 
 static int
-on_disk(zsock_t *pipe, void *arg)
+on_disk(zloop_t *loop, zsock_t *pipe, void *arg)
 {
+    (void)loop;
     keeper_t *self = arg;
     millis_t now = zclock_mono();
     letter_t letter;
@@ -343,10 +342,12 @@ on_disk(zsock_t *pipe, void *arg)
 }
 
 static int
-on_hung(void *arg)
+on_hung(zloop_t *loop, int timer, void *arg)
 {
+    (void)loop, (void)timer;
     keeper_t *self = arg;
     millis_t now = zclock_mono();
+    self->timer = 0;
     self->events.lost(self->with, "it does not answer", now);
     return self->events.after(self->with, now);
 }
@@ -360,7 +361,7 @@ judge(keeper_t *self, millis_t now)
         self->heard = now;
     if (!self->lost && now - self->heard > self->hung_ms) {
         self->lost = true;
-        alarm_set(self->alarm, now);
+        self->timer = zloop_timer(self->loop, 1, 1, on_hung, self);
     }
     if (self->lost)
         return STATUS_IO;
@@ -421,7 +422,7 @@ keeper_release(keeper_t *self, uint64_t first, millis_t now)
 }
 
 keeper_t *
-keeper_new(loop_t *loop, const char *path, uint64_t bytes, double patience,
+keeper_new(zloop_t *loop, const char *path, uint64_t bytes, double patience,
            const files_t *files, const keeper_events_t *events, void *with)
 {
     keeper_t *self = zmalloc(sizeof *self);
@@ -433,9 +434,7 @@ keeper_new(loop_t *loop, const char *path, uint64_t bytes, double patience,
     self->disk = zactor_new(disk_actor, &place);
     INVARIANT(self->disk);
     (void)atomic_load_explicit(&posted, memory_order_acquire);
-    self->alarm = alarm_new(loop, on_hung, self);
-    INVARIANT(self->alarm);
-    loop_add(loop, zactor_sock(self->disk), on_disk, self);
+    zloop_reader(loop, zactor_sock(self->disk), on_disk, self);
     return self;
 }
 
@@ -465,8 +464,9 @@ keeper_destroy(keeper_t **self_p)
     keeper_t *self = *self_p;
     if (!self)
         return;
-    loop_remove(self->loop, zactor_sock(self->disk));
-    alarm_destroy(&self->alarm);
+    zloop_reader_end(self->loop, zactor_sock(self->disk));
+    if (self->timer > 0)
+        zloop_timer_end(self->loop, self->timer);
     if (finish(self))
         zactor_destroy(&self->disk);
     else

@@ -16,9 +16,10 @@
 #ifndef KEEPER_H
 #define KEEPER_H
 
+#include <czmq.h>
+
 #include "buffer.h"
 #include "files.h"
-#include "loop.h"
 #include "millis.h"
 #include "status.h"
 
@@ -45,7 +46,7 @@ typedef struct {
 //  of the disk. A disk that cannot be had is told as lost. `files` (NULL: the
 //  real ones), loop, events and `with` are lent until destroy. The caller owns
 //  it.
-keeper_t *keeper_new(loop_t *loop, const char *path, uint64_t bytes,
+keeper_t *keeper_new(zloop_t *loop, const char *path, uint64_t bytes,
                      double patience, const files_t *files,
                      const keeper_events_t *events, void *with);
 //  Waits until the disk has done what it was told. One that hangs is left

@@ -27,7 +27,7 @@ typedef struct {
 } link_t;
 
 struct links {
-    loop_t *loop;
+    zloop_t *loop;
     links_events_t events;
     void *with;
     link_t links[LINKS_MOST];
@@ -35,7 +35,7 @@ struct links {
 };
 
 links_t *
-links_new(loop_t *loop, const links_events_t *events, void *with)
+links_new(zloop_t *loop, const links_events_t *events, void *with)
 {
     links_t *self = zmalloc(sizeof *self);
     self->loop = loop;
@@ -76,8 +76,8 @@ close_ask(link_t *link)
 {
     if (!link->ask)
         return;
-    loop_remove(link->owner->loop, link->ask);
-    loop_remove(link->owner->loop, link->watch);
+    zloop_reader_end(link->owner->loop, link->ask);
+    zloop_reader_end(link->owner->loop, link->watch);
     sockets_unwatch(link->ask, &link->watch);
     sockets_drop(&link->ask);
     link->connected = false;
@@ -96,8 +96,9 @@ take_answer(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_ask(zsock_t *socket, void *arg)
+on_ask(zloop_t *loop, zsock_t *socket, void *arg)
 {
+    (void)loop;
     link_t *link = arg;
     links_t *self = link->owner;
     millis_t now = zclock_mono();
@@ -106,8 +107,9 @@ on_ask(zsock_t *socket, void *arg)
 }
 
 static int
-on_watch(zsock_t *watch, void *arg)
+on_watch(zloop_t *loop, zsock_t *watch, void *arg)
 {
+    (void)loop;
     link_t *link = arg;
     links_t *self = link->owner;
     millis_t now = zclock_mono();
@@ -134,8 +136,8 @@ open_ask(link_t *link, millis_t now)
         return status;
     }
     link->opened = now;
-    loop_add(self->loop, link->ask, on_ask, link);
-    loop_add(self->loop, link->watch, on_watch, link);
+    zloop_reader(self->loop, link->ask, on_ask, link);
+    zloop_reader(self->loop, link->watch, on_watch, link);
     return STATUS_OK;
 }
 
@@ -158,7 +160,7 @@ close_hear(link_t *link)
 {
     if (!link->hear)
         return;
-    loop_remove(link->owner->loop, link->hear);
+    zloop_reader_end(link->owner->loop, link->hear);
     sockets_drop(&link->hear);
     free(link->topics);
     link->topics = NULL;
@@ -177,8 +179,9 @@ take_published(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_heard(zsock_t *socket, void *arg)
+on_heard(zloop_t *loop, zsock_t *socket, void *arg)
 {
+    (void)loop;
     link_t *link = arg;
     links_t *self = link->owner;
     millis_t now = zclock_mono();
@@ -197,7 +200,7 @@ open_hear(link_t *link, const char *publish_at)
         return false;
     }
     snprintf(link->hears_at, sizeof link->hears_at, "%s", publish_at);
-    loop_add(link->owner->loop, link->hear, on_heard, link);
+    zloop_reader(link->owner->loop, link->hear, on_heard, link);
     return true;
 }
 

@@ -10,7 +10,6 @@
 #define LINKS_H
 
 #include "frames.h"
-#include "loop.h"
 #include "millis.h"
 
 #define LINKS_MOST 128
@@ -30,7 +29,7 @@ typedef struct {
 } links_events_t;
 
 //  The loop, the events and `with` are lent until destroy.
-links_t *links_new(loop_t *loop, const links_events_t *events, void *with);
+links_t *links_new(zloop_t *loop, const links_events_t *events, void *with);
 void links_destroy(links_t **self_p);
 
 //  A node at HOST:PORT; links are numbered in the order they were added. False:

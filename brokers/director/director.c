@@ -20,7 +20,7 @@ enum {
 typedef struct {
     zsock_t *pipe;   //  Owner of our life; lent
     zsock_t *front;  //  ROUTER: caches and terminals
-    loop_t *loop;    //  Runs in this thread only
+    zloop_t *loop;   //  Runs in this thread only
     director_core_t *core;
     alarm_t *alarm;  //  Set to the least due
     breaker_t *breaker;
@@ -68,8 +68,9 @@ on_alarm(void *arg)
 }
 
 static int
-on_pipe(zsock_t *pipe, void *arg)
+on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
 {
+    (void)loop;
     (void)arg;
     char *word = zstr_recv(pipe);
     bool ends = !word || streq(word, "$TERM");
@@ -94,8 +95,9 @@ take_front(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_front(zsock_t *front, void *arg)
+on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
+    (void)loop;
     millis_t now = zclock_mono();
     frames_take(front, take_front, arg, now);
     return after(arg, now);
@@ -139,7 +141,7 @@ director_destroy(director_t *self)
     breaker_destroy(&self->breaker);
     monitor_destroy(&self->monitor);
     alarm_destroy(&self->alarm);
-    loop_destroy(&self->loop);
+    zloop_destroy(&self->loop);
     director_core_destroy(&self->core);
     zsock_destroy(&self->front);
 }
@@ -162,7 +164,7 @@ director_open(director_t *self, const settings_t *settings, char *why)
         return status;
     self->core = director_core_new(settings, tap_sink(self->tap), &EFFECTS,
                                    self, zclock_mono());
-    loop_add(self->loop, self->pipe, on_pipe, self);
+    zloop_reader(self->loop, self->pipe, on_pipe, self);
     self->breaker = breaker_new(self->loop, STRAY_BYTES);
     breaker_add(self->breaker,
                 &(breaker_place_t){ "front", &self->front, SOCKET_FRONT,
@@ -176,7 +178,7 @@ director_actor(zsock_t *pipe, void *args)
 {
     const settings_t *settings = args;
     char why[WHY_BYTES] = "";
-    director_t self = { .pipe = pipe, .loop = loop_new() };
+    director_t self = { .pipe = pipe, .loop = zloop_new() };
     INVARIANT(self.loop);
     self.alarm = alarm_new(self.loop, on_alarm, &self);
     INVARIANT(self.alarm);
@@ -185,7 +187,7 @@ director_actor(zsock_t *pipe, void *args)
     daemon_say(pipe, status,
                status == STATUS_OK ? settings->director.node.reach : why);
     if (status == STATUS_OK) {
-        loop_run(self.loop);
+        zloop_start(self.loop);
         daemon_say(pipe, STATUS_OK, "stopped");
     }
     director_destroy(&self);

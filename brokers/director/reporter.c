@@ -22,7 +22,7 @@ typedef struct {
 } passed_t;
 
 struct reporter {
-    loop_t *loop;  //  Lent
+    zloop_t *loop;  //  Lent
     const settings_t *settings;
     const settings_cache_t *cache;
     reporter_events_t events;
@@ -155,8 +155,9 @@ take_answer(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_director(zsock_t *director, void *arg)
+on_director(zloop_t *loop, zsock_t *director, void *arg)
 {
+    (void)loop;
     frames_take(director, take_answer, arg, zclock_mono());
     set_alarm(arg);
     return 0;
@@ -207,7 +208,7 @@ reporter_on_front(reporter_t *self, const received_t *received)
 /*----------------------------------------------------------- start and end */
 
 reporter_t *
-reporter_new(loop_t *loop, const settings_t *settings,
+reporter_new(zloop_t *loop, const settings_t *settings,
              const settings_cache_t *cache, uint64_t incarnation,
              const reporter_events_t *events, void *with)
 {
@@ -233,7 +234,7 @@ reporter_new(loop_t *loop, const settings_t *settings,
         return NULL;
     }
     if (self->director)
-        loop_add(loop, self->director, on_director, self);
+        zloop_reader(loop, self->director, on_director, self);
     self->again = zclock_mono();
     set_alarm(self);
     return self;
@@ -245,7 +246,7 @@ reporter_destroy(reporter_t **self_p)
     reporter_t *self = *self_p;
     if (self && self->director) {
         report(self, true);
-        loop_remove(self->loop, self->director);
+        zloop_reader_end(self->loop, self->director);
         zsock_destroy(&self->director);
     }
     if (self)

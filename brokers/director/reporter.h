@@ -12,9 +12,10 @@
 #ifndef REPORTER_H
 #define REPORTER_H
 
+#include <czmq.h>
+
 #include "director_core.h"
 #include "frames.h"
-#include "loop.h"
 
 #define REPORTER_WAIT_MS 500  //  Times the patience
 #define REPORTER_PASSED 256
@@ -33,7 +34,7 @@ typedef struct {
 //  with every start of the cache. Without a director in the settings it only
 //  stands in for one. All but `events`, which is copied, is lent until destroy.
 //  NULL: no descriptor or socket can be had.
-reporter_t *reporter_new(loop_t *loop, const settings_t *settings,
+reporter_t *reporter_new(zloop_t *loop, const settings_t *settings,
                          const settings_cache_t *cache, uint64_t incarnation,
                          const reporter_events_t *events, void *with);
 void reporter_destroy(reporter_t **self_p);

@@ -40,7 +40,7 @@ typedef struct forwarder {
     zsock_t *front;     //  ROUTER: sources, readers, workers
     zsock_t *receipts;  //  PULL
     zsock_t *publish;   //  XPUB: live chunks
-    loop_t *loop;       //  Runs in this thread only
+    zloop_t *loop;      //  Runs in this thread only
     claim_t *claim;
     kv_t *catalogue;
     forwarder_core_t *core;
@@ -63,8 +63,8 @@ typedef struct forwarder {
 
 /*---------------------------------------------------------------- effects */
 
-static int on_ask(zsock_t *ask, void *arg);
-static int on_watch(zsock_t *watch, void *arg);
+static int on_ask(zloop_t *loop, zsock_t *ask, void *arg);
+static int on_watch(zloop_t *loop, zsock_t *watch, void *arg);
 
 static link_t *
 find_link(forwarder_t *self, uint64_t session)
@@ -93,8 +93,8 @@ static void
 close_link(link_t *link)
 {
     forwarder_t *self = link->owner;
-    loop_remove(self->loop, link->ask);
-    loop_remove(self->loop, link->watch);
+    zloop_reader_end(self->loop, link->ask);
+    zloop_reader_end(self->loop, link->watch);
     sockets_unwatch(link->ask, &link->watch);
     sockets_drop(&link->ask);
     sockets_drop(&link->push);
@@ -136,8 +136,8 @@ connect_worker(void *with, uint64_t worker, const char *push_at,
         free(link);
         return status;
     }
-    loop_add(self->loop, link->ask, on_ask, link);
-    loop_add(self->loop, link->watch, on_watch, link);
+    zloop_reader(self->loop, link->ask, on_ask, link);
+    zloop_reader(self->loop, link->watch, on_watch, link);
     zhashx_insert(self->links, &link->session, link);
     return STATUS_OK;
 }
@@ -259,8 +259,9 @@ on_alarm(void *arg)
 }
 
 static int
-on_pipe(zsock_t *pipe, void *arg)
+on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
 {
+    (void)loop;
     forwarder_t *self = arg;
     char *word = zstr_recv(pipe);
     millis_t now = zclock_mono();
@@ -289,8 +290,9 @@ take_front(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_front(zsock_t *front, void *arg)
+on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
+    (void)loop;
     millis_t now = zclock_mono();
     frames_take(front, take_front, arg, now);
     return after(arg, now);
@@ -310,8 +312,9 @@ take_receipt(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_receipts(zsock_t *receipts, void *arg)
+on_receipts(zloop_t *loop, zsock_t *receipts, void *arg)
 {
+    (void)loop;
     millis_t now = zclock_mono();
     frames_take(receipts, take_receipt, arg, now);
     return after(arg, now);
@@ -340,8 +343,9 @@ take_said(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_ask(zsock_t *socket, void *arg)
+on_ask(zloop_t *loop, zsock_t *socket, void *arg)
 {
+    (void)loop;
     link_t *link = arg;
     said_t said = { link->owner, link->session };
     millis_t now = zclock_mono();
@@ -350,8 +354,9 @@ on_ask(zsock_t *socket, void *arg)
 }
 
 static int
-on_watch(zsock_t *watch, void *arg)
+on_watch(zloop_t *loop, zsock_t *watch, void *arg)
 {
+    (void)loop;
     link_t *link = arg;
     forwarder_t *self = link->owner;
     millis_t now = zclock_mono();
@@ -361,9 +366,9 @@ on_watch(zsock_t *watch, void *arg)
 }
 
 static int
-on_topics(zsock_t *publish, void *arg)
+on_topics(zloop_t *loop, zsock_t *publish, void *arg)
 {
-    (void)publish;
+    (void)loop, (void)publish;
     forwarder_t *self = arg;
     breaker_topics(self->breaker, &self->publish,
                    forwarder_core_topics(self->core));
@@ -442,7 +447,7 @@ forwarder_new(zsock_t *pipe)
 {
     forwarder_t *self = zmalloc(sizeof *self);
     self->pipe = pipe;
-    self->loop = loop_new();
+    self->loop = zloop_new();
     INVARIANT(self->loop);
     self->alarm = alarm_new(self->loop, on_alarm, self);
     INVARIANT(self->alarm);
@@ -466,7 +471,7 @@ forwarder_destroy(forwarder_t **self_p)
     forwarder_core_destroy(&self->core);
     monitor_destroy(&self->monitor);
     alarm_destroy(&self->alarm);
-    loop_destroy(&self->loop);
+    zloop_destroy(&self->loop);
     kv_close(&self->catalogue);
     claim_release(&self->claim);
     zsock_destroy(&self->front);
@@ -576,7 +581,7 @@ forwarder_open(forwarder_t *self)
         status = new_core(self, place->rebuild);
     if (status != STATUS_OK)
         return status;
-    loop_add(self->loop, self->pipe, on_pipe, self);
+    zloop_reader(self->loop, self->pipe, on_pipe, self);
     size_t memory = forwarder_core_memory(self->core);
     self->loans = loans_new(memory > LOANS_LEAST ? memory : LOANS_LEAST,
                             LOANS_PER_PEER);
@@ -623,7 +628,7 @@ forwarder_actor(zsock_t *pipe, void *args)
     if (self->ready || status != STATUS_OK)
         daemon_say(pipe, status, self->ready ? self->place->reach : self->why);
     if (status == STATUS_OK) {
-        loop_run(self->loop);
+        zloop_start(self->loop);
         say_end(self);
     }
     forwarder_destroy(&self);

@@ -6,26 +6,27 @@
 #include "invariant.h"
 
 struct alarm {
-    loop_t *loop;
+    zloop_t *loop;
     alarm_fn *rings;
     void *arg;
     millis_t due;
-    int fd;
+    zmq_pollitem_t item;
 };
 
 static int
-on_timer(int fd, void *arg)
+on_timer(zloop_t *loop, zmq_pollitem_t *item, void *arg)
 {
+    (void)loop;
     alarm_t *self = arg;
     uint64_t times;
-    if (read(fd, &times, sizeof(times)) != sizeof(times))
+    if (read(item->fd, &times, sizeof(times)) != sizeof(times))
         return 0;  //  It was set anew meanwhile
     self->due = MILLIS_NEVER;
     return self->rings(self->arg);
 }
 
 alarm_t *
-alarm_new(loop_t *loop, alarm_fn *rings, void *arg)
+alarm_new(zloop_t *loop, alarm_fn *rings, void *arg)
 {
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (fd == -1)
@@ -35,8 +36,9 @@ alarm_new(loop_t *loop, alarm_fn *rings, void *arg)
     self->rings = rings;
     self->arg = arg;
     self->due = MILLIS_NEVER;
-    self->fd = fd;
-    loop_add_fd(loop, fd, on_timer, self);
+    self->item = (zmq_pollitem_t){ .fd = fd, .events = ZMQ_POLLIN };
+    int rc = zloop_poller(loop, &self->item, on_timer, self);
+    INVARIANT(rc == 0);
     return self;
 }
 
@@ -47,8 +49,8 @@ alarm_destroy(alarm_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
-    loop_remove_fd(self->loop, self->fd);
-    close(self->fd);
+    zloop_poller_end(self->loop, &self->item);
+    close(self->item.fd);
     free(self);
 }
 
@@ -65,6 +67,6 @@ alarm_set(alarm_t *self, millis_t due)
         when.it_value.tv_sec = at / 1000;
         when.it_value.tv_nsec = at % 1000 * 1000000;
     }
-    int rc = timerfd_settime(self->fd, TFD_TIMER_ABSTIME, &when, NULL);
+    int rc = timerfd_settime(self->item.fd, TFD_TIMER_ABSTIME, &when, NULL);
     INVARIANT(rc == 0);
 }

@@ -28,7 +28,7 @@ typedef struct {
 struct breaker {
     breaker_rule_t memory;
     breaker_rule_t descriptors;
-    loop_t *loop;
+    zloop_t *loop;
     alarm_t *alarm;
     int statm;  //  /proc/self/statm
     bool trim;  //  Something was closed: give its pages back, too
@@ -125,7 +125,7 @@ static void
 begin_reading(breaker_t *self, const watched_t *watched)
 {
     const breaker_place_t *place = &watched->place;
-    loop_add(self->loop, *place->socket_p, place->read, place->with);
+    zloop_reader(self->loop, *place->socket_p, place->read, place->with);
 }
 
 //  Bind again what is closed. False: libzmq has not let go of a port yet.
@@ -160,7 +160,7 @@ look(void *arg)
 }
 
 breaker_t *
-breaker_new(loop_t *loop, size_t allowed)
+breaker_new(zloop_t *loop, size_t allowed)
 {
     breaker_t *self = zmalloc(sizeof(*self));
     self->memory.allowed = allowed;
@@ -209,7 +209,7 @@ breaker_close(breaker_t *self, zsock_t **socket_p)
     const breaker_place_t *place = &watched->place;
     log_event(LOG_AT_ERROR, "flooded", "socket=%s stray_bytes=%zu", place->name,
               breaker_stray());
-    loop_remove(self->loop, *socket_p);
+    zloop_reader_end(self->loop, *socket_p);
     sockets_drop(socket_p);
     watched->topics = 0;
     if (place->flooded)
@@ -226,7 +226,7 @@ breaker_read(breaker_t *self, zsock_t **socket_p, bool on)
     if (*socket_p && on)
         begin_reading(self, watched);
     else if (*socket_p)
-        loop_remove(self->loop, *socket_p);
+        zloop_reader_end(self->loop, *socket_p);
 }
 
 void

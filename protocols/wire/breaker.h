@@ -50,13 +50,13 @@ typedef struct {
     const char *name;    //  For the log
     zsock_t **socket_p;  //  The owner's; NULL while it is closed
     socket_kind_t kind;
-    loop_read_fn *read;
+    zloop_reader_fn *read;
     void (*flooded)(void *with);  //  It is closed now; may be NULL
     void *with;                   //  Of both
 } breaker_place_t;
 
 //  A breaker that looks while `loop`, which is lent, runs.
-breaker_t *breaker_new(loop_t *loop, size_t allowed);
+breaker_t *breaker_new(zloop_t *loop, size_t allowed);
 void breaker_destroy(breaker_t **self_p);
 
 //  Watch a bound socket, and read it, from now on until destroy; at most

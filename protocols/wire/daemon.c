@@ -11,7 +11,6 @@
 
 #include "invariant.h"
 #include "log.h"
-#include "loop.h"
 #include "sockets.h"
 #include "standard.h"
 #include "version.h"
@@ -198,7 +197,6 @@ void
 daemon_say(zsock_t *pipe, status_t status, const char *text)
 {
     zsock_send(pipe, "is", (int)status, text);
-    loop_used(pipe);
 }
 
 bool

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "invariant.h"
-#include "loop.h"
 
 //  One multipart while it is read.
 typedef struct {
@@ -221,10 +220,8 @@ frames_take(zsock_t *socket, frames_take_fn *take, void *with, millis_t now)
     for (int i = 0; i < FRAMES_BURST && more; i++) {
         received_t received;
         status_t status = frames_receive(socket, &received);
-        if (status == STATUS_LATE) {
-            loop_emptied(socket);
+        if (status == STATUS_LATE)
             return;
-        }
         more = take(with, status, &received, now);
         frames_release(&received);
     }
@@ -300,10 +297,8 @@ offer(void *handle, zmq_msg_t *part, bool more)
 }
 
 static status_t
-send_parts(zsock_t *socket, zmq_msg_t *parts, int count)
+send_parts(void *handle, zmq_msg_t *parts, int count)
 {
-    void *handle = zsock_resolve(socket);
-    loop_used(socket);
     if (!offer(handle, &parts[0], count > 1)) {
         status_t status = errno == EAGAIN ? STATUS_BUSY : STATUS_UNREACHABLE;
         for (int i = 1; i < count; i++)
@@ -354,7 +349,7 @@ frames_send(zsock_t *socket, const peer_t *peer, const message_t *message,
         return why;
     if (has_payload)
         share(&parts[count++], payload);
-    return send_parts(socket, parts, count);
+    return send_parts(handle, parts, count);
 }
 
 status_t
@@ -371,7 +366,7 @@ frames_lend(zsock_t *socket, const peer_t *peer, const message_t *message,
         return why;
     }
     lend(&parts[count++], payload, ends, hint);
-    return send_parts(socket, parts, count);
+    return send_parts(handle, parts, count);
 }
 
 status_t
@@ -386,7 +381,7 @@ frames_publish(zsock_t *socket, frames_topic_t topic, const message_t *message,
     pack_topic(topic, zmq_msg_data(&parts[0]));
     lay_head(&parts[1], message, size);
     share(&parts[2], payload);
-    return send_parts(socket, parts, 3);
+    return send_parts(zsock_resolve(socket), parts, 3);
 }
 
 void

@@ -16,12 +16,12 @@
 enum { ROOM = METRICS_MOST - 16, BACKLOG = 1024, AT_BYTES = 288 };
 
 struct metrics {
-    loop_t *loop;
+    zloop_t *loop;
     metrics_place_t place;
     millis_t began;
     struct MHD_Daemon *daemon;
     alarm_t *alarm;
-    int epoll;  //  The daemon's
+    zmq_pollitem_t item;
     char at[AT_BYTES];
     int open[METRICS_MOST];  //  Descriptors of connections, the oldest first
     size_t count;
@@ -200,9 +200,9 @@ on_alarm(void *arg)
 }
 
 static int
-on_ready(int fd, void *arg)
+on_ready(zloop_t *loop, zmq_pollitem_t *item, void *arg)
 {
-    (void)fd;
+    (void)loop, (void)item;
     turn(arg);
     return 0;
 }
@@ -277,16 +277,16 @@ start(metrics_t *self, int fd)
     }
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(
         self->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    self->epoll = info->epoll_fd;
+    self->item = (zmq_pollitem_t){ .fd = info->epoll_fd, .events = ZMQ_POLLIN };
     self->alarm = alarm_new(self->loop, on_alarm, self);
     if (!self->alarm)
         return false;
-    loop_add_fd(self->loop, self->epoll, on_ready, self);
+    zloop_poller(self->loop, &self->item, on_ready, self);
     return true;
 }
 
 status_t
-metrics_new(loop_t *loop, const metrics_place_t *place, metrics_t **self_r,
+metrics_new(zloop_t *loop, const metrics_place_t *place, metrics_t **self_r,
             char *why_r, size_t why_size)
 {
     metrics_t *self = zmalloc(sizeof *self);
@@ -317,7 +317,7 @@ metrics_destroy(metrics_t **self_p)
     if (!self)
         return;
     if (self->alarm)
-        loop_remove_fd(self->loop, self->epoll);
+        zloop_poller_end(self->loop, &self->item);
     alarm_destroy(&self->alarm);
     if (self->daemon)
         MHD_stop_daemon(self->daemon);

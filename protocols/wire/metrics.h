@@ -17,8 +17,9 @@
 #ifndef METRICS_H
 #define METRICS_H
 
+#include <czmq.h>
+
 #include "counters.h"
-#include "loop.h"
 
 #define METRICS_MOST 64
 #define METRICS_HEAD_BYTES 8192
@@ -43,7 +44,7 @@ typedef struct {
 
 //  Listen. `place` is copied, its strings are lent until destroy. STATUS_ADDRESS:
 //  it cannot be bound, `why_r` says why; STATUS_LIMIT: no descriptor.
-status_t metrics_new(loop_t *loop, const metrics_place_t *place,
+status_t metrics_new(zloop_t *loop, const metrics_place_t *place,
                      metrics_t **self_r, char *why_r, size_t why_size);
 void metrics_destroy(metrics_t **self_p);
 

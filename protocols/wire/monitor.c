@@ -19,7 +19,7 @@ sample(void *with)
 }
 
 status_t
-monitor_new(loop_t *loop, const monitor_place_t *place, monitor_t **self_r,
+monitor_new(zloop_t *loop, const monitor_place_t *place, monitor_t **self_r,
             tap_t **tap_r, char *why_r, size_t why_size)
 {
     monitor_t *self = zmalloc(sizeof *self);

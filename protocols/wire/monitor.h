@@ -19,7 +19,7 @@ typedef struct {
 
 //  Both, of one node; `place` is copied, what it names is lent until destroy,
 //  and so is `tap_r`. Not STATUS_OK: one of them cannot be had, `why_r` says why.
-status_t monitor_new(loop_t *loop, const monitor_place_t *place,
+status_t monitor_new(zloop_t *loop, const monitor_place_t *place,
                      monitor_t **self_r, tap_t **tap_r, char *why_r,
                      size_t why_size);
 void monitor_destroy(monitor_t **self_p);

@@ -43,7 +43,7 @@ typedef struct {
 
 struct tap {
     sink_t sink;
-    loop_t *loop;
+    zloop_t *loop;
     zsock_t *socket;  //  XPUB; NULL while it is bound again
     breaker_t *breaker;
     void (*flooded)(void *with);  //  Its owner's; NULL: it has none
@@ -93,7 +93,6 @@ say(tap_t *self, zmq_msg_t *topic, zmq_msg_t *body)
 {
     if (self->socket) {
         void *handle = zsock_resolve(self->socket);
-        loop_used(self->socket);
         if (zmq_msg_send(topic, handle, ZMQ_SNDMORE | ZMQ_DONTWAIT) != -1 &&
             zmq_msg_send(body, handle, ZMQ_DONTWAIT) != -1)
             return;
@@ -326,8 +325,9 @@ unsubscribed(tap_t *self, const topic_t *topic)
 
 //  Each subscription is told, whoever made it before; the last one's end, too.
 static int
-on_topics(zsock_t *socket, void *arg)
+on_topics(zloop_t *loop, zsock_t *socket, void *arg)
 {
+    (void)loop;
     tap_t *self = arg;
     uint8_t bytes[1 + TOPIC_BYTES];
     for (int i = 0; i < FRAMES_BURST && self->socket == socket; i++) {
@@ -417,7 +417,7 @@ name_topic(tap_t *self, event_kind_t kind)
 }
 
 status_t
-tap_new(loop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
+tap_new(zloop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
         void *with, tap_t **tap_r)
 {
     tap_t *self = zmalloc(sizeof *self);
@@ -465,7 +465,7 @@ tap_destroy(tap_t **self_p)
     *self_p = NULL;
     flush(self);
     if (self->socket)
-        loop_remove(self->loop, self->socket);
+        zloop_reader_end(self->loop, self->socket);
     sockets_drop(&self->socket);
     alarm_destroy(&self->alarm);
     requests_destroy(&self->requests);

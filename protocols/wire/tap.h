@@ -39,7 +39,7 @@ typedef void tap_sample_fn(void *with);
 
 //  A tap that any listener finds at tap_sink()->at. `with` is lent until
 //  destroy, the place for ever. Not STATUS_OK: it cannot be bound.
-status_t tap_new(loop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
+status_t tap_new(zloop_t *loop, const tap_place_t *place, tap_sample_fn *sample,
                  void *with, tap_t **tap_r);
 void tap_destroy(tap_t **self_p);
 

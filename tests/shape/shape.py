@@ -23,7 +23,7 @@ DRIVERS = {'protocols/base', 'protocols/wire', 'workers/chunkstore',
 ACTORS = {'main', 'client', 'canvass', 'listener', 'storage', 'forwarder', 'cache',
           'director', 'relay', 'home', 'bus', 'links', 'keeper', 'reporter'}
 WORLD = re.compile(
-    r'\b(zsock|zactor|loop|zpoller|zclock|zmsg|zframe|zmq|zsys|leveldb|'
+    r'\b(zsock|zactor|zloop|zpoller|zclock|zmsg|zframe|zmq|zsys|leveldb|'
     r'io_uring)_\w+\(|(?<![>.\w])(time|clock_gettime|gettimeofday|getrandom|s?rand|'
     r'random|p?(read|write)v?|open(at)?|fopen|printf|'
     r'fprintf|fputs|puts|sleep|usleep|nanosleep|socket|poll|fork|getenv)\(|'

@@ -31,7 +31,7 @@ typedef struct {
     zsock_t *pull;       //  Chunks to be stored
     zsock_t *forwarder;  //  DEALER to its front
     zsock_t *receipts;   //  PUSH to where the last Welcome said; may be NULL
-    loop_t *loop;        //  Runs in this thread only
+    zloop_t *loop;       //  Runs in this thread only
     chunkstore_t *store;
     storage_core_t *core;
     bool leaving;    //  $TERM came
@@ -304,8 +304,9 @@ on_alarm(void *arg)
 }
 
 static int
-on_pipe(zsock_t *pipe, void *arg)
+on_pipe(zloop_t *loop, zsock_t *pipe, void *arg)
 {
+    (void)loop;
     storage_t *self = arg;
     char *word = zstr_recv(pipe);
     if (!word || streq(word, "$TERM"))
@@ -331,8 +332,9 @@ take_front(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_front(zsock_t *front, void *arg)
+on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
+    (void)loop;
     millis_t now = zclock_mono();
     frames_take(front, take_front, arg, now);
     return after(arg, now);
@@ -352,8 +354,9 @@ take_forwarder(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_forwarder(zsock_t *forwarder, void *arg)
+on_forwarder(zloop_t *loop, zsock_t *forwarder, void *arg)
 {
+    (void)loop;
     millis_t now = zclock_mono();
     frames_take(forwarder, take_forwarder, arg, now);
     return after(arg, now);
@@ -374,8 +377,9 @@ take_chunk(void *with, status_t status, received_t *received, millis_t now)
 }
 
 static int
-on_pull(zsock_t *pull, void *arg)
+on_pull(zloop_t *loop, zsock_t *pull, void *arg)
 {
+    (void)loop;
     storage_t *self = arg;
     millis_t now = zclock_mono();
     if (!storage_core_choked(self->core))
@@ -384,9 +388,9 @@ on_pull(zsock_t *pull, void *arg)
 }
 
 static int
-on_store(int fd, void *arg)
+on_store(zloop_t *loop, zmq_pollitem_t *item, void *arg)
 {
-    (void)fd;
+    (void)loop, (void)item;
     return after(arg, zclock_mono());
 }
 
@@ -561,6 +565,8 @@ storage_open(storage_t *self, const storage_place_t *place, millis_t now,
 static void
 storage_run(storage_t *self)
 {
+    zmq_pollitem_t store = { .fd = chunkstore_fd(self->store),
+                             .events = ZMQ_POLLIN };
     self->alarm = alarm_new(self->loop, on_alarm, self);
     INVARIANT(self->alarm);
     self->loans = loans_new(LOANS_BYTES, LOANS_PER_PEER);
@@ -572,11 +578,11 @@ storage_run(storage_t *self)
                 &(breaker_place_t){ "pull", &self->pull, SOCKET_PULL, on_pull,
                                     on_flooded, self });
     tap_guard(self->tap, self->breaker, on_flooded, self);
-    loop_add(self->loop, self->pipe, on_pipe, self);
-    loop_add(self->loop, self->forwarder, on_forwarder, self);
-    loop_add_fd(self->loop, chunkstore_fd(self->store), on_store, self);
+    zloop_reader(self->loop, self->pipe, on_pipe, self);
+    zloop_reader(self->loop, self->forwarder, on_forwarder, self);
+    zloop_poller(self->loop, &store, on_store, self);
     if (after(self, zclock_mono()) == 0)
-        loop_run(self->loop);
+        zloop_start(self->loop);
     breaker_destroy(&self->breaker);
     alarm_destroy(&self->alarm);
 }
@@ -588,7 +594,7 @@ storage_close(storage_t *self)
     chunkstore_close(&self->store);
     storage_core_destroy(&self->core);
     monitor_destroy(&self->monitor);
-    loop_destroy(&self->loop);
+    zloop_destroy(&self->loop);
     zsock_destroy(&self->receipts);
     zsock_destroy(&self->forwarder);
     zsock_destroy(&self->pull);
@@ -599,7 +605,7 @@ storage_close(storage_t *self)
 void
 storage_actor(zsock_t *pipe, void *args)
 {
-    storage_t self = { .pipe = pipe, .loop = loop_new() };
+    storage_t self = { .pipe = pipe, .loop = zloop_new() };
     char why[WHY_BYTES] = "";
     INVARIANT(self.loop);
     status_t status = storage_open(&self, args, zclock_mono(), why);

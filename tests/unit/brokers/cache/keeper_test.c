@@ -13,7 +13,7 @@
  */
 enum { MIB = 1024 * 1024, NUMBERS = 1 << 16 };
 
-static loop_t *loop;
+static zloop_t *loop;
 static keeper_t *keeper;
 static const char *folder;
 static size_t answers, awaited, lost, unkept;
@@ -93,7 +93,7 @@ static void
 await(size_t count)
 {
     awaited = answers + count;
-    loop_run(loop);
+    zloop_start(loop);
 }
 
 //  The same, with a disk that is ready, or lost.
@@ -324,7 +324,7 @@ a_hung_disk_is_left_behind(void)
 int
 main(void)
 {
-    loop = loop_new();
+    loop = zloop_new();
     CASE(what_is_kept_is_given_back,
          "keeper 3: what is kept is given back, and nothing of a cache before");
     CASE(old_ones_make_room,
@@ -341,6 +341,6 @@ main(void)
          "keeper 2: what a full queue does not take is told, a release too");
     CASE(a_hung_disk_is_left_behind,
          "keeper 4: the end does not wait for a disk that hangs");
-    loop_destroy(&loop);
+    zloop_destroy(&loop);
     return proof_end();
 }

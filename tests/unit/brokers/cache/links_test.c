@@ -2,12 +2,10 @@
 //  rule looks at it; for what the sockets do it is waited for, at most 10 s.
 #include "links.h"
 
-#include "alarm.h"
 #include "proof.h"
 #include "sockets.h"
 
-static loop_t *loop;
-static alarm_t *ticks;
+static zloop_t *loop;
 static links_t *links;
 static char reach[ENDPOINT_BYTES];
 static int lost;
@@ -40,10 +38,9 @@ static const links_events_t EVENTS = { said, said, was_lost, after };
 
 //  Look at the node now and then: end when it heard something, or never does.
 static int
-on_tick(void *arg)
+on_tick(zloop_t *of, int timer, void *arg)
 {
-    (void)arg;
-    alarm_set(ticks, zclock_mono() + 10);
+    (void)of, (void)timer, (void)arg;
     if (node && frames_receive(node, &heard) == STATUS_OK)
         return -1;
     return zclock_mono() > until ? -1 : 0;
@@ -53,11 +50,9 @@ static void
 turn(void)
 {
     until = zclock_mono() + 10000;
-    ticks = alarm_new(loop, on_tick, NULL);
-    CHECK(ticks);
-    alarm_set(ticks, zclock_mono());
-    loop_run(loop);
-    alarm_destroy(&ticks);
+    int timer = zloop_timer(loop, 10, 0, on_tick, NULL);
+    zloop_start(loop);
+    zloop_timer_end(loop, timer);
 }
 
 static void
@@ -98,7 +93,7 @@ hear(void)
 static void
 what_is_lost_is_made_anew(void)
 {
-    loop = loop_new();
+    loop = zloop_new();
     links = links_new(loop, &EVENTS, NULL);
     bind_node();
     CHECK(links_add(links, "p", reach));
@@ -135,7 +130,7 @@ nothing_old_is_heard(void)
     while (count > 0)
         CHECK(!peer_equal(&others[--count], &peer));
     links_destroy(&links);
-    loop_destroy(&loop);
+    zloop_destroy(&loop);
     sockets_drop(&node);
 }
 

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "alarm.h"
 #include "proof.h"
 #include "sockets.h"
 
@@ -14,9 +13,7 @@ enum { SECONDS = 20 };
 #define SOON "0.1"
 
 static settings_t settings;
-static loop_t *loop;
-static alarm_t *ticks;
-static millis_t until;
+static zloop_t *loop;
 static zsock_t *director;  //  The other end; answers as `answers` says
 static reporter_t *reporter;
 static enum { ANSWER, REFUSE, KEEP_SILENT } answers;
@@ -51,8 +48,9 @@ enough(void)
 }
 
 static int
-on_director(zsock_t *socket, void *arg)
+on_director(zloop_t *of, zsock_t *socket, void *arg)
 {
+    (void)of;
     (void)arg;
     received_t received;
     while (frames_receive(socket, &received) == STATUS_OK) {
@@ -96,11 +94,21 @@ hear(void *with, const peer_t *peer, const message_t *message)
 static const reporter_events_t EVENTS = { .fill = fill, .send = hear };
 
 static int
-on_tick(void *arg)
+on_end(zloop_t *of, int timer, void *arg)
 {
+    (void)of;
+    (void)timer;
     (void)arg;
-    alarm_set(ticks, zclock_mono() + 2);
-    return zclock_mono() > until ? -1 : enough();
+    return -1;
+}
+
+static int
+on_tick(zloop_t *of, int timer, void *arg)
+{
+    (void)of;
+    (void)timer;
+    (void)arg;
+    return enough();
 }
 
 //  Let the loop run until so much was heard.
@@ -109,12 +117,11 @@ run(unsigned more_loads, unsigned more_said)
 {
     until_loads = loads + more_loads;
     until_said = said + more_said;
-    until = zclock_mono() + SECONDS * 1000;
-    ticks = alarm_new(loop, on_tick, NULL);
-    CHECK(ticks);
-    alarm_set(ticks, zclock_mono());
-    loop_run(loop);
-    alarm_destroy(&ticks);
+    int end = zloop_timer(loop, SECONDS * 1000, 1, on_end, NULL);
+    int tick = zloop_timer(loop, 2, 0, on_tick, NULL);
+    zloop_start(loop);
+    zloop_timer_end(loop, end);
+    zloop_timer_end(loop, tick);
     return loads >= until_loads && said >= until_said;
 }
 
@@ -138,13 +145,13 @@ begin(const char *patience, const char *at)
              patience, *at ? "director: {at: \"" : "", at, *at ? "\"}\n" : "");
     CHECK(settings_parse("r.yml", text, strlen(text), &settings, why,
                          sizeof(why)) == STATUS_OK);
-    loop = loop_new();
+    loop = zloop_new();
     loads = wheres = said = stood_in = 0;
     last_seq = 0;
     in_order = true;
     left = false;
     answers = ANSWER;
-    loop_add(loop, director, on_director, NULL);
+    zloop_reader(loop, director, on_director, NULL);
     reporter = reporter_new(loop, &settings, settings_cache(&settings, "a1"), 7,
                             &EVENTS, NULL);
     CHECK(reporter);
@@ -154,7 +161,7 @@ static void
 end(void)
 {
     reporter_destroy(&reporter);
-    loop_destroy(&loop);
+    zloop_destroy(&loop);
     zsock_destroy(&director);
     settings_free(&settings);
 }

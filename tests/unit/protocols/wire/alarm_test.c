@@ -4,7 +4,7 @@
 
 //  A loop with one socket that always has something to read, and one alarm.
 typedef struct {
-    loop_t *loop;
+    zloop_t *loop;
     zsock_t *reads, *writes;
     alarm_t *alarm;
     int heard;       //  Calls of the reader
@@ -13,9 +13,9 @@ typedef struct {
 } stage_t;
 
 static int
-on_read(zsock_t *socket, void *arg)
+on_read(zloop_t *loop, zsock_t *socket, void *arg)
 {
-    (void)socket;
+    (void)loop, (void)socket;
     stage_t *stage = arg;
     stage->heard++;
     stage->after_all = stage->after_all || !stage->reads;
@@ -29,7 +29,7 @@ close_the_reader(void *arg)
     if (stage->rung++ == 3)
         return -1;
     if (stage->reads)
-        loop_remove(stage->loop, stage->reads);
+        zloop_reader_end(stage->loop, stage->reads);
     zsock_destroy(&stage->reads);
     alarm_set(stage->alarm, zclock_mono());
     return 0;
@@ -40,7 +40,7 @@ set_the_stage(stage_t *stage, alarm_fn *rings)
 {
     static int stages;
     int nth = stages++;
-    *stage = (stage_t){ .loop = loop_new() };
+    *stage = (stage_t){ .loop = zloop_new() };
     stage->reads = zsock_new(ZMQ_PULL);
     stage->writes = zsock_new(ZMQ_PUSH);
     CHECK(stage->loop && stage->reads && stage->writes);
@@ -55,7 +55,7 @@ static void
 clear_the_stage(stage_t *stage)
 {
     alarm_destroy(&stage->alarm);
-    loop_destroy(&stage->loop);
+    zloop_destroy(&stage->loop);
     zsock_destroy(&stage->reads);
     zsock_destroy(&stage->writes);
 }
@@ -65,9 +65,9 @@ its_handler_may_close_a_socket_that_is_to_be_read(void)
 {
     stage_t stage;
     set_the_stage(&stage, close_the_reader);
-    loop_add(stage.loop, stage.reads, on_read, &stage);
+    zloop_reader(stage.loop, stage.reads, on_read, &stage);
     alarm_set(stage.alarm, zclock_mono());
-    loop_run(stage.loop);
+    zloop_start(stage.loop);
     CHECK(stage.rung == 4 && !stage.after_all);
     clear_the_stage(&stage);
 }
@@ -90,7 +90,7 @@ it_rings_when_it_is_due_and_not_before(void)
     alarm_set(stage.alarm, MILLIS_NEVER);
     alarm_set(stage.alarm, due + 1000000);
     alarm_set(stage.alarm, due);
-    loop_run(stage.loop);
+    zloop_start(stage.loop);
     CHECK(stage.rung == 1 && zclock_mono() >= due);
     clear_the_stage(&stage);
 }

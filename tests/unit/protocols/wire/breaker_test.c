@@ -92,7 +92,7 @@ what_a_buffer_holds_is_not_stray(void)
 //  A front that a breaker of a loop watches, and connections to it.
 typedef struct {
     zsock_t *front;
-    loop_t *loop;
+    zloop_t *loop;
     alarm_t *alarm;
     struct sockaddr_in at;
     int closed;
@@ -109,9 +109,9 @@ on_flooded(void *with)
 
 //  What comes is not looked at: it is bound again, then.
 static int
-on_front(zsock_t *front, void *arg)
+on_front(zloop_t *loop, zsock_t *front, void *arg)
 {
-    (void)front, (void)arg;
+    (void)loop, (void)front, (void)arg;
     return 0;
 }
 
@@ -142,7 +142,7 @@ connections_leave_descriptors_for_files(void)
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     few = (struct rlimit){ .rlim_cur = 200, .rlim_max = before.rlim_max };
     CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
-    scene_t scene = { .loop = loop_new() };
+    scene_t scene = { .loop = zloop_new() };
     char at[ENDPOINT_BYTES];
     CHECK(sockets_open(SOCKET_FRONT, "tcp://127.0.0.1:*", &scene.front) ==
           STATUS_OK);
@@ -157,13 +157,13 @@ connections_leave_descriptors_for_files(void)
                                     on_front, on_flooded, &scene });
     scene.alarm = alarm_new(scene.loop, connect_more, &scene);
     alarm_set(scene.alarm, zclock_mono());
-    loop_run(scene.loop);
+    zloop_start(scene.loop);
     CHECK(scene.closed == 1 && scene.front && scene.count < 200);
     for (unsigned i = 0; i < scene.count; i++)
         close(scene.wires[i]);
     alarm_destroy(&scene.alarm);
     breaker_destroy(&breaker);
-    loop_destroy(&scene.loop);
+    zloop_destroy(&scene.loop);
     sockets_drop(&scene.front);
     CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
 }

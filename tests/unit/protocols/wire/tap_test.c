@@ -9,7 +9,7 @@ enum { LATE_MS = 20000 };
 //  A tap in its loop, and a listener in the same thread: the loop runs until
 //  something is so.
 static struct {
-    loop_t *loop;
+    zloop_t *loop;
     alarm_t *alarm;
     breaker_t *breaker;
     tap_t *tap;
@@ -53,7 +53,7 @@ run_until(bool (*so)(void))
     world.so = so;
     world.until = zclock_mono() + LATE_MS;
     alarm_set(world.alarm, zclock_mono());
-    loop_run(world.loop);
+    zloop_start(world.loop);
     CHECK(world.done);
 }
 
@@ -63,7 +63,7 @@ begin(void)
     static const tap_place_t PLACE = { "worker", "w1", "127.0.0.1:0",
                                        "127.0.0.1:0", "" };
     memset(&world, 0, sizeof world);
-    world.loop = loop_new();
+    world.loop = zloop_new();
     world.alarm = alarm_new(world.loop, look, NULL);
     world.breaker = breaker_new(world.loop, SIZE_MAX / 4);
     CHECK(tap_new(world.loop, &PLACE, sample, NULL, &world.tap) == STATUS_OK);
@@ -84,7 +84,7 @@ end(void)
     breaker_destroy(&world.breaker);
     tap_destroy(&world.tap);
     alarm_destroy(&world.alarm);
-    loop_destroy(&world.loop);
+    zloop_destroy(&world.loop);
 }
 
 static void
