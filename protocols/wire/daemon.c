@@ -11,6 +11,7 @@
 
 #include "invariant.h"
 #include "log.h"
+#include "millis.h"
 #include "sockets.h"
 #include "standard.h"
 #include "version.h"
@@ -24,6 +25,10 @@ typedef struct {
 } options_t;
 
 #define GO_ON (-1)  //  Not an exit code
+
+//  Two signals so soon after each other are one wish: timeout(1) sends two, and
+//  so do shells and service managers whose terminal or service ends.
+enum { ONE_WISH_MS = 500 };
 
 static int
 exit_code(status_t status)
@@ -66,8 +71,8 @@ help(const daemon_t *daemon)
         printf("  --%-16s %s\n", flag->name, flag->says);
     printf(
         "\n"
-        "SIGTERM, SIGINT or SIGHUP ends it in good order, a second one at\n"
-        "once.\n"
+        "SIGTERM, SIGINT or SIGHUP ends it in good order, another one half a\n"
+        "second later at once.\n"
         "Exit codes: 0 ended as told, 64 usage, 65 the directory, name or\n"
         "cluster is another's, 69 an address cannot be had, 74 disk, 78 the\n"
         "cluster file or a limit of the system.\n\n"
@@ -224,19 +229,22 @@ ended(status_t status, const char *text)
     return exit_code(status);
 }
 
-//  A signal came: ask the actor to end, or, the second time, end at once.
+//  A signal came: ask the actor to end, or, asked again, end at once.
 static void
-on_signal(zactor_t *actor, int signals, bool *asked)
+on_signal(zactor_t *actor, int signals, millis_t *asked)
 {
     struct signalfd_siginfo signal;
     if (read(signals, &signal, sizeof(signal)) != sizeof(signal))
         return;
-    if (*asked) {
+    millis_t now = zclock_mono();
+    if (*asked != MILLIS_NEVER && now - *asked < ONE_WISH_MS)
+        return;
+    if (*asked != MILLIS_NEVER) {
         log_event(LOG_AT_ERROR, "stopped", "why=%s",
                   "a second signal came before all was in order");
         _exit(EX_TEMPFAIL);
     }
-    *asked = true;
+    *asked = now;
     log_event(LOG_AT_NOTICE, "stopping", "signal=%s",
               strsignal((int)signal.ssi_signo));
     zstr_send(actor, "$TERM");
@@ -258,7 +266,8 @@ static int
 attend(const daemon_t *daemon, log_format_t format, zactor_t *actor,
        int signals)
 {
-    bool asked = false, ready = false;
+    millis_t asked = MILLIS_NEVER;
+    bool ready = false;
     zmq_pollitem_t items[] = {
         { .socket = zsock_resolve(actor), .events = ZMQ_POLLIN },
         { .fd = signals, .events = ZMQ_POLLIN },

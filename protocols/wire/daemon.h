@@ -3,8 +3,9 @@
  *  Invariants
  *    1. A daemon that cannot start says one sentence (what, where, what to do)
  *       and ends with an exit code that programs can tell apart.
- *    2. SIGTERM or SIGINT lets its actor end in good order and exits with 0; a
- *       second one exits at once.
+ *    2. SIGTERM, SIGINT or SIGHUP (unless that is ignored) lets its actor end
+ *       in good order and exits with 0; another one exits at once, unless it
+ *       comes so soon that it is the same wish.
  *
  *  What an actor and its program say to each other over the pipe: the actor
  *  says one daemon_say when it serves, or why it cannot; then one more when it

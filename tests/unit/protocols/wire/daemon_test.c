@@ -1,6 +1,7 @@
 #include "daemon.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,9 +19,11 @@ typedef struct {
     status_t begins;  //  What the actor says first
     bool stays;       //  It does not hear $TERM
     bool fails;       //  It ends by itself
+    bool waits;       //  It ends when something comes through `held`
 } part_t;
 
 static part_t part;
+static int held[2];
 
 static void
 act(zsock_t *pipe, void *args)
@@ -38,7 +41,9 @@ act(zsock_t *pipe, void *args)
         ended = !word || (streq(word, "$TERM") && !part.stays);
         zstr_free(&word);
     }
-    daemon_say(pipe, STATUS_OK, "asked");
+    char byte;
+    if (!part.waits || read(held[0], &byte, 1) == 1)
+        daemon_say(pipe, STATUS_OK, "asked");
 }
 
 static void *
@@ -202,8 +207,8 @@ a_signal_ends_it_in_good_order(void)
     char name[] = "rill-test", log[] = "--log", json[] = "json";
     char *argv[] = { name, F, file, NODE, W1, log, json, NULL };
     process_t process;
-    int signals[] = { SIGTERM, SIGINT };
-    for (size_t i = 0; i < 2; i++) {
+    int signals[] = { SIGTERM, SIGINT, SIGHUP };
+    for (size_t i = 0; i < 3; i++) {
         part = (part_t){ .begins = STATUS_OK };
         argv[5] = i ? NULL : log;
         start(&process, argv);
@@ -217,8 +222,28 @@ a_signal_ends_it_in_good_order(void)
 }
 
 static void
-a_second_signal_ends_it_at_once(void)
+what_is_sent_twice_is_one_wish(void)
 {
+    char name[] = "rill-test";
+    char *argv[] = { name, F, file, NODE, W1, NULL };
+    process_t process;
+    part = (part_t){ .waits = true };
+    CHECK(pipe(held) == 0);
+    start(&process, argv);
+    CHECK(says(&process, "ready"));
+    kill(process.pid, SIGTERM);
+    CHECK(says(&process, "stopping"));
+    kill(process.pid, SIGHUP);  //  It is heard before the actor has ended
+    CHECK(write(held[1], "x", 1) == 1);
+    CHECK(end(&process) == 0);
+    close(held[0]);
+    close(held[1]);
+}
+
+static void
+a_second_wish_ends_it_at_once(void)
+{
+    enum { AGAIN_MS = 20 };
     char name[] = "rill-test";
     char *argv[] = { name, F, file, NODE, W1, NULL };
     process_t process;
@@ -227,7 +252,9 @@ a_second_signal_ends_it_at_once(void)
     CHECK(says(&process, "ready"));
     kill(process.pid, SIGTERM);
     CHECK(says(&process, "stopping"));
-    kill(process.pid, SIGTERM);
+    struct pollfd out = { .fd = process.out, .events = POLLIN };
+    while (poll(&out, 1, AGAIN_MS) == 0)
+        kill(process.pid, SIGTERM);
     CHECK(end(&process) == 75);
 }
 
@@ -246,8 +273,10 @@ main(void)
     CASE(an_actor_that_cannot_start_says_why,
          "daemon 1: an actor that cannot go on says why, in a code too");
     CASE(a_signal_ends_it_in_good_order,
-         "daemon 2: SIGTERM and SIGINT end it in good order, with 0");
-    CASE(a_second_signal_ends_it_at_once,
-         "daemon 2: a second signal ends it at once");
+         "daemon 2: SIGTERM, SIGINT and SIGHUP end it in good order, with 0");
+    CASE(what_is_sent_twice_is_one_wish,
+         "daemon 2: two signals at once are one wish, and all is in order");
+    CASE(a_second_wish_ends_it_at_once,
+         "daemon 2: a signal some time after the first ends it at once");
     return proof_end();
 }
