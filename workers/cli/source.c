@@ -44,11 +44,12 @@ note_protection(source_t *self, const publisher_state_t *state)
 {
     char asked[ASK_CODE_BYTES], code[ASK_CODE_BYTES];
     if (state->narrower && (!self->is_narrower || state->code.m < self->code.m))
-        talk_say("%s is protected %s, narrower than %s: too few workers run",
-                 self->name, ask_code_text(state->code.k, state->code.m, code),
-                 self->asked.k == 0
-                     ? "it was"
-                     : ask_code_text(self->asked.k, self->asked.m, asked));
+        talk_say(
+            "%s is protected %s, narrower than %s: too few workers take it",
+            self->name, ask_code_text(state->code.k, state->code.m, code),
+            self->asked.k == 0
+                ? "it was"
+                : ask_code_text(self->asked.k, self->asked.m, asked));
     self->is_narrower = state->narrower;
     self->code = state->code;
 }
@@ -152,7 +153,7 @@ tell(const source_t *self, const publisher_state_t *state, millis_t now)
                units_bytes((uint64_t)((double)bytes / seconds), rate));
     printf(", protected %s%s\n",
            ask_code_text(state->code.k, state->code.m, code),
-           state->narrower ? " (narrower: too few workers ran)" : "");
+           state->narrower ? " (narrower: too few workers took it)" : "");
 }
 
 int

@@ -86,7 +86,7 @@ show_node(const Rill__V1__Report *report)
     if (!report->protection)  //  A worker: it knows chunks, not streams.
         return;
     if (report->protection->k == 0)
-        printf("no worker is live: nothing can be stored\n");
+        printf("no worker is live and has room: nothing can be stored\n");
     else
         printf("protection %s\n", ask_code_text(report->protection->k,
                                                 report->protection->m, code));
