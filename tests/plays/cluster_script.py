@@ -1,6 +1,7 @@
 """scripts/cluster does what it says, twice as well as once."""
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -10,13 +11,14 @@ sys.path.insert(0, str(ROOT / 'scripts'))
 from hosts import Hosts, refusal
 
 
-def cluster(stage, *args, code=0, cwd=None):
+def cluster(stage, *args, code=0, cwd=None, stdout=subprocess.PIPE):
     """What the script said, on stdout and stderr."""
     done = subprocess.run([ROOT / 'scripts/cluster', '-f', stage.cluster,
-                           *map(str, args)], capture_output=True, text=True,
-                          env=dict(os.environ, RILL_BUILD=str(BUILD)), cwd=cwd)
+                           *map(str, args)], stdout=stdout, text=True,
+                          stderr=subprocess.PIPE, cwd=cwd,
+                          env=dict(os.environ, RILL_BUILD=str(BUILD)))
     expect(done.returncode == code, f'{args}: {done}')
-    return done.stdout + done.stderr
+    return (done.stdout or '') + done.stderr
 
 
 def spaces(stage):
@@ -94,6 +96,13 @@ with Stage(workers=3, start=False, patience=STEADY) as stage:
             expect('ready' in cluster(stage, 'logs', 'w1'), 'logs')
             expect('w9' not in cluster(stage, 'status'), 'status')
             cluster(stage, 'stop', 'w9', code=64)
+        with stage.case('who has read enough is not told of it (logs | head)'):
+            gone, pipe = os.pipe()
+            os.close(gone)
+            told = cluster(stage, 'logs', 'w1', code=-signal.SIGPIPE,
+                           stdout=pipe)
+            os.close(pipe)
+            expect(told == '', told)
         with stage.case('down stops all; a second down does nothing'):
             expect(cluster(stage, 'down').count('stopped') == 4, 'down')
             expect(cluster(stage, 'down') == '', 'down twice')
