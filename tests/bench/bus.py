@@ -115,8 +115,8 @@ class Measured:
 
         def beside_fio():
             with folder() as home:
-                written, cpu, _ = fio(home, chunk, size)
-                one, _, _ = fio(home, chunk, short_of(size), 1, chunk)
+                written, cpu, *_ = fio(home, chunk, size)
+                one, *_ = fio(home, chunk, short_of(size), 1, chunk)
             self.durable.add('slower of bus and fio', min(dealt, written))
             self.one.add('fio, one, synced', one)
             self.cpu.add('fio', cpu)

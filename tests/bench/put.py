@@ -105,29 +105,28 @@ class Measured:
     """The figures, and one turn of each."""
 
     def __init__(self, size):
-        size_text = f'{size / (1 << 30):g} GiB'
         rate = 'MB/s'
 
         def put(code, wanted):
-            return Figure(f'put {size_text}, {code}', rate, 'rill',
+            return Figure(f'put, {code}', rate, 'rill',
                           'JetStream', f'>= {wanted}')
         self.plain = put('no parity, 4 workers', 1.5)
         self.coded = put('4+2, 6 workers', 1.0)
-        self.nodes = Figure(f'CPU of forwarder and workers, put {size_text}, '
-                            'no parity', 's/GB', 'rill')
+        self.nodes = Figure('CPU of forwarder and workers, no parity, put',
+                            's/GB', 'rill')
 
         def cost(what):
-            return Figure(f'CPU of all processes, {what} {size_text}', 's/GB',
+            return Figure(f'CPU of all processes, {what}', 's/GB',
                           'rill', 'JetStream', '<= 1.0')
         self.cost = cost('no parity, put')
         self.coded_cost = cost('4+2, put')
         self.back_cost = cost('4+2, get')
-        self.back = Figure(f'get {size_text}, 4+2', rate, 'rill', 'JetStream',
+        self.back = Figure('get, 4+2', rate, 'rill', 'JetStream',
                            '>= 1.0')
-        self.lost = Figure(f'get {size_text}, 4+2, two of six killed', rate,
+        self.lost = Figure('get, 4+2, two of six killed', rate,
                            'two killed', 'healthy', '>= 0.7')
-        self.lost_cost = Figure(f'CPU of all processes, 4+2, get {size_text}, '
-                                'two of six killed', 's/GB', 'two killed')
+        self.lost_cost = Figure('CPU of all processes, 4+2, get, two of six '
+                                'killed', 's/GB', 'two killed')
         self.size = size
 
     def all(self):

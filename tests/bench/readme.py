@@ -40,9 +40,9 @@ def renewed(block):
     reasons = {title: verdict for title, verdict in
                map(ends, block[0].splitlines()) if verdict.startswith('missed')}
     told = read(path)
-    turns = max(len(values) for figure in told['figures']
-                for values in figure.samples.values())
-    lines = [f'`{name}`, {turns} turn{"s" * (turns > 1)} on {told["machine"]}:',
+    most = max(len(values) for figure in told['figures']
+               for values in figure.samples.values())
+    lines = [f'`{name}` on {told["machine"]}, up to {most} samples of each:',
              '', *(explained(line, reasons) for line in tell(told['figures']))]
     for title, verdict in map(ends, lines):
         if verdict == 'missed':

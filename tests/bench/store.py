@@ -13,8 +13,8 @@ DEPTH = 4
 
 
 def fio(home, chunk, size, depth=DEPTH, sync=SYNC):
-    """MB/s, CPU seconds per GB, and ms of (a write, an fdatasync) that 99 of
-    100 do not exceed."""
+    """MB/s, CPU seconds per GB, and ms of (a write, an fdatasync): what 99 of
+    100 do not exceed, and the longest."""
     done = subprocess.run(
         [program('fio'), '--name=chunks', f'--directory={home}',
          '--filename=fio', f'--size={size}', f'--bs={chunk}', '--rw=write',
@@ -28,9 +28,10 @@ def fio(home, chunk, size, depth=DEPTH, sync=SYNC):
     job = json.loads(done.stdout[done.stdout.index('{'):])['jobs'][0]
     rate = size / (job['write']['runtime'] / 1000) / 1e6
     cpu = (job['usr_cpu'] + job['sys_cpu']) / 100 * job['job_runtime'] / 1000
-    late = [job[what][time]['percentile']['99.000000'] / 1e6
-            for what, time in (('write', 'clat_ns'), ('sync', 'lat_ns'))]
-    return rate, cpu / (size / 1e9), late
+    took = job['write']['clat_ns'], job['sync']['lat_ns']
+    return (rate, cpu / (size / 1e9),
+            [ns['percentile']['99.000000'] / 1e6 for ns in took],
+            [ns['max'] / 1e6 for ns in took])
 
 
 def store(home, chunk, size):
@@ -82,11 +83,13 @@ def figures(turns, size, say=print):
                 os.sync()
                 if has_fio:
                     try:
-                        theirs, theirs_cpu, late = fio(home, chunk, size)
+                        theirs, theirs_cpu, *late = fio(home, chunk, size)
                         rate.add('fio', theirs)
                         cpu.add('fio', theirs_cpu)
-                        commit.add('fio: a write', late[0])
-                        commit.add('fio: an fdatasync', late[1])
+                        for figure, (wrote, synced) in zip((commit, stall),
+                                                           late):
+                            figure.add('fio: a write', wrote)
+                            figure.add('fio: an fdatasync', synced)
                     except Absent as why:
                         say(f'left out: fio: {why}')
                         has_fio = False
