@@ -34,12 +34,12 @@ def explained(line, reasons):
 def renewed(block):
     name = block[2]
     path = BUILD / f'{name}.json'
-    if not path.exists():
+    told = read(path) if path.exists() else {'figures': []}
+    if not told['figures']:
         print(f'{name}: not measured, stays as it is')
         return block[0]
     reasons = {title: verdict for title, verdict in
                map(ends, block[0].splitlines()) if verdict.startswith('missed')}
-    told = read(path)
     most = max(len(values) for figure in told['figures']
                for values in figure.samples.values())
     lines = [f'`{name}` on {told["machine"]}, up to {most} samples of each:',
