@@ -229,4 +229,13 @@ with Stage(workers=3, groups=GROUPS, caches=CACHES, director='rules: [light]',
         expect(code == 69 and 'does not answer' in err, err)
         code, _, err = ended(nobody)
         expect(code == 69 and 'nobody answers' in err, err)
+    with stage.case('rill top shows nothing as known of a worker that is gone'):
+        stage.kill('w1')
+        top = [stage.rill('top', '-1', *more, '--at', stage.at['director'])
+               .expect(0) for more in ((), ('--json',))]
+        row, = re.findall(r'^w1 .*', top[0].text, re.M)
+        expect(row.split() == ['w1', 'SILENT', *'------'], row)
+        gone, there = top[1].json()['workers'][:2]
+        expect(gone['answers'] is False and 'bytes' not in gone and
+               there['at'] == stage.at['w2'], f'{gone} {there}')
 end()

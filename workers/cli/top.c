@@ -192,6 +192,11 @@ print_workers(const tree_state_t *state, FILE *to)
                    !worker->report ? "SILENT"
                    : known         ? known->state
                                    : "");
+        if (!worker->report) {
+            for (int cell = 0; cell < 6; cell++)
+                table_cell(table, "-");
+            continue;
+        }
         table_cell(
             table, "%s",
             units_bytes(tree_node_value(worker, COUNTER_store_bytes), text));
@@ -204,7 +209,7 @@ print_workers(const tree_state_t *state, FILE *to)
                        worker, COUNTER_unreceipted_chunks));
         ms_cell(table, tree_node_quantile(worker, TIME_commit_seconds, 0.5));
         ms_cell(table, tree_node_quantile(worker, TIME_commit_seconds, 0.99));
-        ms_cell(table, worker->report ? worker->ms : -1);
+        ms_cell(table, worker->ms);
     }
     table_print(table, to);
     table_destroy(&table);

@@ -346,7 +346,8 @@ list_workers(tree_state_t *state, const Rill__V1__Report *origin)
         Rill__V1__NodeReport *place = &state->places[i + 1];
         rill__v1__node_report__init(place);
         place->name = origin->workers[i]->name;
-        place->at = origin->workers[i]->reach;
+        char *reach = origin->workers[i]->reach;
+        place->at = strncmp(reach, "tcp://", 6) == 0 ? reach + 6 : reach;
         state->workers[state->workers_count++].node = place;
     }
 }
