@@ -284,7 +284,8 @@ requests_answered(requests_t *self, const peer_t *asker,
     open_t *open = find(self, asker, answer->request);
     if (answer->body_case == RILL__V1__MESSAGE__BODY_REFUSED)
         refused(self, open, answer);
-    if (!open)
+    //  That a node lives is no answer to a Watch: where it begins is.
+    if (!open || answer->body_case == RILL__V1__MESSAGE__BODY_WATCHING)
         return;
     if (SINK_WANTS(self->sink, REQUEST))
         tell(self, open, answer, payload);

@@ -1,5 +1,6 @@
 #include "hops.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -282,8 +283,27 @@ at_least_0(double ms)
     return ms > 0 ? ms : 0;
 }
 
+//  Whether, of several requests of one node below the same one, it is the one
+//  that was waited for so long: a session asks its source again and again.
+static bool
+is_waited_for(const trace_t *trace, size_t nth, double ms)
+{
+    const seen_t *seen = &trace->seen[nth];
+    double off = fabs(ms - seen->event->request->ms);
+    for (size_t i = 0; i < trace->count; i++) {
+        const seen_t *other = &trace->seen[i];
+        if (other->parent != seen->parent || !is_request(other->event) ||
+            !same(other->event->node, seen->event->node))
+            continue;
+        double others = fabs(ms - other->event->request->ms);
+        if (others < off || (others == off && i < nth))
+            return false;
+    }
+    return true;
+}
+
 static void
-time_row(hop_t *row, const event_t *parent)
+time_row(hop_t *row, const event_t *parent, const trace_t *trace, size_t nth)
 {
     const Rill__V1__Request *request = row->event->request;
     row->here_ms = at_least_0(request->ms - request->source_ms -
@@ -296,8 +316,8 @@ time_row(hop_t *row, const event_t *parent)
     double waited_ms = is_source       ? parent->request->source_ms
                        : row->is_tried ? parent->request->tried_ms
                                        : 0;
-    row->has_way = waited_ms > 0;
-    row->way_ms = at_least_0(waited_ms - request->ms);
+    row->has_way = waited_ms > 0 && is_waited_for(trace, nth, waited_ms);
+    row->way_ms = row->has_way ? at_least_0(waited_ms - request->ms) : 0;
 }
 
 //  The one that a request was taken from, or tried at, if nothing came of it.
@@ -337,7 +357,7 @@ add_hop(hops_t *self, trace_t *trace, size_t nth, const event_t *parent,
     hop_t *row = add_row(self, event, depth, is_joined);
     if (!row->is_request)
         return;
-    time_row(row, parent);
+    time_row(row, parent, trace, nth);
     uint64_t joined = event->request->joined;
     add_silent(self, trace, nth, depth + 1, true, is_joined);
     if (!joined)

@@ -140,6 +140,29 @@ an_answer_is_told_with_its_question(void)
 }
 
 static void
+that_a_node_lives_is_no_answer(void)
+{
+    begin(REQUESTS);
+    peer_t asker = peer(1);
+    Rill__V1__Watch watch = RILL__V1__WATCH__INIT;
+    watch.which_case = RILL__V1__WATCH__WHICH_NAME;
+    watch.name = message_lend("cam");
+    message_t question = MESSAGE(WATCH, watch, &watch, 5, 95);
+    requests_asked(world.requests, &asker, &question);
+    Rill__V1__Watching alive = RILL__V1__WATCHING__INIT;
+    message_t sign = MESSAGE(WATCHING, watching, &alive, 5, 95);
+    requests_answered(world.requests, &asker, &sign, NULL);
+    CHECK(world.told == 0);
+    sink_source_t source = { .node = "r1", .ms = 1500, .tried = "" };
+    requests_sourced(world.requests, &asker, 5, &source);
+    Rill__V1__Watched begun = RILL__V1__WATCHED__INIT;
+    message_t answer = MESSAGE(WATCHED, watched, &begun, 5, 95);
+    requests_answered(world.requests, &asker, &answer, NULL);
+    CHECK(world.told == 1 && streq(world.source, "r1"));
+    requests_destroy(&world.requests);
+}
+
+static void
 while_nobody_listens_nothing_is_kept(void)
 {
     begin(0);
@@ -215,6 +238,9 @@ main(void)
     CASE(an_answer_is_told_with_its_question,
          "the first answer to a question is told with its times, route, source "
          "and trace");
+    CASE(that_a_node_lives_is_no_answer,
+         "a watch is told when it begins, however often its node said before "
+         "that it lives");
     CASE(while_nobody_listens_nothing_is_kept,
          "requests 1: while nobody listens nothing is kept, built or timed");
     CASE(the_oldest_is_given_up,

@@ -161,6 +161,37 @@ who_was_tried_in_vain_is_named(void)
 }
 
 static void
+what_a_session_asked_later_is_not_its_way(void)
+{
+    //  A locate is slow at the origin; then chunks are asked for, one by one.
+    static const told_t TOLD[] = {
+        { 1, "origin", NULL, "", 495, 0, 0, 0, NULL, 0 },
+        { 1, "r1", NULL, "origin", 498, 497, 0, 0, NULL, 0 },
+        { 1, "origin", "r1", "", 1, 0, 0, 5, NULL, 0 },
+        { 1, "r1", "t1", "origin", 2, 1.5, 0, 5, NULL, 0 },
+        { 1, "origin", "r1", "", 950, 0, 0, 6, NULL, 0 },
+        { 1, "r1", "t1", "origin", 951, 950.5, 0, 6, NULL, 0 },
+        { 1, "t1", NULL, "r1", 507, 499, 0, 0, NULL, 0 },
+    };
+    hops_t *hops = hops_new();
+    hops_tree_t tree;
+    for (size_t i = 0; i < 4; i++)
+        tell(hops, &TOLD[i], 1000);
+    tell(hops, &TOLD[6], 1000);
+    CHECK(hops_take(hops, true, 1000, &tree));
+    expect(&tree, "t1 >r1 >>origin >r1 >>origin; in origin 495");
+    hops_destroy(&hops);
+    hops = hops_new();  //  One that waited longer is not what was waited for
+    for (size_t i = 0; i < 7; i++)
+        tell(hops, &TOLD[i], 1000);
+    CHECK(hops_take(hops, true, 1000, &tree));
+    for (size_t i = 0; i < tree.count; i++)
+        CHECK(strcmp(tree.hops[i].node, "r1") != 0 ||
+              tree.hops[i].has_way == (tree.hops[i].event->request->ms == 498));
+    hops_destroy(&hops);
+}
+
+static void
 a_way_without_a_terminal_is_told_later(void)
 {
     hops_t *hops = hops_new();
@@ -305,6 +336,9 @@ main(void)
          "hops 1: what is missing is waited for, and told when it comes late");
     CASE(who_was_tried_in_vain_is_named,
          "who was asked and gave nothing is named, unless it says why");
+    CASE(what_a_session_asked_later_is_not_its_way,
+         "of several requests at one node the one that was waited for has the "
+         "way to it");
     CASE(a_way_without_a_terminal_is_told_later,
          "a way that no terminal began is told, later");
     CASE(who_joined_has_the_others_way,
