@@ -265,6 +265,16 @@ class Client:
         self.pipe, self.publisher = self.open(self.at('origin'), self.live)
         self.left = memoryview(self.clip.read_bytes())
 
+    def hold(self):
+        """Begin to read and to watch a film, and take next to nothing of it."""
+        self.held = []
+        for words in (('read', self.at('r1'), 'film'),
+                      ('watch', self.at('director'), 'film', 'start')):
+            pipe = self.home / f'held-{words[0]}'
+            os.mkfifo(pipe)
+            self.held.append((os.open(pipe, os.O_RDONLY | os.O_NONBLOCK),
+                              self.begin(*words, pipe)))
+
     def write(self, most, seconds):
         """The next bytes; returns whether there was room for them in time."""
         there = select.select([], [self.pipe], [], seconds)[1]
@@ -325,6 +335,16 @@ class Client:
                        f'of {len(data)}: {told}')
                 expect(ended == {'bytes': len(got), 'ended': True}, f'{ended}')
             expect(not first or first < len(data) // 2, f'{first}')
+
+    def take_held(self):
+        with self.case('invariants 12 and 19: who took nothing for long '
+                       'blames no node, and has the whole, exact'):
+            for pipe, run in self.held:
+                os.set_blocking(pipe, True)
+                with open(pipe, 'rb') as file:
+                    got = file.read()
+                run.end()
+                expect(got == self.clip.read_bytes(), f'{len(got)} bytes')
 
     def listen(self):
         """Begin to hear what all nodes tell; how it goes on."""
@@ -432,8 +452,10 @@ def play(languages):
         part = path.stat().st_size // 4
         nobody = f'127.0.0.1:{stage.other_port()}'
 
+        stage.put(path, 'film')
         for client in clients:      # Here: no process outlives its thread.
             client.go_live()
+            client.hold()
         sources = [Rare(c, node) for c in clients if not SLOW]
 
         with stage.case('invariant 19: rill has the words that every client '
@@ -456,6 +478,7 @@ def play(languages):
                         'again and goes on where it was'):
             hush(node, sources)
         live(stage, clients)
+        each(clients, Client.take_held)
 
 
 def main(languages):

@@ -71,6 +71,8 @@ reader::reader(const std::string &where, const v1::Described &is,
 std::optional<piece>
 reader::next()
 {
+    moved = clock::now();  //  The owner was silent, not the node
+    lost_at.reset();
     while (at < to) {
         if (auto found = due())
             return found;

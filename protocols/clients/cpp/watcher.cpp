@@ -90,6 +90,9 @@ watcher::ask_director(millis within)
 std::optional<piece>
 watcher::next()
 {
+    moved = clock::now();  //  The owner was silent, not the node
+    if (asked_at)
+        asked_at = moved;
     try {
         while (!over)
             if (auto found = step())

@@ -109,6 +109,8 @@ func (r *Reader) Close() {
 
 // Next piece, in order. nil, nil: that was all.
 func (r *Reader) Next() (*Piece, error) {
+	// The owner was silent, not the node.
+	r.moved, r.lostAt = time.Now(), time.Time{}
 	for r.next < r.to {
 		if piece := r.due(); piece != nil {
 			return piece, nil

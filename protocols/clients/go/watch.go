@@ -86,7 +86,8 @@ func (c *Client) Watch(name string, view View) (*Watcher, error) {
 	if view.From.set == nil {
 		view.From = Live
 	}
-	w := &Watcher{director: c.at, name: name, view: view, moved: time.Now()}
+	w := &Watcher{director: c.at, name: name, view: view, moved: time.Now(),
+		last: fail("late", "nothing came")}
 	for _, at := range view.Places {
 		w.places = append(w.places, place{at, at})
 	}
@@ -122,6 +123,10 @@ func (w *Watcher) askDirector(within time.Duration) error {
 
 // Next piece, in order; a hole is one too. nil, nil: the stream has ended.
 func (w *Watcher) Next() (*Piece, error) {
+	w.moved = time.Now() // The owner was silent, not the node.
+	if !w.askedAt.IsZero() {
+		w.askedAt = w.moved
+	}
 	for !w.over {
 		piece, err := w.step()
 		if err != nil {

@@ -204,8 +204,15 @@ export class Watch {
   async follow (connection, request) {
     let last = Date.now()
     let said = last // Its last word; ours.
+    let turned = last
     while (!this.isDone) {
       const now = Date.now()
+      // Nobody was heard while the owner kept the loop to itself.
+      if (now - turned > SILENCE) {
+        last = now
+        this.alive += now - turned
+      }
+      turned = now
       const credit = Math.max(this.credit, this.creditFor(this.received))
       if (now - said >= KEEP || credit - this.credit >= this.window / 4) {
         if (now - last > SILENCE) {

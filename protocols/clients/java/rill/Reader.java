@@ -66,6 +66,8 @@ public final class Reader extends Pieces {
 
     @Override
     public Piece next() {
+        moved = Link.now(); // The owner was silent, not the node.
+        lostAt = Link.NEVER;
         try {
             while (next < to) {
                 Piece piece = due();

@@ -59,6 +59,9 @@ public final class Watcher extends Pieces {
 
     @Override
     public Piece next() {
+        moved = Link.now(); // The owner was silent, not the node.
+        if (askedAt != Link.NEVER)
+            askedAt = moved;
         try {
             while (!over) {
                 Piece piece = step();

@@ -173,9 +173,13 @@ class Watch:
 
     async def _follow(self, connection, request):
         """Until the stream is over; whatever else ends it is an error."""
-        last = said = time.monotonic()      # Its last word; ours.
+        last = said = turned = time.monotonic()     # Its last word; ours.
         while not self.over:
             now = time.monotonic()
+            #   Nobody was heard while the owner kept the loop to itself.
+            if now - turned > SILENCE:
+                last, self.alive = now, self.alive + now - turned
+            turned = now
             credit = max(self.credit, self._credit(self.received))
             if now - said >= KEEP or credit - self.credit >= self.window / 4:
                 if now - last > SILENCE:

@@ -361,6 +361,8 @@ impl Iterator for Reader {
     type Item = Result<Piece>;
 
     fn next(&mut self) -> Option<Result<Piece>> {
+        self.moved = Instant::now(); // The owner was silent, not the node.
+        self.lost_at = None;
         let step = self.step().transpose();
         if let Some(Err(_)) = step {
             self.next = self.to;

@@ -429,6 +429,8 @@ impl Iterator for Watcher {
     type Item = Result<Piece>;
 
     fn next(&mut self) -> Option<Result<Piece>> {
+        self.moved = Instant::now(); // The owner was silent, not the node.
+        self.asked_at = self.asked_at.map(|_| self.moved);
         while !self.over {
             if let Some(step) = self.step().transpose() {
                 self.over = step.is_err();
