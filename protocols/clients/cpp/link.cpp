@@ -138,7 +138,7 @@ void
 connect_socket(zmq::socket_t &socket, const std::string &endpoint)
 {
     try {
-        socket.connect(endpoint);
+        through([&] { socket.connect(endpoint); });
     } catch (const zmq::error_t &why) {
         throw error("address", endpoint + ": " + why.what());
     }

@@ -82,9 +82,16 @@ pub fn open(kind: zmq::SocketType, queue: i32) -> Result<Socket> {
 }
 
 pub fn join(socket: &zmq::Socket, endpoint: &str) -> Result<()> {
-    socket
-        .connect(endpoint)
-        .map_err(|why| Error::new("address", format!("{}: {}", endpoint, why)))
+    loop {
+        match socket.connect(endpoint) {
+            Err(zmq::Error::EINTR) => continue,
+            other => {
+                return other.map_err(|why| {
+                    Error::new("address", format!("{}: {}", endpoint, why))
+                })
+            }
+        }
+    }
 }
 
 /// The frames of a message that comes until then; of more than three the first

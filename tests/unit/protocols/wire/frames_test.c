@@ -1,6 +1,7 @@
 #include "frames.h"
 
 #include <string.h>
+#include <sys/time.h>
 
 #include "proof.h"
 #include "sockets.h"
@@ -46,7 +47,11 @@ static bool
 wait_for(zsock_t *socket, short what)
 {
     zmq_pollitem_t item = { .socket = zsock_resolve(socket), .events = what };
-    return zmq_poll(&item, 1, 60000) == 1;
+    int count;
+    do
+        count = zmq_poll(&item, 1, 60000);
+    while (count == -1 && errno == EINTR);
+    return count == 1;
 }
 
 static status_t
@@ -589,6 +594,36 @@ a_turn_takes_what_has_come_and_not_more_than_its_share(void)
     part(&pair);
 }
 
+static void
+on_signal(int number)
+{
+    (void)number;
+}
+
+static void
+signals_are_no_answer(void)
+{
+    const struct itimerval NEVER = { { 0, 0 }, { 0, 0 } };
+    const struct itimerval OFTEN = { { 0, 50 }, { 0, 50 } };
+    struct sigaction action = { .sa_handler = on_signal };
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &OFTEN, NULL);
+    for (int i = 0; i < 200; i++) {
+        char endpoint[ENDPOINT_BYTES];
+        pair_t pair;
+        zsock_t *watch;
+        CHECK(sockets_open(SOCKET_FRONT, ANY, &pair.near) == STATUS_OK);
+        sockets_bound(pair.near, endpoint);
+        CHECK(sockets_open_watched(SOCKET_ASK, endpoint, &pair.far, &watch) ==
+              STATUS_OK);
+        for (int k = 0; k < 5; k++)
+            ask_and_answer(&pair, FRAMES_COPIED_BYTES);
+        sockets_unwatch(pair.far, &watch);
+        part(&pair);
+    }
+    setitimer(ITIMER_REAL, &NEVER, NULL);
+}
+
 int
 main(void)
 {
@@ -622,5 +657,7 @@ main(void)
          "a head over its limit is not sent");
     CASE(what_is_published_is_heard_under_its_topic_alone,
          "a chunk is heard under its own topic, by who subscribed to it alone");
+    CASE(signals_are_no_answer,
+         "invariant 21: whatever signals come, what is sent goes and comes");
     return proof_end();
 }
