@@ -92,6 +92,12 @@ with Stage(patience=STEADY) as stage:
                    f'exit {done.code} after {time}')
             expect(f'nobody answers at {nobody}' in done.err, done.err)
         expect(not (stage.home / 'none').exists(), 'a file of nothing')
+        #   Nor is the origin blamed for a director that took the time.
+        process = stage.begin('watch', 'clip', '--from', 'start', '--for', '2s',
+                              '-o', stage.home / 'all', RILL_DIRECTOR=nobody)
+        _, err = process.communicate()
+        expect(process.returncode == 0, f'{process.returncode}: {err}')
+        expect((stage.home / 'all').read_bytes() == clip.read_bytes(), 'others')
         stage.rill('status', at='nonsense').expect_error(64, 'nonsense')
     with stage.case('a file that cannot be written'):
         stage.rill('get', 'clip', '-o', stage.home / 'no' / 'dir') \

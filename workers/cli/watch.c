@@ -24,9 +24,10 @@ typedef struct {
     const char *places[PLACES_MOST];
     size_t places_count;
     message_t *offer;  //  The director's list, which has the places
-    millis_t until;    //  MILLIS_NEVER: as long as it lasts
-    bool told;         //  Where it begins
-    bool waits;        //  It was said that nobody answers
+    uint64_t most_ms;  //  UINT64_MAX: as long as it lasts
+    millis_t until;
+    bool told;   //  Where it begins
+    bool waits;  //  It was said that nobody answers
     uint64_t delivered;
     uint64_t left_out;  //  Bytes of holes
     talk_progress_t progress;
@@ -118,14 +119,11 @@ static int
 read_for(watch_t *self)
 {
     const char *text = words_value(self->words, "--for");
-    uint64_t ms;
     char why[160] = "is no duration";
-    self->until = MILLIS_NEVER;
-    if (!text)
-        return EX_OK;
-    if (units_parse_ms(text, &ms, why, sizeof why) != STATUS_OK)
+    self->most_ms = UINT64_MAX;
+    if (text &&
+        units_parse_ms(text, &self->most_ms, why, sizeof why) != STATUS_OK)
         return talk_fail("watch", EX_USAGE, "--for \"%s\" %s", text, why);
-    self->until = zclock_mono() + (millis_t)ms;
     return EX_OK;
 }
 
@@ -269,7 +267,11 @@ watch(watch_t *self, client_t *client)
     if (!self->output)
         return talk_fail("watch", EX_IOERR, "%s %s", self->path, why);
     watcher_state_t state;
+    //  A director that does not answer took none of the time that was given.
     millis_t begun = zclock_mono();
+    self->until = self->most_ms < (uint64_t)(MILLIS_NEVER - begun)
+                      ? begun + (millis_t)self->most_ms
+                      : MILLIS_NEVER;
     talk_progress_begin(&self->progress, 0, 0, begun);
     client_watch(client, &self->settings, self->places, self->places_count,
                  &VIEWER, self, &state);
