@@ -7,7 +7,6 @@
 
 enum {
     MARKS_BACK = 64,  //  Chunks looked through for a mark
-    YOUNGER = 8,      //  Chunks that may stand before older ones
 };
 
 typedef struct shelf shelf_t;
@@ -23,7 +22,8 @@ struct shelf {
     uint64_t stream;
     held_t **chunks;  //  [first, first + count)
     size_t first, count, room;
-    size_t bytes;  //  Of payload
+    size_t bytes;   //  Of payload
+    size_t turned;  //  Neighbours of which the one behind is older
 };
 
 struct window {
@@ -81,19 +81,31 @@ behind(const shelf_t *shelf, uint64_t offset)
     return low;
 }
 
+//  Whether the chunk of a place and the one before it are turned. They never are
+//  unless an origin cut some while its clock was ahead, and cut on behind them
+//  after a restart with the right one.
+static bool
+is_turned(const shelf_t *shelf, size_t at)
+{
+    held_t **all = shelf->chunks + shelf->first;
+    return at > 0 && at < shelf->count &&
+           all[at - 1]->chunk.header.created_us >
+               all[at]->chunk.header.created_us;
+}
+
 static void
 drop(window_t *self, held_t *held)
 {
     shelf_t *shelf = held->shelf;
     held_t **all = shelf->chunks + shelf->first;
     size_t at = behind(shelf, held->chunk.header.offset);
-    while (all[at - 1] != held)
-        at--;
+    shelf->turned -= is_turned(shelf, at - 1) + is_turned(shelf, at);
     if (at == 1)
         shelf->first++;
     else
         memmove(all + at - 1, all + at, (shelf->count - at) * sizeof *all);
     shelf->count--;
+    shelf->turned += is_turned(shelf, at - 1);
     shelf->bytes -= held->chunk.header.length;
     *(held->older ? &held->older->newer : &self->oldest) = held->newer;
     *(held->newer ? &held->newer->older : &self->newest) = held->older;
@@ -198,9 +210,11 @@ add(window_t *self, const chunk_header_t *header, buffer_t *payload,
     widen(shelf);
     size_t at = behind(shelf, header->offset);
     held_t **all = shelf->chunks + shelf->first;
+    shelf->turned -= is_turned(shelf, at);
     memmove(all + at + 1, all + at, (shelf->count - at) * sizeof *all);
     all[at] = held;
     shelf->count++;
+    shelf->turned += is_turned(shelf, at) + is_turned(shelf, at + 1);
     shelf->bytes += header->length;
     held->shelf = shelf;
     held->older = self->newest;
@@ -328,20 +342,20 @@ window_at(const window_t *self, uint64_t stream, micros_t created_us)
     return low ? &shelf->chunks[shelf->first + low - 1]->chunk : NULL;
 }
 
-//  Few are younger than what lies behind them: those that an origin cut while
-//  its clock was ahead, and cut again after a restart.
+//  What is old comes first, or is anywhere while some are turned.
 static void
 age(window_t *self, shelf_t *shelf, micros_t before_us)
 {
-    size_t left = shelf->count, younger = 0;
-    while (younger < left && younger < YOUNGER) {
-        held_t *held = shelf->chunks[shelf->first + younger];
-        if (held->chunk.header.created_us >= before_us)
-            younger++;
-        else {
+    size_t left = shelf->count, at = 0;
+    while (at < left) {
+        held_t *held = shelf->chunks[shelf->first + at];
+        if (held->chunk.header.created_us < before_us) {
             drop(self, held);  //  The shelf too, with its last one
             left--;
-        }
+        } else if (shelf->turned > 0)
+            at++;
+        else
+            return;
     }
 }
 

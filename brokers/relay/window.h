@@ -78,8 +78,7 @@ bool window_newest_mark(const window_t *self, uint64_t stream,
 const window_chunk_t *window_at(const window_t *self, uint64_t stream,
                                 micros_t created_us);
 
-//  Drop what was created before, the first few younger ones of a stream passed
-//  over; and all of a stream.
+//  Drop what was created before, wherever it lies; and all of a stream.
 void window_age(window_t *self, micros_t before_us);
 void window_forget(window_t *self, uint64_t stream);
 
