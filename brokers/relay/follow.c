@@ -686,6 +686,8 @@ go_idle(stream_t *stream, millis_t now)
         stream->is_idle = true;
         stream->idle = now;
     }
+    if (stream->seek == SEEK_WHO)
+        stream->seek = SEEK_NONE;  //  Nobody waits for what siblings say
     if (stream->lingers > now)
         return;
     stream->parent = 0;  //  Who begins anew begins with the best

@@ -765,6 +765,7 @@ relay_sweep(relay_t *self, millis_t now)
         sweep_links(self, now);
         self->coarse_at = is_active(self) ? now + COARSE_MS : MILLIS_NEVER;
     }
+    siblings_sweep(self->siblings, now);
     follow_flush(self, now);
 }
 

@@ -216,3 +216,11 @@ siblings_due(const siblings_t *self)
             due = millis_least(due, self->question[i].until);
     return due;
 }
+
+void
+siblings_sweep(siblings_t *self, millis_t now)
+{
+    for (size_t i = 0; i < self->questions; i++)
+        if (self->question[i].open && self->question[i].until <= now)
+            end(&self->question[i], -1, now);
+}

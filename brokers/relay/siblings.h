@@ -69,4 +69,7 @@ siblings_mark_t *siblings_mark(const siblings_t *self, uint64_t stream,
 //  When the next open question ends.
 millis_t siblings_due(const siblings_t *self);
 
+//  End those that are due, whoever asked: he may not come back.
+void siblings_sweep(siblings_t *self, millis_t now);
+
 #endif

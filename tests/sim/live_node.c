@@ -190,8 +190,13 @@ on_wake(void *arg, bool happens)
     node->wake_us = INT64_MAX;
     if (node->hung)
         return;
-    if (relay_due(node->relay) <= live_now(node->live))
-        relay_sweep(node->relay, live_now(node->live));
+    millis_t now = live_now(node->live);
+    if (relay_due(node->relay) <= now)
+        relay_sweep(node->relay, now);
+    //  Real nodes would turn without rest.
+    if (relay_due(node->relay) < now)
+        story_breach(19, "%s has swept, and is late by %lld ms", node->name,
+                     (long long)(now - relay_due(node->relay)));
     live_after(node);
 }
 

@@ -92,6 +92,19 @@ a_question_ends(void)
 }
 
 static void
+a_question_ends_though_nobody_comes_back(void)
+{
+    begin();
+    take("b", 1, 1, 0);
+    CHECK(siblings_ask(siblings, 1, 0, 10, &found) == SIBLINGS_ASK);
+    siblings_sweep(siblings, 9 + SIBLINGS_WAIT_MS);
+    CHECK(siblings_due(siblings) == 10 + SIBLINGS_WAIT_MS);
+    siblings_sweep(siblings, 10 + SIBLINGS_WAIT_MS);
+    CHECK(siblings_due(siblings) == MILLIS_NEVER);
+    siblings_destroy(&siblings);
+}
+
+static void
 questions_are_bounded(void)
 {
     begin();
@@ -118,6 +131,8 @@ main(void)
          "nothing");
     CASE(a_question_ends,
          "siblings 2: a question ends with a yes, with every no, or in time");
+    CASE(a_question_ends_though_nobody_comes_back,
+         "siblings 2: a question ends in time though its asker is gone");
     CASE(questions_are_bounded,
          "siblings 3, invariant 18: questions are bounded");
     return proof_end();
