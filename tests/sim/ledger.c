@@ -1223,8 +1223,10 @@ bool
 ledger_is_removed(ledger_t *self, const char *name)
 {
     take_chains(self);
-    return stream_named(self, name)->graves > 0 &&
-           stream_named(self, name)->id == 0;
+    const stream_t *stream = stream_named(self, name);
+    //  What a late word opened anew has nothing a rebuild could find.
+    return stream->graves > 0 &&
+           (stream->id == 0 || (self->rebuilt && stream->stored == 0));
 }
 
 bool

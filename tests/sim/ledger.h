@@ -33,8 +33,8 @@ void ledger_clock_set(ledger_t *self);
 
 //  Somebody asks to remove a stream; and is told that the one with this id is
 //  removed. Whether a source may find that nothing is known of what it brought:
-//  its stream was removed, or the catalogue was rebuilt; whether there is no
-//  stream of that name now.
+//  its stream was removed, or the catalogue was rebuilt; whether there need be
+//  no stream of that name now.
 void ledger_remove(ledger_t *self, const char *name);
 void ledger_removed(ledger_t *self, uint64_t id);
 bool ledger_begins_anew(ledger_t *self, const char *name);
