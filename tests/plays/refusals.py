@@ -85,11 +85,11 @@ with Stage(patience=STEADY) as stage:
             expect(fastest(lambda: stage.rill(*verb, at=nobody)
                            .expect_error(69, nobody)) < 3.5, f'{verb[0]} is '
                    'late')
-        for time in ('100ms', '2s'):
-            done = stage.rill('watch', 'clip', '--for', time, '-o', 'none',
+        for most in ('100ms', '2s'):
+            done = stage.rill('watch', 'clip', '--for', most, '-o', 'none',
                               at=nobody)
-            expect(done.code == 69 or time == '100ms' and done.code == 75,
-                   f'exit {done.code} after {time}')
+            expect(done.code == 69 or most == '100ms' and done.code == 75,
+                   f'exit {done.code} after {most}')
             expect(f'nobody answers at {nobody}' in done.err, done.err)
         expect(not (stage.home / 'none').exists(), 'a file of nothing')
         #   Nor is the origin blamed for a director that took the time.

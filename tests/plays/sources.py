@@ -31,8 +31,10 @@ def let_store(stage, relay, name, size):
 
 
 def get_half(stage, relay, back):
-    """A get that has written something and cannot have all."""
-    process = stage.begin('get', 'clip', '-o', back, at=relay.at)
+    """A get that has written something and cannot have all. It hears a hangup,
+    also where nohup runs the tests."""
+    process = stage.begin('get', 'clip', '-o', back, at=relay.at,
+                          before=['env', '--default-signal=HUP'])
     wait_for(lambda: any(part.stat().st_size for part in
                          stage.home.glob('back.part-*')), 'it has begun')
     return process

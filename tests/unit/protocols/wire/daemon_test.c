@@ -89,6 +89,7 @@ start(process_t *process, char *const argv[])
         for (; argv[argc]; argc++)
             copy[argc] = argv[argc];
         copy[argc] = NULL;
+        signal(SIGHUP, SIG_DFL);  //  Whatever the tests are run by
         int code = daemon_run(&DAEMON, argc, copy);
         fflush(stdout);
         _exit(code);
