@@ -138,7 +138,7 @@ void
 listener_add(listener_t *self, const char *name, const char *role,
              const char *at)
 {
-    if (self->count == NODES_MOST || find(self, name, at))
+    if (!*at || self->count == NODES_MOST || find(self, name, at))
         return;
     if (self->count == self->size) {
         self->size = 2 * self->size + 16;
@@ -255,7 +255,7 @@ static bool
 needs_asking(const node_t *node)
 {
     bool is_heard = node->hear && node->face.state == LISTENER_HEARD;
-    return *node->at && (node->lists || (node->wanted && !is_heard));
+    return node->lists || (node->wanted && !is_heard);
 }
 
 static void

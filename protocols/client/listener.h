@@ -39,7 +39,7 @@ typedef enum {
 typedef struct {
     const char *name;  //  "": it has not said it
     const char *role;  //  forwarder, worker, cache, director; ""
-    const char *at;    //  HOST:PORT of its front; "": not known
+    const char *at;    //  HOST:PORT of its front
     listener_state_t state;
 } listener_node_t;
 
@@ -70,7 +70,8 @@ listener_t *listener_new(const listener_settings_t *settings,
 void listener_destroy(listener_t **self_p);
 
 //  Begin with one more node at HOST:PORT. `name` and `role` may be "" when they
-//  are not known; it says them.
+//  are not known; it says them. Who has no address is no node to be listened to:
+//  a store that no worker serves now, and whose name may be nobody's for ever.
 void listener_add(listener_t *self, const char *name, const char *role,
                   const char *at);
 

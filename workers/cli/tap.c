@@ -152,8 +152,8 @@ on_turn(void *with, const listener_node_t *node)
             talk_say("%s is heard", node->name);
         break;
     case LISTENER_ABSENT:
-        talk_say("%s%s%s does not answer; the others are heard", node->name,
-                 *node->at ? " at " : "", node->at);
+        talk_say("%s at %s does not answer; the others are heard", node->name,
+                 node->at);
         break;
     case LISTENER_MUTE:
         talk_say("%s answers, but has no tap", node->name);

@@ -17,7 +17,8 @@ typedef struct {
     char at[ENDPOINT_BYTES], tap_at[ENDPOINT_BYTES];
     uint64_t told;        //  Requests
     char topics[4096];    //  That it was subscribed to
-    const char *sibling;  //  HOST:PORT of another one that it names
+    const char *sibling;  //  HOST:PORT of another one that it names,
+    const char *worker;   //  and of a worker, in the second part
 } play_t;
 
 static void
@@ -111,6 +112,18 @@ answer(play_t *play)
     Rill__V1__Report body = RILL__V1__REPORT__INIT;
     Rill__V1__NodeReport other = RILL__V1__NODE_REPORT__INIT,
                          *list[] = { &other };
+    //  Stores that no worker serves have no address.
+    Rill__V1__WorkerReport lost = RILL__V1__WORKER_REPORT__INIT,
+                           worker = RILL__V1__WORKER_REPORT__INIT,
+                           *workers[] = { &lost, &worker };
+    bool first = received.message->status_ask->from == 0;
+    lost.name = message_lend("lost-store-1");
+    worker.name = message_lend("w1");
+    if (!first)
+        worker.reach = message_lend(play->worker);
+    body.next = play->worker && first;
+    body.workers = workers;
+    body.n_workers = play->worker ? 2 : 0;
     other.name = message_lend("sibling");
     other.at = message_lend(play->sibling);
     other.tier = 1;
@@ -288,7 +301,6 @@ who_is_not_there_takes_nothing_from_the_others(void)
     plays[1].tap_at[0] = '\0';
     listener_t *listener = listen_to(&heard, false, SOON_MS, plays[0].at);
     listener_add(listener, "nobody", "cache", "127.0.0.1:1");
-    listener_add(listener, "nowhere", "worker", "");
     listener_add(listener, "mute", "cache", plays[1].at);
     listener_add(listener, "unwanted", "cache", plays[2].at);
     char twin[ENDPOINT_BYTES];
@@ -296,8 +308,7 @@ who_is_not_there_takes_nothing_from_the_others(void)
     listener_add(listener, "", "", twin);
     UNTIL(listener, plays, 3,
           strstr(heard.turns, "c1 heard") && strstr(heard.turns, "mute mute") &&
-              strstr(heard.turns, "nobody absent") &&
-              strstr(heard.turns, "nowhere absent"));
+              strstr(heard.turns, "nobody absent"));
     CHECK(!strstr(heard.turns, "unwanted") && !*plays[2].topics);
     CHECK(strcmp(plays[0].topics, "ev.v1.cache.c1.request st.v1.cache.c1 ") ==
           0);
@@ -349,6 +360,26 @@ who_is_named_is_heard_too(void)
     listener_destroy(&listener);
     end(&plays[0]);
     end(&plays[1]);
+}
+
+static void
+a_store_without_a_worker_is_no_node(void)
+{
+    heard_t heard = { 0 };
+    play_t plays[] = { begin("d"), begin("sibling"), begin("w1") };
+    plays[0].sibling = plays[1].at;
+    plays[0].worker = plays[2].at;
+    listener_t *listener = listen_to(&heard, false, 0, plays[0].at);
+    UNTIL(listener, plays, 3,
+          strstr(heard.turns, "w1 heard") &&
+              strstr(heard.turns, "sibling heard") &&
+              listener_settled(listener));
+    bool wanted;
+    CHECK(!listener_nth(listener, 3, &wanted));
+    CHECK(!strstr(heard.turns, "lost") && !strstr(heard.turns, "absent"));
+    listener_destroy(&listener);
+    for (size_t i = 0; i < 3; i++)
+        end(&plays[i]);
 }
 
 static void
@@ -432,6 +463,9 @@ main(void)
     CASE(who_did_not_listen_blames_nobody,
          "listener 2: a listener that was stopped blames no node for that");
     CASE(who_is_named_is_heard_too, "nodes that a Report names are heard, too");
+    CASE(a_store_without_a_worker_is_no_node,
+         "listener 2: a store that no worker serves is no node that does not "
+         "answer; the worker is heard when it is there");
     CASE(the_last_ones_come_first_and_once, "a node's last events come once");
     CASE(who_is_slow_loses_and_is_told_how_many,
          "listener 3, invariant 18: who is slow loses events and is told how "
