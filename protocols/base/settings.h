@@ -5,7 +5,8 @@
  *
  *  Invariants
  *    1. What is accepted is complete and consistent: one forwarder, every node
- *       with a name, an address and a directory that no other node has.
+ *       with a name, an address and a directory that no other node has, and
+ *       no node's directory in another's.
  *    2. What is refused is told in one sentence that begins with
  *       FILE:LINE:COLUMN and says what to do.
  *    3. A file of at most SETTINGS_FILE_BYTES costs memory in proportion to
@@ -64,7 +65,7 @@ typedef struct {
 
 typedef struct {
     settings_node_t node;
-    uint64_t space_bytes;    //  0: what the disk has, less 5 %
+    uint64_t space_bytes;    //  0, not set: what the disk has, less 5 %
     uint64_t segment_bytes;  //  0: the chunk store chooses
 } settings_worker_t;
 

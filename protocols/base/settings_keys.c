@@ -76,8 +76,7 @@ static const settings_key_t WORKER[] = {
       .help = "Its directory; made when absent." },
     { "space", KEY_SIZE, MEMBER(settings_worker_t, space_bytes),
       .fallback = "0", .least = 64 * MIB, .most = UINT64_C(1) << 60,
-      .zero = true, .example = "10GB",
-      .help = "Its share of the disk; 0: all but 5 %." },
+      .example = "10GB", .help = "Its share of the disk; else all but 5 %." },
     { "segment", KEY_SIZE, MEMBER(settings_worker_t, segment_bytes),
       .fallback = "0", .least = 8 * MIB, .most = 4 * GIB, .zero = true,
       .example = "256MiB", .help = "The size of its files; 0: up to 256 MiB." },
@@ -343,9 +342,11 @@ help_section(FILE *to, const settings_section_t *section, int indent)
 {
     for (size_t i = 0; i < section->count; i++) {
         const settings_key_t *key = &section->keys[i];
-        const char *otherwise = !key->fallback   ? "required"
-                                : *key->fallback ? key->fallback
-                                                 : "optional";
+        bool said = key->fallback && *key->fallback &&
+                    (key->zero || strcmp(key->fallback, "0") != 0);
+        const char *otherwise = !key->fallback ? "required"
+                                : said         ? key->fallback
+                                               : "optional";
         fprintf(to, "%*s%-*s %-12s %-9s %s\n", indent, "", 19 - indent,
                 key->name, kind_name(key->kind), otherwise, key->help);
         if (key->section)

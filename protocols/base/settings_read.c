@@ -7,6 +7,7 @@
 #include "invariant.h"
 #include "network.h"
 #include "settings_keys.h"
+#include "settings_path.h"
 #include "settings_tree.h"
 #include "units.h"
 
@@ -187,12 +188,15 @@ take_amount(reader_t *self, const settings_key_t *key, const char *text,
                                                     sizeof(why)) != STATUS_OK)
         return fail(self, at, "\"%s\": \"%s\" %s", key->name, show(text, shown),
                     why);
-    if ((amount < key->least && !(key->zero && amount == 0)) ||
-        amount > key->most)
-        return fail(self, at, "\"%s\": \"%s\" is out of range; say %s%s to %s",
+    //  The table's own 0 may be one that nobody says: it is to be left out.
+    bool zero = key->zero || text == key->fallback;
+    if ((amount < key->least && !(zero && amount == 0)) || amount > key->most)
+        return fail(self, at,
+                    "\"%s\": \"%s\" is out of range; say %s%s to %s%s",
                     key->name, show(text, shown), key->zero ? "0 or " : "",
                     (size ? units_bytes : units_ms)(key->least, least),
-                    (size ? units_bytes : units_ms)(key->most, most));
+                    (size ? units_bytes : units_ms)(key->most, most),
+                    amount == 0 && key->fallback ? ", or leave it out" : "");
     INVARIANT(key->width == 4 || key->width == 8);
     if (key->width == 4)
         *(uint32_t *)into = (uint32_t)amount;
@@ -387,6 +391,18 @@ take(reader_t *self, const settings_key_t *key, const char *text,
     return STATUS_OK;
 }
 
+static void
+note_taken(reader_t *self, const char *what, const char *whose,
+           const char *text, yaml_mark_t at)
+{
+    self->taken = realloc(self->taken,
+                          (self->taken_count + 1) * sizeof(*self->taken));
+    INVARIANT(self->taken);
+    taken_t *taken = &self->taken[self->taken_count++];
+    *taken = (taken_t){ what, whose, strdup(text), at.line + 1 };
+    INVARIANT(taken->text);
+}
+
 //  Note what one node or group alone may have.
 static status_t
 take_alone(reader_t *self, const char *what, const char *whose,
@@ -402,13 +418,38 @@ take_alone(reader_t *self, const char *what, const char *whose,
                         "another",
                         what, show(text, shown), self->taken[i].whose,
                         self->taken[i].line);
-    self->taken = realloc(self->taken,
-                          (self->taken_count + 1) * sizeof(*self->taken));
-    INVARIANT(self->taken);
-    taken_t *taken = &self->taken[self->taken_count++];
-    *taken = (taken_t){ what, whose, strdup(text), at.line + 1 };
-    INVARIANT(taken->text);
+    note_taken(self, what, whose, text, at);
     return STATUS_OK;
+}
+
+//  A directory is one node's with all that lies in it: what a node does not
+//  know there may keep it from starting, or be taken away.
+static status_t
+take_directory(reader_t *self, const char *data, yaml_mark_t at)
+{
+    static const char *const WHAT = "the directory";
+    char shown[SHOWN_BYTES], *whole = settings_path(data);
+    status_t status = STATUS_OK;
+    for (size_t i = 0; i < self->taken_count && status == STATUS_OK; i++) {
+        const taken_t *taken = &self->taken[i];
+        if (taken->what != WHAT)
+            continue;
+        bool lies = settings_path_in(whole, taken->text);
+        bool holds = settings_path_in(taken->text, whole);
+        if (lies || holds)
+            status = fail(self, at,
+                          "%s \"%s\" %s that of the node in line %zu; choose "
+                          "another",
+                          WHAT, show(data, shown),
+                          !lies    ? "holds"
+                          : !holds ? "lies in"
+                                   : "is",
+                          taken->line);
+    }
+    if (status == STATUS_OK)
+        note_taken(self, WHAT, "node", whole, at);
+    free(whole);
+    return status;
 }
 
 //  Complete `reach` from `at`, whose address it is when it is not set.
@@ -472,8 +513,8 @@ check_node(reader_t *self, const settings_section_t *section,
         status = take_alone(self, "the address", "node", node->metrics,
                             place_of(section, places, "metrics")->at);
     if (status == STATUS_OK && has_data)
-        status = take_alone(self, "the directory", "node", node->data,
-                            place_of(section, places, "data")->at);
+        status = take_directory(self, node->data,
+                                place_of(section, places, "data")->at);
     return status;
 }
 

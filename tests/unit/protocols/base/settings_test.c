@@ -59,7 +59,7 @@ refused(const char *text, const char *says)
 static bool
 worker_refused(const char *worker, const char *says)
 {
-    char text[1024];
+    char text[2048];
     snprintf(text, sizeof(text), "%s  - %s\n", SMALL, worker);
     return refused(text, says);
 }
@@ -163,7 +163,13 @@ a_wrong_value_is_told_with_what_to_say(void)
                          "say B, kB, MB, GB, TB, KiB, MiB, GiB or TiB"));
     CHECK(worker_refused("{name: w3, space: 1MB}",
                          "c.yml:7:23: \"space\": \"1MB\" is out of range; say "
-                         "0 or 64 MiB to 1048576 TiB"));
+                         "64 MiB to 1048576 TiB"));
+    CHECK(worker_refused("{name: w3, space: 0}",
+                         "c.yml:7:23: \"space\": \"0\" is out of range; say "
+                         "64 MiB to 1048576 TiB, or leave it out"));
+    CHECK(worker_refused("{name: w3, segment: 1MB}",
+                         "c.yml:7:25: \"segment\": \"1MB\" is out of range; "
+                         "say 0 or 8 MiB to 4 GiB"));
     CHECK(worker_refused("{name: -w3}",
                          "c.yml:7:12: \"name\": \"-w3\" is no name; say 1 to "
                          "63 of A-Z a-z 0-9 . _ - and begin with a letter or "
@@ -238,6 +244,51 @@ no_two_nodes_have_a_name_an_address_or_a_directory(void)
     CHECK(worker_refused("{name: w3, at: \"h:1\", data: build/w2}",
                          "c.yml:7:33: the directory \"build/w2\" is that of "
                          "the node in line 6; choose another"));
+}
+
+//  A worker of a directory is refused at its place.
+static bool
+directory_refused(const char *data, const char *says)
+{
+    char worker[1024], whole[256];
+    snprintf(worker, sizeof(worker), "{name: w3, at: \"h:1\", data: %s}", data);
+    snprintf(whole, sizeof(whole), "c.yml:7:33: the directory \"%.*s%s\" %s",
+             40, data, strlen(data) > 40 ? "..." : "", says);
+    return worker_refused(worker, whole);
+}
+
+static void
+no_directory_lies_in_another(void)
+{
+    static const char *const SAME = "is that of the node in line 6; choose "
+                                    "another";
+    static const char *const FORWARDER = "lies in that of the node in line 3; "
+                                         "choose another";
+    CHECK(directory_refused("./build//w2", SAME));
+    CHECK(directory_refused("build/x/../w2/.", SAME));
+    CHECK(directory_refused("build/origin/w3", FORWARDER));
+    CHECK(directory_refused("build/w1/../origin/a/b", FORWARDER));
+    CHECK(directory_refused("build/w2/w3", "lies in that of the node in line "
+                                           "6; choose another"));
+    CHECK(directory_refused("build", "holds that of the node in line 3; choose "
+                                     "another"));
+    CHECK(directory_refused("/", "holds that of the node in line 3; choose "
+                                 "another"));
+    //  The same as seen from the root
+    char here[512], there[600];
+    CHECK(getcwd(here, sizeof(here)));
+    snprintf(there, sizeof(there), "%s/build/origin/w3", here);
+    CHECK(directory_refused(there, FORWARDER));
+    static const char *const BESIDE[] = { "build/w22",       "build/w",
+                                          "build/origin-w3", "../build/w2",
+                                          "build/..w3",      "build/w2/../w3",
+                                          "/build/origin" };
+    for (size_t i = 0; i < sizeof(BESIDE) / sizeof(BESIDE[0]); i++) {
+        char text[1024];
+        snprintf(text, sizeof(text),
+                 "%s  - {name: w3, at: \"h:1\", data: %s}\n", SMALL, BESIDE[i]);
+        CHECK(parse(text) == STATUS_OK);
+    }
 }
 
 static void
@@ -522,6 +573,9 @@ main(void)
     CASE(what_is_missing_is_told, "settings 1 and 2: what is missing is told");
     CASE(no_two_nodes_have_a_name_an_address_or_a_directory,
          "settings 1: no two nodes have a name, an address or a directory");
+    CASE(no_directory_lies_in_another,
+         "settings 1: no node's directory lies in another's, however it is "
+         "written");
     CASE(what_is_no_map_of_words_is_told,
          "settings 2: what has the wrong shape is told");
     CASE(what_is_not_yaml_is_told_with_its_place,
