@@ -1,46 +1,43 @@
-import java.io.FileInputStream;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
-import java.nio.channels.Channels;
 import rill.Client;
 import rill.From;
 import rill.Piece;
-import rill.Publisher;
 import rill.RillError;
 import rill.Source;
 import rill.View;
-import rill.Watcher;
 
 /**
- * Publish a file, or follow a stream as it grows: example publish FORWARDER
- * NAME FILE; example watch DIRECTOR NAME >FILE.
+ * Publish what is read, or write a stream out as it grows: example publish
+ * FORWARDER NAME &lt;FILE; example watch DIRECTOR NAME &gt;COPY.
  */
 public final class Example {
-    private static void publish(Client node, String name, String path)
-            throws IOException {
-        try (FileInputStream file = new FileInputStream(path);
-                Publisher stream = node.publish(name, Source.RECORDED)) {
+    private static void publish(Client node, String name) throws IOException {
+        try (var stream = node.publish(name, Source.LIVE)) {
             byte[] bytes = new byte[65536];
-            for (int size; (size = file.read(bytes)) > 0;)
+            for (int size; (size = System.in.read(bytes)) > 0;)
                 stream.write(bytes, 0, size);
             stream.finish(); // Now it survives the loss of workers.
         }
     }
 
     private static void watch(Client node, String name) throws IOException {
-        var out = Channels.newChannel(System.out);
-        try (Watcher stream = node.watch(name, View.of(From.start()))) {
+        var out = new FileOutputStream(FileDescriptor.out).getChannel();
+        try (var stream = node.watch(name, View.of(From.start()))) {
             for (Piece piece : stream)
-                if (piece.isHole())
-                    System.err.println("nothing up to " + piece.to());
-                else
-                    out.write(piece.bytes());
+                out.write(piece.bytes()); // Of a hole there are none.
         }
     }
 
     public static void main(String[] words) throws IOException {
-        try (Client node = new Client(words[1])) {
+        if (words.length != 3) {
+            System.err.println("example publish|watch HOST:PORT NAME");
+            System.exit(64);
+        }
+        try (var node = new Client(words[1])) {
             if (words[0].equals("publish"))
-                publish(node, words[2], words[3]);
+                publish(node, words[2]);
             else
                 watch(node, words[2]);
         } catch (RillError why) {

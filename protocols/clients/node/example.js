@@ -1,18 +1,16 @@
 #!/usr/bin/env node
-/** Publish a file, or watch a stream.
+/** Publish what is read, or write a stream out as it grows.
  *
- *   example publish HOST:PORT NAME FILE      to a forwarder; "-": a pipe
- *   example watch HOST:PORT NAME             at a director or cache: | ffplay -
+ *   example publish FORWARDER NAME <FILE
+ *   example watch DIRECTOR NAME | ffplay -
  */
-import { createReadStream } from 'node:fs'
 import { connect, RillError } from './rill.js'
 
-/** @param {string} at @param {string} name @param {string} path */
-async function publish (at, name, path) {
+/** @param {string} at @param {string} name */
+async function publish (at, name) {
   const node = connect(at)
   const source = await node.publish(name, { kind: 'live' })
-  const file = path === '-' ? process.stdin : createReadStream(path)
-  for await (const data of file) await source.write(data)
+  for await (const data of process.stdin) await source.write(data)
   await source.finish()
   node.close()
   console.error(`${name}: ${source.offset} bytes are safe`)
@@ -30,13 +28,13 @@ async function watch (at, name) {
   node.close()
 }
 
-const [verb, ...words] = process.argv.slice(2)
+const [verb, at, name, more] = process.argv.slice(2)
 const run = { publish, watch }[verb]
-if (!run || words.length < 2) {
-  console.error('example publish HOST:PORT NAME FILE | watch HOST:PORT NAME')
+if (!run || !name || more) {
+  console.error('example publish|watch HOST:PORT NAME')
   process.exit(64)
 }
-await run(words[0], words[1], words[2] ?? '-').catch(error => {
+await run(at, name).catch(error => {
   if (!(error instanceof RillError)) throw error
   console.error(`${error.status}: ${error.text}`)
   process.exit(1)

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Publish a file, or watch a stream.
+"""Publish what is read, or write a stream out as it grows.
 
-  example.py publish HOST:PORT NAME FILE      to a forwarder; "-": a pipe
-  example.py watch HOST:PORT NAME             at a director or cache: | ffplay -
+  example publish FORWARDER NAME <FILE
+  example watch DIRECTOR NAME | ffplay -
 """
 import asyncio
 import os
@@ -11,12 +11,11 @@ import sys
 import rill
 
 
-async def publish(at, name, path):
-    file = sys.stdin.buffer if path == '-' else open(path, 'rb')
+async def publish(at, name):
+    read = sys.stdin.buffer.read1   # What is there, without waiting for more.
     async with await rill.connect(at) as node:
         async with await node.publish(name, 'live') as source:
-            #   read1: what is there, without waiting for more.
-            while data := await asyncio.to_thread(file.read1, 65536):
+            while data := await asyncio.to_thread(read, 65536):
                 await source.write(data)
     print(f'{name}: {source.offset} bytes are safe', file=sys.stderr)
 
@@ -31,7 +30,7 @@ async def watch(at, name):
                 sys.stdout.buffer.flush()
 
 
-if len(sys.argv) < 4 or sys.argv[1] not in ('publish', 'watch'):
+if len(sys.argv) != 4 or sys.argv[1] not in ('publish', 'watch'):
     sys.exit(__doc__)
 try:
     asyncio.run(globals()[sys.argv[1]](*sys.argv[2:]))

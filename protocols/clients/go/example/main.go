@@ -1,11 +1,10 @@
-// example publishes a file, or follows a stream as it grows:
+// example publishes what it reads, or writes a stream out as it grows:
 //
-//	example publish FORWARDER NAME FILE
-//	example watch DIRECTOR NAME >FILE
+//	example publish FORWARDER NAME <FILE
+//	example watch DIRECTOR NAME >COPY
 package main
 
 import (
-	"fmt"
 	"io"
 	"log"
 	"os"
@@ -13,55 +12,38 @@ import (
 	"rill"
 )
 
-func publish(client *rill.Client, name, path string) error {
-	file, err := os.Open(path)
+func publish(node *rill.Client, name string) error {
+	stream, err := node.Publish(name, rill.Source{Live: true})
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	stream, err := client.Publish(name, rill.Source{})
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(stream, file); err != nil {
-		stream.Leave()
+	if _, err := io.Copy(stream, os.Stdin); err != nil {
 		return err
 	}
 	return stream.Finish() // Now it survives the loss of workers.
 }
 
-func watch(client *rill.Client, name string) error {
-	stream, err := client.Watch(name, rill.View{From: rill.Start})
-	if err != nil {
-		return err
-	}
-	defer stream.Stop()
-	for {
-		piece, err := stream.Next()
-		if err != nil || piece == nil {
-			return err
+func watch(node *rill.Client, name string) error {
+	stream, err := node.Watch(name, rill.View{From: rill.Start})
+	for err == nil {
+		var piece *rill.Piece
+		if piece, err = stream.Next(); piece == nil {
+			break
 		}
-		if piece.Hole() {
-			fmt.Fprintf(os.Stderr, "nothing up to %d\n", piece.To)
-		} else if _, err := os.Stdout.Write(piece.Bytes); err != nil {
-			return err
-		}
+		_, err = os.Stdout.Write(piece.Bytes) // Of a hole there are none.
 	}
+	return err
 }
 
 func main() {
-	if len(os.Args) < 4 {
-		log.Fatal("example publish|watch HOST:PORT NAME [FILE]")
+	run := map[string]func(*rill.Client, string) error{
+		"publish": publish, "watch": watch}
+	if len(os.Args) != 4 || run[os.Args[1]] == nil {
+		log.Fatal("example publish|watch HOST:PORT NAME")
 	}
-	client, err := rill.Connect(os.Args[2])
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
-	if os.Args[1] == "publish" && len(os.Args) > 4 {
-		err = publish(client, os.Args[3], os.Args[4])
-	} else {
-		err = watch(client, os.Args[3])
+	node, err := rill.Connect(os.Args[2])
+	if err == nil {
+		err = run[os.Args[1]](node, os.Args[3])
 	}
 	if err != nil {
 		log.Fatal(err)
