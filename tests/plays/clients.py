@@ -379,6 +379,68 @@ def each(clients, do):
         list(pool.map(do, clients))
 
 
+def say_more(pipe, said):
+    """Write the next few bytes, if there is room; returns how many are said."""
+    if select.select([], [pipe], [], 0)[1]:
+        said += os.write(pipe, CONTENT[said:said + 100])
+    return said
+
+
+class Example:
+    """What a language's README begins with: one run of its example publishes a
+    few bytes now and then, another watches them."""
+
+    def __init__(self, client):
+        self.client, self.stage, self.said = client, client.stage, 0
+        self.name = f'example-{client.language}'
+        self.got, self.errors = client.home / 'got', client.home / 'errors'
+        self.runs = []
+        self.pipe = self.begin('publish', 'origin', subprocess.PIPE).stdin
+
+    def begin(self, verb, node, stdin=subprocess.DEVNULL):
+        program = ROOT / 'build/clients' / self.client.language / 'example'
+        with open(self.got, 'wb') as out, open(self.errors, 'ab') as errors:
+            process = subprocess.Popen(
+                [*WITH_US, program, verb, self.stage.at[node], self.name],
+                stdin=stdin, stdout=out, stderr=errors)
+        self.stage.others.append(process)
+        self.runs.append(process)
+        return process
+
+    def expect(self, true_thing, says):
+        expect(true_thing, f'{says}: {self.errors.read_text()}')
+
+    def say(self):
+        self.expect(all(run.poll() is None for run in self.runs), 'it ended')
+        self.said = say_more(self.pipe.fileno(), self.said)
+
+    def is_stored(self):
+        self.say()
+        return stored(self.stage, self.name)
+
+    def is_watched(self):
+        self.say()
+        return self.got.stat().st_size
+
+    def watch(self):
+        with self.client.case('its example publishes what it reads, and writes '
+                              'a stream out as it grows'):
+            wait_for(self.is_stored, f'{self.name} is stored')
+            self.begin('watch', 'director')
+            wait_for(self.is_watched, f'{self.name} is written out')
+        self.pipe.close()
+
+    def end(self):
+        with self.client.case('the example that watches has the stream, exact, '
+                              'to its end'):
+            for run in self.runs:
+                self.expect(run.wait(SECONDS) == 0, 'it failed')
+            said, got = CONTENT[:self.said], self.got.read_bytes()
+            expect(self.stage.get(self.name).out == said, 'other bytes stored')
+            expect(got and said.endswith(got),
+                   f'{len(got)} bytes of {len(said)}, or others')
+
+
 class Rare:
     """A source whose owner has said nothing for long."""
 
@@ -389,9 +451,7 @@ class Rare:
     def say(self):
         expect(self.publisher.process.poll() is None,
                f'{self.name} ended: {self.publisher.told().decode()}')
-        if select.select([], [self.pipe], [], 0)[1]:
-            self.said += os.write(self.pipe,
-                                  CONTENT[self.said:self.said + 100])
+        self.said = say_more(self.pipe, self.said)
 
     def end(self):
         os.close(self.pipe)
@@ -465,12 +525,15 @@ def play(languages):
                    == [word for word, _ in statuses(message)], f'{told}')
 
         def alone(client):
+            example = Example(client)
             client.feed(3 * part)
             heard = client.listen()
             client.golden()
+            example.watch()
             client.crooked(message)
             client.recorded()
             client.real_refusals(nobody)
+            example.end()
             heard()
         each(clients, alone)
         with stage.case('invariants 2 and 4: when its node is silent neither a '
