@@ -311,8 +311,13 @@ class Client:
                 return False
         return all(line for _, line, _ in begun)
 
-    def has_bytes(self):
-        return all(f.stat().st_size > 0 for f in self.files)
+    def has_bytes(self, left):
+        """Both; until then the stream grows, as live ones do, but for the last
+        bytes."""
+        there = all(f.stat().st_size > 0 for f in self.files)
+        if not there and len(self.left) > left:
+            self.write(512, 0)
+        return there
 
     def end_live(self):
         data = self.clip.read_bytes()
@@ -486,9 +491,9 @@ def live(stage, clients):
         client.watch()
     wait_for(lambda: all([c.has_begun() for c in clients]),
              'every watcher has begun')
-    each(clients, lambda c: c.feed(2 * part))
-    wait_for(lambda: all(c.has_bytes() for c in clients),
+    wait_for(lambda: all([c.has_bytes(2 * part) for c in clients]),
              'every watcher has something')
+    each(clients, lambda c: c.feed(2 * part))
     stage.kill('t1')
     each(clients, lambda c: c.feed(part))
     stage.kill('origin')
