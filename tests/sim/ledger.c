@@ -694,8 +694,10 @@ check_extent(ledger_t *self, stream_t *stream, const extent_t *extent,
 {
     uint64_t at = extent->base_offset;
     pass_loss(stream, extent, cursor);
-    //  When the chunk before was made may be lost with it.
-    if (extent->index_gap)
+    //  When the chunk before was made may be lost with it; and what a forwarder
+    //  stored before it died may stand, in a catalogue made again, for what its
+    //  successor cut anew after the clock was set back.
+    if (extent->index_gap || (self->rebuilt && self->clock_set))
         *created_us = 0;
     for (uint64_t number = 0;
          extent->base_index + number * extent->code.k < end_index; number++) {
