@@ -1226,9 +1226,8 @@ ledger_is_removed(ledger_t *self, const char *name)
 {
     take_chains(self);
     const stream_t *stream = stream_named(self, name);
-    //  What a late word opened anew has nothing a rebuild could find.
-    return stream->graves > 0 &&
-           (stream->id == 0 || (self->rebuilt && stream->stored == 0));
+    //  What a late word opened anew has nothing: nobody misses it.
+    return stream->graves > 0 && (stream->id == 0 || stream->stored == 0);
 }
 
 bool
