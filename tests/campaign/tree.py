@@ -164,7 +164,10 @@ class Viewer:
         code = self.process.wait(SECONDS)
         self.thread.join()
         said = self.process.stderr.read().decode(errors='replace')
-        expect(code in (0, -how), f'{self.says} ended with {code}: {said}')
+        #   Cut off, it may have been given nothing yet, and says so.
+        nothing = () if self.bytes else (os.EX_TEMPFAIL,)
+        expect(code in (0, -how, *nothing),
+               f'{self.says} ended with {code}: {said}')
         self.check()
 
     def check(self):
