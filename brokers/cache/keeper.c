@@ -87,11 +87,9 @@ post(zsock_t *pipe, const letter_t *letter)
 static bool
 take(zsock_t *pipe, letter_t *letter_r, bool waits)
 {
-    int got;
-    do
-        got = zmq_recv(zsock_resolve(pipe), letter_r, sizeof *letter_r,
-                       waits ? 0 : ZMQ_DONTWAIT);
-    while (got < 0 && errno == EINTR);
+    int got = TEMP_FAILURE_RETRY(zmq_recv(zsock_resolve(pipe), letter_r,
+                                          sizeof *letter_r,
+                                          waits ? 0 : ZMQ_DONTWAIT));
     (void)atomic_load_explicit(&posted, memory_order_acquire);
     return got == sizeof *letter_r;
 }

@@ -32,11 +32,8 @@ next(reader_t *reader, zmq_msg_t *part)
     if (!reader->more || reader->parts == FRAMES_PARTS)
         return false;
     zmq_msg_init(part);
-    int rc;
-    do
-        rc = zmq_msg_recv(part, reader->handle, ZMQ_DONTWAIT);
-    while (rc == -1 && errno == EINTR);
-    if (rc == -1) {
+    if (TEMP_FAILURE_RETRY(zmq_msg_recv(part, reader->handle, ZMQ_DONTWAIT)) ==
+        -1) {
         zmq_msg_close(part);
         reader->more = false;
         return false;
@@ -292,11 +289,7 @@ static bool
 offer(void *handle, zmq_msg_t *part, bool more)
 {
     int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
-    int rc;
-    do
-        rc = zmq_msg_send(part, handle, flags);
-    while (rc == -1 && errno == EINTR);
-    if (rc != -1)
+    if (TEMP_FAILURE_RETRY(zmq_msg_send(part, handle, flags)) != -1)
         return true;
     int why = errno;
     zmq_msg_close(part);  //  Z17: it was still ours

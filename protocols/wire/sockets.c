@@ -189,27 +189,6 @@ sockets_begin(size_t descriptors)
     return raise_descriptors(descriptors);
 }
 
-//  Again, whatever signals come.
-static int
-join(void *handle, bool binds, const char *endpoint)
-{
-    int rc;
-    do
-        rc = binds ? zmq_bind(handle, endpoint) : zmq_connect(handle, endpoint);
-    while (rc != 0 && errno == EINTR);
-    return rc;
-}
-
-static int
-monitor(void *handle, const char *endpoint, int events)
-{
-    int rc;
-    do
-        rc = zmq_socket_monitor(handle, endpoint, events);
-    while (rc != 0 && errno == EINTR);
-    return rc;
-}
-
 //  A PAIR that hears what happens to the connections of a socket from now on.
 static zsock_t *
 watch_of(zsock_t *socket)
@@ -219,7 +198,8 @@ watch_of(zsock_t *socket)
     snprintf(endpoint, sizeof(endpoint), "inproc://watch-%u",
              atomic_fetch_add(&watches, 1));
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
-    if (monitor(zsock_resolve(socket), endpoint, events) != 0)
+    if (TEMP_FAILURE_RETRY(
+            zmq_socket_monitor(zsock_resolve(socket), endpoint, events)) != 0)
         return NULL;
     zsock_t *watch = zsock_new(ZMQ_PAIR);
     if (!watch) {
@@ -228,7 +208,7 @@ watch_of(zsock_t *socket)
     }
     //  An I/O thread that tells an event waits for room: there always is.
     set(watch, ZMQ_RCVHWM, 0);
-    int rc = join(zsock_resolve(watch), false, endpoint);
+    int rc = TEMP_FAILURE_RETRY(zmq_connect(zsock_resolve(watch), endpoint));
     INVARIANT(rc == 0);
     return watch;
 }
@@ -250,7 +230,9 @@ open_socket(socket_kind_t kind, const char *endpoint, zsock_t **socket_r,
     //  Not zsock_bind: it counts free ports up from 49152 instead of asking
     //  the kernel, so that a new node would meet an old one's clients.
     void *handle = zsock_resolve(socket);
-    if (join(handle, plan->binds, endpoint) != 0) {
+    int rc = plan->binds ? TEMP_FAILURE_RETRY(zmq_bind(handle, endpoint))
+                         : TEMP_FAILURE_RETRY(zmq_connect(handle, endpoint));
+    if (rc != 0) {
         int why = errno;
         if (watch_r)
             sockets_unwatch(socket, watch_r);

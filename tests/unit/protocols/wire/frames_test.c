@@ -47,11 +47,7 @@ static bool
 wait_for(zsock_t *socket, short what)
 {
     zmq_pollitem_t item = { .socket = zsock_resolve(socket), .events = what };
-    int count;
-    do
-        count = zmq_poll(&item, 1, 60000);
-    while (count == -1 && errno == EINTR);
-    return count == 1;
+    return TEMP_FAILURE_RETRY(zmq_poll(&item, 1, 60000)) == 1;
 }
 
 static status_t
