@@ -60,19 +60,21 @@ typedef struct {
 
 /*---------------------------------------------------------------- effects */
 
-static void
+static status_t
 send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     cache_t *self = with;
     tap_answered(self->tap, peer, message, payload);
+    //  While it is bound again nobody is there: who was knows it.
     if (!self->front)
-        return;
+        return STATUS_UNREACHABLE;
     status_t status = loans_send(self->loans, self->front, peer, message,
                                  payload);
     tally_sent(&self->counters, status, payload != NULL);
     if (status != STATUS_OK)
         tap_fault(self->tap, status, "front");
+    return status;
 }
 
 static status_t

@@ -72,7 +72,7 @@ find_link(forwarder_t *self, uint64_t session)
     return zhashx_lookup(self->links, &session);
 }
 
-static void
+static status_t
 send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
@@ -82,11 +82,12 @@ send_front(void *with, const peer_t *peer, const message_t *message,
     if (self->front)
         status = loans_send(self->loans, self->front, peer, message, payload);
     if (status == STATUS_OK)
-        return;
+        return status;
     forwarder_core_on_unsent(self->core);
     tap_fault(self->tap, status, "front");
     log_event(LOG_AT_DETAIL, "unsent", "kind=%s status=%s",
               message_kind(message), status_name(status));
+    return status;
 }
 
 static void

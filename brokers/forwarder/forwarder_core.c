@@ -45,7 +45,7 @@ core_refuse(core_t *self, const peer_t *peer, const message_t *question,
     message_t answer = MESSAGE(REFUSED, refused, &refused, question->request,
                                question->trace);
     counters_up(&self->counters, COUNTER_requests_refused_total);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
 }
 
 millis_t
@@ -238,14 +238,14 @@ enum {
     LIVE_MS = 3600000,
 };
 
-static void
+static status_t
 relay_send(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     core_t *self = with;
     self->counters.values[COUNTER_requests_refused_total] +=
         message->body_case == RILL__V1__MESSAGE__BODY_REFUSED;
-    self->effects.send(self->with, peer, message, payload);
+    return self->effects.send(self->with, peer, message, payload);
 }
 
 static void

@@ -51,8 +51,9 @@ typedef struct {
 typedef struct {
     //  To whoever sent us something through the front. Best effort: a peer
     //  that is gone or full loses it, and repeats its question.
-    void (*send)(void *with, const peer_t *peer, const message_t *message,
-                 buffer_t *payload);
+    //  STATUS_UNREACHABLE: it is gone.
+    status_t (*send)(void *with, const peer_t *peer, const message_t *message,
+                     buffer_t *payload);
     //  Connect to a worker's sockets under its session; and drop both, with
     //  all that is queued.
     status_t (*connect)(void *with, uint64_t worker, const char *push_at,

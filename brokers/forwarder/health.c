@@ -393,7 +393,7 @@ health_answer(core_t *self, const peer_t *peer, const message_t *message,
     sink_places(self->settings.sink, body);
     message_t answer = MESSAGE(REPORT, report, body, message->request,
                                message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
     free(body->workers);
     free(to->workers);
     free(to->lost);

@@ -179,7 +179,7 @@ ingest_progress(stream_t *stream)
     progress.protection = &code;
     message_t message = MESSAGE(PROGRESS, progress, &progress, stream->asked,
                                 0);
-    self->effects.send(self->with, &stream->source, &message, NULL);
+    (void)self->effects.send(self->with, &stream->source, &message, NULL);
     events_acknowledged(stream);
 }
 
@@ -356,7 +356,7 @@ attach(stream_t *stream, const peer_t *peer, const message_t *message,
     opened.sealed = sealed;
     message_t answer = MESSAGE(OPENED, opened, &opened, message->request,
                                message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
     ingest_owe(stream);
     events_opened(stream, opened.offset, message->trace);
     core_note(self, 1, "source-opened stream=%s offset=%" PRIu64 " code=%u+%u",

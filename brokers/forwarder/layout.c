@@ -85,7 +85,7 @@ send_layout(core_t *self, const page_t *page, Rill__V1__Layout *layout)
 {
     message_t answer = MESSAGE(LAYOUT, layout, layout, page->question,
                                page->trace);
-    self->effects.send(self->with, &page->peer, &answer, NULL);
+    (void)self->effects.send(self->with, &page->peer, &answer, NULL);
 }
 
 //  The next byte behind the page that has a chunk, or 0: that was all.

@@ -119,7 +119,7 @@ welcome(core_t *self, const peer_t *peer, const message_t *message,
     body.streams = ids;
     message_t answer = MESSAGE(WELCOME, welcome, &body, message->request,
                                message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
     free(ids);
 }
 
@@ -458,7 +458,7 @@ on_keep(core_t *self, const peer_t *peer, const message_t *message,
     }
     message_t answer = MESSAGE(WORKER_KEPT, worker_kept, &kept,
                                message->request, message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
     if (worker->state != WORKER_JOINING)
         members_tell_drops(self, worker);
 }

@@ -148,7 +148,7 @@ on_describe(core_t *self, const peer_t *peer, const message_t *message,
     describe(self, stream, &described, now);
     message_t answer = MESSAGE(DESCRIBED, described, &described.body,
                                message->request, message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
     free_described(&described);
 }
 
@@ -190,7 +190,7 @@ on_list(core_t *self, const peer_t *peer, const message_t *message,
     }
     message_t answer = MESSAGE(LISTING, listing, &listing, message->request,
                                message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
     for (size_t i = 0; i < listing.n_streams; i++)
         free_described(&described[i]);
     free(described);
@@ -268,7 +268,7 @@ serve_ask(core_t *self, const peer_t *peer, const message_t *message,
         refused.node = message_lend(taken);
         message_t answer = MESSAGE(REFUSED, refused, &refused, message->request,
                                    message->trace);
-        self->effects.send(self->with, peer, &answer, NULL);
+        (void)self->effects.send(self->with, peer, &answer, NULL);
         return;
     }
     millis_t budget = ask->budget_ms ? ask->budget_ms : ASK_BUDGET_MS;
@@ -339,7 +339,7 @@ on_remove(core_t *self, const peer_t *peer, const message_t *message)
     }
     message_t answer = MESSAGE(REMOVED, removed, &removed, message->request,
                                message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
 }
 
 //  ---- losses
@@ -377,7 +377,7 @@ on_settle(core_t *self, const peer_t *peer, const message_t *message,
     }
     message_t answer = MESSAGE(SETTLED, settled, &settled, message->request,
                                message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
 }
 
 void

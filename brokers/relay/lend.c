@@ -51,7 +51,7 @@ send_kept(relay_t *self, const peer_t *peer, uint64_t seq,
     kept.items = items;
     kept.n_items = count;
     message_t message = MESSAGE(KEPT, kept, &kept, 0, 0);
-    self->effects.send(self->with, peer, &message, NULL);
+    (void)self->effects.send(self->with, peer, &message, NULL);
 }
 
 void

@@ -82,7 +82,7 @@ fail(relay_t *self, passed_t *passed, const Rill__V1__Refused *why,
         Rill__V1__Refused body = *why;
         message_t message = MESSAGE(REFUSED, refused, &body, waiters[i].request,
                                     waiters[i].trace);
-        self->effects.send(self->with, &waiters[i].peer, &message, NULL);
+        (void)self->effects.send(self->with, &waiters[i].peer, &message, NULL);
     }
     free(waiters);
 }
@@ -297,7 +297,7 @@ tell(relay_t *self, const waiter_t *waiter, const message_t *message)
     message_t answer = *message;
     answer.request = waiter->request;
     answer.trace = waiter->trace;
-    self->effects.send(self->with, &waiter->peer, &answer, NULL);
+    (void)self->effects.send(self->with, &waiter->peer, &answer, NULL);
 }
 
 //  Where a time lies is known: sessions begin there, who asked for its chunk

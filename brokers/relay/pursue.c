@@ -509,7 +509,7 @@ refuse_taken(relay_t *self, const peer_t *peer, const message_t *message,
     refused.node = message_lend(node);
     message_t answer = MESSAGE(REFUSED, refused, &refused, message->request,
                                message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
 }
 
 //  An ask for the newest chunk, or for the last one at a time.

@@ -96,7 +96,7 @@ node_refuse(relay_t *self, const peer_t *peer, uint64_t request, uint64_t trace,
 {
     Rill__V1__Refused refused = message_refusal(status, text, nearest);
     message_t message = MESSAGE(REFUSED, refused, &refused, request, trace);
-    self->effects.send(self->with, peer, &message, NULL);
+    (void)self->effects.send(self->with, peer, &message, NULL);
 }
 
 /*------------------------------------------------- what the origin told us */
@@ -350,7 +350,7 @@ send_front(void *with, const peer_t *peer, const message_t *message,
     relay_t *self = with;
     if (message->body_case == RILL__V1__MESSAGE__BODY_ANSWER)
         node_gave(self, message->answer->chunk->stream, buffer_size(payload));
-    self->effects.send(self->with, peer, message, payload);
+    (void)self->effects.send(self->with, peer, message, payload);
 }
 
 relay_t *

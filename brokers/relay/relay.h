@@ -57,8 +57,9 @@ typedef struct {
 
 typedef struct {
     //  To whoever said something at the front. Best effort.
-    void (*send)(void *with, const peer_t *peer, const message_t *message,
-                 buffer_t *payload);
+    //  STATUS_UNREACHABLE: he is gone, and hears nothing any more.
+    status_t (*send)(void *with, const peer_t *peer, const message_t *message,
+                     buffer_t *payload);
     //  To a link, which is connected by the first. Not STATUS_OK: not now.
     status_t (*tell)(void *with, int link, const message_t *message);
     //  Nothing is wanted of a link: it may be closed.

@@ -179,5 +179,5 @@ report_answer(relay_t *self, const peer_t *peer, const message_t *message,
     sink_places(self->settings.sink, &body);
     message_t answer = MESSAGE(REPORT, report, &body, message->request,
                                message->trace);
-    self->effects.send(self->with, peer, &answer, NULL);
+    (void)self->effects.send(self->with, peer, &answer, NULL);
 }

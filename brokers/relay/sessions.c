@@ -112,6 +112,8 @@ void
 sessions_keep(sessions_t *self, session_t *session, uint64_t credit,
               millis_t now)
 {
+    if (session->gone)
+        return;
     uint64_t most = session->sent + SESSIONS_CREDIT;
     credit = credit < most ? credit : most;
     if (credit > session->credit)
@@ -120,10 +122,17 @@ sessions_keep(sessions_t *self, session_t *session, uint64_t credit,
     self->due = millis_least(self->due, session->expires);
 }
 
+void
+sessions_lose(sessions_t *self, session_t *session, millis_t now)
+{
+    session->gone = true;
+    session->expires = self->due = now;
+}
+
 bool
 session_may(const session_t *session)
 {
-    return session->begun && session->sent < session->credit;
+    return session->begun && !session->gone && session->sent < session->credit;
 }
 
 void

@@ -41,6 +41,7 @@ typedef struct {
     uint64_t sent;    //  Bytes of payload, all told
     uint64_t credit;  //  That may be
     bool stalled;     //  It was told that there is more, and no credit
+    bool gone;        //  Nobody hears it any more
     millis_t expires;
 } session_t;
 
@@ -58,6 +59,9 @@ void sessions_close(sessions_t *self, session_t *session);
 //  It is still there and may get so many bytes in all.
 void sessions_keep(sessions_t *self, session_t *session, uint64_t credit,
                    millis_t now);
+
+//  Its peer is gone: its lease is over.
+void sessions_lose(sessions_t *self, session_t *session, millis_t now);
 
 //  Whether the next chunk may be sent; it was.
 bool session_may(const session_t *session);

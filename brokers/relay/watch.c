@@ -3,13 +3,17 @@
  */
 #include "node.h"
 
-static void
-answer(relay_t *self, const session_t *session, message_t *message,
-       buffer_t *payload)
+//  Who is gone gets nothing more: his session ends with the next sweep.
+static status_t
+answer(relay_t *self, session_t *session, message_t *message, buffer_t *payload)
 {
     message->request = session->request;
     message->trace = session->trace;
-    self->effects.send(self->with, &session->peer, message, payload);
+    status_t status = self->effects.send(self->with, &session->peer, message,
+                                         payload);
+    if (status == STATUS_UNREACHABLE)
+        sessions_lose(self->sessions, session, self->now);
+    return status;
 }
 
 static void
@@ -93,10 +97,11 @@ send_chunk(stream_t *stream, session_t *session, const window_chunk_t *chunk)
     message_t message = MESSAGE(FLOW, flow, &flow, 0, 0);
     //  First the account, then the word: whoever hears it may answer at once.
     session_sent(session, header->offset + header->length, header->length);
+    if (answer(self, session, &message, chunk->payload) != STATUS_OK)
+        return;
     counters_up(&self->counters, COUNTER_chunks_delivered_total);
     self->counters.values[COUNTER_delivered_bytes_total] += header->length;
     node_gave(self, stream->id, header->length);
-    answer(self, session, &message, chunk->payload);
 }
 
 static void
@@ -169,7 +174,7 @@ pump(void *with, session_t *session, millis_t now)
             break;
         send_chunk(stream, session, chunk);
     }
-    if (!session->begun)
+    if (!session->begun || session->gone)
         return;
     bool may = session_may(session);
     if (!may && !session->stalled && session->cursor < stream->head)
@@ -555,7 +560,8 @@ static void
 tell_silent(void *with, session_t *session, millis_t now)
 {
     (void)now;
-    happened_ended(with, session, STATUS_LATE);
+    happened_ended(with, session,
+                   session->gone ? STATUS_UNREACHABLE : STATUS_LATE);
 }
 
 void

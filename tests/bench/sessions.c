@@ -19,12 +19,13 @@ enum { STREAM = 1, CHUNK_BYTES = 4096 };
 static size_t flows;
 static uint64_t chance;
 
-static void
+static status_t
 send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     (void)with, (void)peer, (void)payload;
     flows += message->body_case == RILL__V1__MESSAGE__BODY_FLOW;
+    return STATUS_OK;
 }
 
 static uint64_t

@@ -50,14 +50,14 @@ open_asked(forwarder_part_t *self, const peer_t *peer, const message_t *message,
     story_breach(21, "an Opened that answers nothing");
 }
 
-static void
+static status_t
 on_send(void *with, const peer_t *peer, const message_t *message,
         buffer_t *payload)
 {
     forwarder_part_t *self = with;
     stage_t *stage = self->play->stage;
     if (node_is_lost(&self->node))
-        return;
+        return STATUS_OK;
     Rill__V1__Open open;
     const Rill__V1__Open *asked = message->body_case ==
                                           RILL__V1__MESSAGE__BODY_OPENED
@@ -68,8 +68,10 @@ on_send(void *with, const peer_t *peer, const message_t *message,
     if (!self->doubted)
         ledger_said(stage->ledger, self->number, message, asked);
     wire_t *wire = peer_wire(stage, peer);
-    if (wire && wire->server == &self->node)
-        wire_send(wire, false, message, payload);
+    if (!wire || wire->server != &self->node)
+        return STATUS_UNREACHABLE;
+    wire_send(wire, false, message, payload);
+    return STATUS_OK;
 }
 
 //  "push/NUMBER/LIFE" or "ask/NUMBER".

@@ -230,17 +230,18 @@ live_post(live_t *live, letter_kind_t kind, int from, int to,
 
 /*------------------------------------------------------------- what is said */
 
-void
+status_t
 live_send(live_node_t *node, const peer_t *peer, const message_t *message,
           buffer_t *payload)
 {
     live_t *live = node->live;
     who_t who = who_of(peer);
-    if (who.other_life == node->life && who.life == life_of(live, who.number) &&
-        who.connection ==
+    if (who.other_life != node->life || who.life != life_of(live, who.number) ||
+        who.connection !=
             connection_of(live, LETTER_LINK, node->number, who.number))
-        live_post(live, LETTER_LINK, node->number, who.number, message,
-                  payload);
+        return STATUS_UNREACHABLE;
+    live_post(live, LETTER_LINK, node->number, who.number, message, payload);
+    return STATUS_OK;
 }
 
 void

@@ -14,11 +14,11 @@ live_now(const live_t *live)
 
 /*---------------------------------------------------------------- effects */
 
-static void
+static status_t
 send_effect(void *with, const peer_t *peer, const message_t *message,
             buffer_t *payload)
 {
-    live_send(with, peer, message, payload);
+    return live_send(with, peer, message, payload);
 }
 
 static status_t

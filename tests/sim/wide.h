@@ -153,8 +153,8 @@ void wide_lose(wide_node_t *node);
 void wide_after(wide_node_t *node);
 peer_t wide_peer(wide_who_t who);
 //  An effect of a node: to a child, or to viewers.
-void wide_send(void *with, const peer_t *peer, const message_t *message,
-               buffer_t *payload);
+status_t wide_send(void *with, const peer_t *peer, const message_t *message,
+                   buffer_t *payload);
 
 //  wide_origin.c. Effects of the root; what of it is no relay's.
 void wide_add_streams(void);

@@ -188,7 +188,7 @@ post(letter_kind_t kind, wide_node_t *child, int link, buffer_t *head,
 
 /*--------------------------------------------------------------------- effects */
 
-void
+status_t
 wide_send(void *with, const peer_t *peer, const message_t *message,
           buffer_t *payload)
 {
@@ -201,7 +201,7 @@ wide_send(void *with, const peer_t *peer, const message_t *message,
         if (session->at == node->number && session->request == message->request)
             wide_heard(session, message, payload);
         wide_turn_to(was);
-        return;
+        return STATUS_OK;
     }
     check_quiet(node);
     wide_node_t *child = &wide.node[who.child];
@@ -212,6 +212,7 @@ wide_send(void *with, const peer_t *peer, const message_t *message,
         post(DOWN, child, who.link, head, payload);
         wide_turn_to(was);
     }
+    return STATUS_OK;
 }
 
 static status_t

@@ -49,7 +49,7 @@ heard(const message_t *message)
         forge_learn(&forge, message->request);
 }
 
-static void
+static status_t
 send_out(void *with, const peer_t *peer, const message_t *message,
          buffer_t *payload)
 {
@@ -60,6 +60,7 @@ send_out(void *with, const peer_t *peer, const message_t *message,
         sessions[peer->bytes[0]] = message->welcome->session;
         term = message->welcome->term;
     }
+    return STATUS_OK;
 }
 
 static status_t

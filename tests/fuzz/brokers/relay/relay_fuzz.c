@@ -53,7 +53,8 @@ heard(const message_t *message, const buffer_t *payload)
               chunk.payload_crc);
 }
 
-static void
+//  Now and then who is spoken to is gone.
+static status_t
 send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
@@ -61,6 +62,7 @@ send_front(void *with, const peer_t *peer, const message_t *message,
     INVARIANT(peer->size > 0);
     INVARIANT(message_has_payload(message) == (payload != NULL));
     heard(message, payload);
+    return (peer->bytes[0] + (now >> 4)) % 8 ? STATUS_OK : STATUS_UNREACHABLE;
 }
 
 static status_t

@@ -117,7 +117,7 @@ over_the_wire(const message_t *message)
     return copy;
 }
 
-static void
+static status_t
 send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
@@ -128,6 +128,7 @@ send_front(void *with, const peer_t *peer, const message_t *message,
     said->peer = *peer;
     said->message = over_the_wire(message);
     said->payload = buffer_ref(payload);
+    return STATUS_OK;
 }
 
 static fake_t *

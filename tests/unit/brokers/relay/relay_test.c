@@ -39,6 +39,8 @@ static millis_t now;
 static micros_t created = 1000000000;  //  Chunks that are published
 static micros_t told_us;  //  The origin's clock, in Kept and Answer
 
+static int gone;  //  Nobody is there any more
+
 static peer_t
 peer_of(int number)
 {
@@ -52,12 +54,15 @@ keep_said(int link, int peer, uint64_t topic, const message_t *message)
     said[said_count++] = (said_t){ link, peer, message_pack(message), topic };
 }
 
-static void
+static status_t
 send_front(void *with, const peer_t *peer, const message_t *message,
            buffer_t *payload)
 {
     (void)with, (void)payload;
+    if (peer->bytes[0] == gone)
+        return STATUS_UNREACHABLE;
     keep_said(-1, peer->bytes[0], 0, message);
+    return STATUS_OK;
 }
 
 static status_t
@@ -605,6 +610,27 @@ without_demand_nothing_is_said(void)
         pass(500);
     }
     CHECK(heard_link == -1);
+}
+
+static void
+who_has_gone_is_not_served_on(void)
+{
+    carry();
+    watch(2, 6, 1000, 1 << 20);
+    pass(1);
+    CHECK(relay_counts(relay).sessions == 2);
+    gone = 2;
+    published(1000);
+    pass(1);
+    CHECK(relay_counts(relay).sessions == 1);
+    CHECK(counted(COUNTER_chunks_delivered_total) == 1);
+    gone = 1;
+    published(1000 + BYTES);
+    pass(1);
+    CHECK(relay_counts(relay).sessions == 0);
+    pass(5000);
+    CHECK(heard_link == -1);
+    gone = -1;
 }
 
 //  Else each cache on the way up would wait anew for sessions long ended.
@@ -1407,6 +1433,8 @@ main(void)
          "leases run");
     CASE(without_demand_nothing_is_said,
          "relay 3, invariant 16: without demand nothing is said upstream");
+    CASE(who_has_gone_is_not_served_on,
+         "relay 3, invariant 16: who went without a word gets nothing more");
     CASE(leases_do_not_linger,
          "relay 3, invariant 14: who keeps a stream for others alone leaves it "
          "with the last of them");
