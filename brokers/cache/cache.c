@@ -43,7 +43,8 @@ typedef struct {
     size_t parents_count;
     const char *siblings[LINKS_MOST];
     size_t siblings_count;
-    bool listens;  //  The loop reads the bus
+    bool listens;      //  The loop reads the bus
+    bool handed_over;  //  The first payload of this turn
     char publish_at[ENDPOINT_BYTES];
     alarm_t *alarm;
     breaker_t *breaker;
@@ -74,6 +75,10 @@ send_front(void *with, const peer_t *peer, const message_t *message,
     tally_sent(&self->counters, status, payload != NULL);
     if (status != STATUS_OK)
         tap_fault(self->tap, status, "front");
+    else if (payload && !self->handed_over) {
+        self->handed_over = true;
+        frames_hand_over();
+    }
     return status;
 }
 
@@ -222,6 +227,7 @@ listen_or_rest(cache_t *self, millis_t now)
 static int
 after(cache_t *self, millis_t now)
 {
+    self->handed_over = false;
     if (relay_due(self->relay) <= now)
         relay_sweep(self->relay, now);
     listen_or_rest(self, now);

@@ -1,5 +1,6 @@
 #include "frames.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -370,6 +371,12 @@ frames_lend(zsock_t *socket, const peer_t *peer, const message_t *message,
     return send_parts(handle, parts, count);
 }
 
+void
+frames_hand_over(void)
+{
+    sched_yield();
+}
+
 status_t
 frames_publish(zsock_t *socket, frames_topic_t topic, const message_t *message,
                buffer_t *payload)
@@ -382,7 +389,9 @@ frames_publish(zsock_t *socket, frames_topic_t topic, const message_t *message,
     pack_topic(topic, zmq_msg_data(&parts[0]));
     lay_head(&parts[1], message, size);
     share(&parts[2], payload);
-    return send_parts(zsock_resolve(socket), parts, 3);
+    status_t status = send_parts(zsock_resolve(socket), parts, 3);
+    frames_hand_over();
+    return status;
 }
 
 void

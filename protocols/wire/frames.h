@@ -90,7 +90,12 @@ status_t frames_lend(zsock_t *socket, const peer_t *peer,
                      const message_t *message, buffer_t *payload,
                      frames_ends_fn *ends, void *hint);
 
-//  Publish; who does not take it now loses it.
+//  Let libzmq's thread send what it was given. It is often woken on the
+//  caller's own core: there it would wait until the caller sleeps, and the first
+//  of many be served when the last of them is queued.
+void frames_hand_over(void);
+
+//  Publish, and hand over; who does not take it now loses it.
 status_t frames_publish(zsock_t *socket, frames_topic_t topic,
                         const message_t *message, buffer_t *payload);
 
