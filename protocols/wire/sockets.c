@@ -19,6 +19,11 @@
 //  4 MiB of chunks of 256 KiB.
 #define CHUNKS_QUEUED 16
 
+//  Left to itself the kernel queues 4 MiB more to a worker, which leave the
+//  caches before they are read again: half as much CPU again. This much
+//  fills 10 Gbit/s over 0.4 ms.
+#define CHUNKS_KERNEL_BYTES (512 * 1024)
+
 //  More than may have been asked for: who asked and then is busy for a while
 //  keeps no node waiting and is not taken for one that takes nothing.
 #define ASKED_QUEUED (LIMIT_ASKS_PER_PEER * 4)
@@ -87,7 +92,8 @@ static const plan_t PLANS[] = {
     [SOCKET_PUSH] = { .type = ZMQ_PUSH,
                       .send_queue = CHUNKS_QUEUED,
                       .receive_queue = CHUNKS_QUEUED,
-                      .immediate = true },
+                      .immediate = true,
+                      .kernel_bytes = CHUNKS_KERNEL_BYTES },
     [SOCKET_PULL] = { .type = ZMQ_PULL,
                       .binds = true,
                       .send_queue = CHUNKS_QUEUED,
