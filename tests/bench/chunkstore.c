@@ -3,20 +3,24 @@
  *  bench-chunkstore [DIR [CHUNK_KIB [TOTAL_MIB [ROUNDS]]]]
  *
  *  Works in a folder of its own inside DIR (/tmp), which is removed at the end.
+ *  At least 64 chunks.
  *
  *  Stores chunks of 16 interleaved streams, and writes as many bytes of the
  *  same size into one fallocated file with the same calls: direct writes, 4 in
- *  flight, an fdatasync every 4 MiB; and a few of them into LevelDB, payload
+ *  flight, an fdatasync every 4 MiB; and a quarter of them into LevelDB, payload
  *  and all, a synced batch of 16 at a time. In turn, so that the machine's noise
  *  hits all. Prints of each round MB/s, CPU seconds per GB, and of the store
- *  bytes written per byte of payload, the time from append to durable (median,
- *  99 of 100) and the longest time in which nothing became durable. Then of
- *  random cold reads, one at a time, 99 of 100, of both. Then half of the
- *  streams are dropped while new chunks are stored: how long until they are
- *  forgotten, the bytes written per byte stored meanwhile, and the rate of
- *  storing beside that of the same without a drop, half of it before and half
- *  after. And how long the store takes to open with all that it then has.
+ *  bytes written per byte of payload; of both the time until a chunk is durable,
+ *  from the append or the begin of the write (99 of 100), and of the store its
+ *  median and the longest time in which nothing became durable. Then of random
+ *  cold reads, one at a time, from one and the other in turn, 99 of 100. Then,
+ *  a few times, all even streams of what was stored last are dropped while new
+ *  chunks are stored: how long until they are forgotten, the bytes written per
+ *  byte stored meanwhile, and the rate of storing beside that of as many chunks
+ *  without a drop, just before or just after. And how long the store takes to
+ *  open with all that it then has.
  */
+#include <limits.h>
 #include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
@@ -34,17 +38,19 @@
 enum {
     STREAMS = 16,
     WARM_MIB = 256,  //  Of different payload: more than any cache
-    FLIGHT_MIB = 8,  //  Offered and not yet durable
+    FLIGHT_MIB = 4,  //  Offered and not yet durable
     SYNC_MIB = 4,    //  The bare file's
     DEPTH = 4,
-    READS = 300,
-    BATCH = 16,        //  Chunks that LevelDB is given at once
-    TABLE_SHARE = 16,  //  It is given one of so many
+    READS = 3000,
+    PAIRS = 4,        //  Of storing while much is dropped, and without
+    BATCH = 16,       //  Chunks that LevelDB is given at once
+    TABLE_SHARE = 4,  //  It is given one of so many
     MOST_ROUNDS = 99,
 };
 
 typedef struct {
     double seconds, cpu, written;
+    size_t chunks;  //  What was done meanwhile
 } cost_t;
 
 static size_t chunk_bytes = 256 * 1024, chunk_count;
@@ -90,40 +96,33 @@ written_bytes(void)
 static cost_t
 cost_now(void)
 {
-    return (cost_t){ seconds(), cpu_seconds(), written_bytes() };
+    return (cost_t){ seconds(), cpu_seconds(), written_bytes(), 0 };
 }
 
 static cost_t
-cost_since(cost_t begun)
+cost_since(cost_t begun, size_t chunks)
 {
     cost_t now = cost_now();
     return (cost_t){ now.seconds - begun.seconds, now.cpu - begun.cpu,
-                     now.written - begun.written };
-}
-
-static cost_t
-cost_sum(cost_t a, cost_t b)
-{
-    return (cost_t){ a.seconds + b.seconds, a.cpu + b.cpu,
-                     a.written + b.written };
+                     now.written - begun.written, chunks };
 }
 
 static double
 written_per_byte(cost_t cost)
 {
-    return cost.written / (double)chunk_bytes / (double)chunk_count;
+    return cost.written / (double)chunk_bytes / (double)cost.chunks;
 }
 
 static double
 rate(cost_t cost)
 {
-    return (double)chunk_bytes * (double)chunk_count / 1e6 / cost.seconds;
+    return (double)chunk_bytes * (double)cost.chunks / 1e6 / cost.seconds;
 }
 
 static double
 cpu_per_gb(cost_t cost)
 {
-    return cost.cpu / ((double)chunk_bytes * (double)chunk_count / 1e9);
+    return cost.cpu / ((double)chunk_bytes * (double)cost.chunks / 1e9);
 }
 
 static void
@@ -176,12 +175,29 @@ late(double *values, size_t count)
 //  ---------------------------------------------------------------------------
 //  The bare file
 
+//  The token of the n-th write is n.
 typedef struct {
-    const files_t *files;
-    int handle, flying;
-    size_t begun, ended, synced_at;
-    bool syncing;
+    files_t *files;
+    char path[4200];
+    uint8_t *bytes;
+    int handle;
+    size_t begun, ended, syncing_to, synced_to;
+    size_t *written;  //  Which write ended as the n-th
+    double *waited;   //  When a write began; once durable, after how long
+    bool idle;        //  What is neither write nor sync has ended
 } bare_t;
+
+enum { TOKEN_SYNC = INT_MAX - 1, TOKEN_OTHER };
+
+static void
+end_sync(bare_t *bare)
+{
+    double now = seconds();
+    for (; bare->synced_to < bare->syncing_to; bare->synced_to++) {
+        double *waited = &bare->waited[bare->written[bare->synced_to]];
+        *waited = now - *waited;
+    }
+}
 
 static void
 take_done(bare_t *bare)
@@ -190,75 +206,90 @@ take_done(bare_t *bare)
     size_t count = bare->files->reap(bare->files, done, 16, false);
     for (size_t i = 0; i < count; i++) {
         INVARIANT(done[i].result >= 0);
-        bare->syncing &= done[i].token != 1;
-        bare->flying -= done[i].token == 0;
-        bare->ended += done[i].token == 0;
+        if (done[i].token == TOKEN_SYNC)
+            end_sync(bare);
+        else if (done[i].token == TOKEN_OTHER)
+            bare->idle = true;
+        else
+            bare->written[bare->ended++] = done[i].token;
     }
     if (count == 0)
         wait_for(bare->files->fd(bare->files));
 }
 
-//  As read_store.
-static double
-read_bare(bare_t *bare, uint8_t *bytes)
+static void
+wait_bare(bare_t *bare)
 {
-    double waits[READS];
-    random_t random = random_seeded(1);
-    for (size_t i = 0; i < READS; i++) {
-        size_t nth = random_below(&random, chunk_count);
-        double begun = seconds();
-        bare->ended = 0;
-        bare->files->read(bare->files, bare->handle, bytes, chunk_bytes,
-                          nth * chunk_bytes, 0);
-        while (bare->ended == 0)
-            take_done(bare);
-        waits[i] = seconds() - begun;
-    }
-    return late(waits, READS);
+    for (bare->idle = false; !bare->idle;)
+        take_done(bare);
+}
+
+//  A fallocated file.
+static void
+open_bare(bare_t *bare, const char *folder)
+{
+    snprintf(bare->path, sizeof(bare->path), "%s/bare", folder);
+    bare->files = files_system_new(64, false);
+    bare->handle = bare->files->open(bare->files, bare->path, true);
+    INVARIANT(bare->handle >= 0);
+    bare->bytes = aligned_alloc(FILES_ALIGNMENT, chunk_bytes * DEPTH);
+    bare->waited = calloc(chunk_count, sizeof(*bare->waited));
+    bare->written = calloc(chunk_count, sizeof(*bare->written));
+    INVARIANT(bare->bytes && bare->waited && bare->written);
+    memset(bare->bytes, 1, chunk_bytes * DEPTH);
+    bare->files->reserve(bare->files, bare->handle, chunk_bytes * chunk_count,
+                         TOKEN_OTHER);
+    wait_bare(bare);
+}
+
+static void
+close_bare(bare_t *bare)
+{
+    bare->files->close(bare->files, bare->handle);
+    bare->files->unlink(bare->files, bare->path);
+    files_system_destroy(&bare->files);
+    free(bare->bytes);
+    free(bare->waited);
+    free(bare->written);
+}
+
+static void
+begin_write(bare_t *bare)
+{
+    size_t nth = bare->begun++;
+    bare->waited[nth] = seconds();
+    bare->files->write(bare->files, bare->handle,
+                       bare->bytes + nth % DEPTH * chunk_bytes, chunk_bytes,
+                       nth * chunk_bytes, nth);
 }
 
 static cost_t
-write_bare(const char *folder, double *late_r)
+write_bare(bare_t *bare)
 {
-    char path[4200];
-    snprintf(path, sizeof(path), "%s/bare", folder);
-    files_t *files = files_system_new(64, false);
-    bare_t bare = { .files = files };
-    bare.handle = files->open(files, path, true);
-    INVARIANT(bare.handle >= 0);
-    files->reserve(files, bare.handle, chunk_bytes * chunk_count, 0);
-    for (bare.flying = 1; bare.flying > 0;)
-        take_done(&bare);
-    bare.ended = 0;
     cost_t begun = cost_now();
-    uint8_t *bytes = aligned_alloc(FILES_ALIGNMENT, chunk_bytes * DEPTH);
-    INVARIANT(bytes);
-    memset(bytes, 1, chunk_bytes * DEPTH);
     size_t each = (size_t)SYNC_MIB * 1024 * 1024 / chunk_bytes;
-    while (bare.ended < chunk_count || bare.syncing ||
-           bare.synced_at < chunk_count) {
-        while (bare.flying < DEPTH && bare.begun < chunk_count) {
-            size_t nth = bare.begun++;
-            bare.flying++;
-            files->write(files, bare.handle, bytes + nth % DEPTH * chunk_bytes,
-                         chunk_bytes, nth * chunk_bytes, 0);
+    while (bare->synced_to < chunk_count) {
+        while (bare->begun - bare->ended < DEPTH && bare->begun < chunk_count)
+            begin_write(bare);
+        bool due = bare->ended >= bare->synced_to + each ||
+                   bare->ended == chunk_count;
+        if (bare->syncing_to == bare->synced_to && due) {
+            bare->syncing_to = bare->ended;
+            bare->files->sync(bare->files, bare->handle, TOKEN_SYNC);
         }
-        bool due = bare.ended >= bare.synced_at + each ||
-                   bare.ended == chunk_count;
-        if (!bare.syncing && due && bare.synced_at < chunk_count) {
-            bare.syncing = true;
-            bare.synced_at = bare.ended;
-            files->sync(files, bare.handle, 1);
-        }
-        take_done(&bare);
+        take_done(bare);
     }
-    cost_t cost = cost_since(begun);
-    *late_r = read_bare(&bare, bytes);
-    files->close(files, bare.handle);
-    files->unlink(files, path);
-    files_system_destroy(&files);
-    free(bytes);
-    return cost;
+    return cost_since(begun, chunk_count);
+}
+
+static double
+read_bare(bare_t *bare, size_t nth)
+{
+    double begun = seconds();
+    bare->files->read(bare->files, bare->handle, bare->bytes, chunk_bytes,
+                      nth * chunk_bytes, TOKEN_OTHER);
+    wait_bare(bare);
+    return seconds() - begun;
 }
 
 //  ---------------------------------------------------------------------------
@@ -341,13 +372,18 @@ on_read(void *with, uint64_t token, status_t status,
     ((told_t *)with)->reads++;
 }
 
-//  Chunks after the first `chunk_count` are of as many other streams.
+//  The first `chunk_count` chunks are of the streams 1 to 16, each half as many
+//  after them of the next 16.
+static size_t
+set_of(size_t nth)
+{
+    return nth < chunk_count ? 0 : 1 + (nth - chunk_count) / (chunk_count / 2);
+}
+
 static void
 offer(told_t *told, size_t nth)
 {
-    uint64_t stream = nth % STREAMS + 1;
-    if (nth >= chunk_count)
-        stream += STREAMS;
+    uint64_t stream = set_of(nth) * STREAMS + nth % STREAMS + 1;
     chunk_header_t header = {
         .key = { stream, 1, nth / STREAMS, 0 },
         .code = { 1, 0 },
@@ -408,41 +444,37 @@ write_store(told_t *told, size_t from, size_t to)
         turn(told);
         look_for_gone(told, from);
     }
-    return cost_since(begun);
+    return cost_since(begun, to - from);
 }
 
-//  Random chunks, one at a time: 99 of 100 were there after so many seconds.
 static double
-read_store(told_t *told)
+read_store(told_t *told, size_t nth)
 {
-    double waits[READS];
-    random_t random = random_seeded(1);
-    for (size_t i = 0; i < READS; i++) {
-        size_t nth = random_below(&random, chunk_count);
-        chunk_key_t key = { nth % STREAMS + 1, 1, nth / STREAMS, 0 };
-        double begun = seconds();
-        told->reads = 0;
-        chunkstore_read(told->store, key, false, 1);
-        while (told->reads == 0)
-            turn(told);
-        waits[i] = seconds() - begun;
-    }
-    return late(waits, READS);
+    chunk_key_t key = { nth % STREAMS + 1, 1, nth / STREAMS, 0 };
+    double begun = seconds();
+    told->reads = 0;
+    chunkstore_read(told->store, key, false, 1);
+    while (told->reads == 0)
+        turn(told);
+    return seconds() - begun;
 }
 
-//  Drop every other stream and store as many new chunks as there were: seconds
-//  until the dropped are forgotten, and what the storing cost.
+//  Drop the even streams of a set and store as many new chunks as a quarter of
+//  the first one: seconds until the dropped are forgotten, and what the storing
+//  cost.
 static double
-drop_half(told_t *told, cost_t *cost_r)
+drop_half(told_t *told, size_t set, cost_t *cost_r)
 {
     double begun = seconds();
-    told->awaited = chunkstore_space(told->store).chunks - chunk_count / 2;
-    for (uint64_t stream = 1; stream <= STREAMS; stream += 2)
-        chunkstore_drop(told->store, stream);
-    *cost_r = write_store(told, told->durable, told->durable + chunk_count);
+    size_t from = told->durable, held = set ? chunk_count / 2 : chunk_count;
+    told->gone = 0;
+    told->awaited = chunkstore_space(told->store).chunks - held / 2;
+    for (uint64_t stream = 2; stream <= STREAMS; stream += 2)
+        chunkstore_drop(told->store, set * STREAMS + stream);
+    *cost_r = write_store(told, from, from + chunk_count / 4);
     while (told->gone == 0) {
         turn(told);
-        look_for_gone(told, told->durable - chunk_count);
+        look_for_gone(told, from);
     }
     told->awaited = 0;
     return told->gone - begun;
@@ -467,36 +499,66 @@ make_payloads(void)
     }
 }
 
+//  Of both in turn, so that they meet the same disk.
+static void
+play_reads(told_t *told, bare_t *bare)
+{
+    static double ours[READS], theirs[READS];
+    random_t random = random_seeded(1);
+    for (size_t i = 0; i < READS; i++) {
+        size_t nth = random_below(&random, chunk_count);
+        if (i % 2)
+            ours[i] = read_store(told, nth);
+        theirs[i] = read_bare(bare, nth);
+        if (i % 2 == 0)
+            ours[i] = read_store(told, nth);
+    }
+    printf("     cold read p99 %.2f ms, bare %.2f\n", late(ours, READS) * 1e3,
+           late(theirs, READS) * 1e3);
+}
+
+static void
+play_drops(told_t *told)
+{
+    for (size_t i = 0; i < PAIRS; i++) {
+        cost_t without, dropping;
+        size_t quarter = chunk_count / 4;
+        if (i % 2)
+            without = write_store(told, told->durable, told->durable + quarter);
+        double gone = drop_half(told, i, &dropping);
+        if (i % 2 == 0)
+            without = write_store(told, told->durable, told->durable + quarter);
+        printf("     half dropped in %.3f s, %.3f written, storing %.0f MB/s "
+               "beside %.0f without\n",
+               gone, written_per_byte(dropping), rate(dropping), rate(without));
+    }
+}
+
 static double
 play_round(const char *folder)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/store", folder);
-    told_t told = { .most = 4 * chunk_count };
+    told_t told = { .most = (1 + PAIRS / 2) * chunk_count };
     told.offered = calloc(told.most, sizeof(double));
     told.waited = calloc(told.most, sizeof(double));
     INVARIANT(told.offered && told.waited);
-    double bare_late;
-    cost_t dropping;
-    cost_t bare = write_bare(folder, &bare_late);
+    bare_t file = { .ended = 0 };
+    open_bare(&file, folder);
+    cost_t bare = write_bare(&file);
     open_store(path, &told);
     cost_t store = write_store(&told, 0, chunk_count);
     double middle = median(told.waited, chunk_count);
-    printf("bare %5.0f MB/s %.2f s/GB   store %5.0f MB/s %.2f s/GB %.3f "
-           "written  ratio %.2f  durable after %.1f ms, p99 %.1f, stall %.1f\n",
-           rate(bare), cpu_per_gb(bare), rate(store), cpu_per_gb(store),
-           written_per_byte(store), rate(store) / rate(bare), middle * 1e3,
+    printf("bare %5.0f MB/s %.2f s/GB p99 %.1f   store %5.0f MB/s %.2f s/GB "
+           "%.3f written  ratio %.2f  durable after %.1f ms, p99 %.1f, stall "
+           "%.1f\n",
+           rate(bare), cpu_per_gb(bare), late(file.waited, chunk_count) * 1e3,
+           rate(store), cpu_per_gb(store), written_per_byte(store),
+           rate(store) / rate(bare), middle * 1e3,
            late(told.waited, chunk_count) * 1e3, told.stall * 1e3);
-    double store_late = read_store(&told);
-    size_t half = chunk_count / 2;
-    cost_t before = write_store(&told, told.durable, chunk_count + half);
-    double gone = drop_half(&told, &dropping);
-    cost_t after = write_store(&told, told.durable,
-                               told.durable + chunk_count - half);
-    printf("     cold read p99 %.2f ms, bare %.2f   half dropped in %.2f s, "
-           "%.3f written, storing %.0f MB/s beside %.0f without\n",
-           store_late * 1e3, bare_late * 1e3, gone, written_per_byte(dropping),
-           rate(dropping), rate(cost_sum(before, after)));
+    play_reads(&told, &file);
+    close_bare(&file);
+    play_drops(&told);
     chunkstore_close(&told.store);
     double begun = seconds();
     open_store(path, &told);
@@ -523,7 +585,8 @@ main(int argc, char **argv)
         chunk_bytes = strtoull(argv[2], NULL, 10) * 1024;
     size_t total = argc > 3 ? strtoull(argv[3], NULL, 10) : 1024;
     int rounds = argc > 4 ? atoi(argv[4]) : 5;
-    if (chunk_bytes == 0 || total == 0 || rounds < 1 || rounds > MOST_ROUNDS) {
+    if (chunk_bytes == 0 || total * 1024 * 1024 < 4 * STREAMS * chunk_bytes ||
+        rounds < 1 || rounds > MOST_ROUNDS) {
         fprintf(stderr, "usage: bench-chunkstore [DIR [CHUNK_KIB [TOTAL_MIB "
                         "[ROUNDS]]]]\n");
         return 64;
@@ -535,7 +598,9 @@ main(int argc, char **argv)
     //  As every program of rill does: see wire/sockets.
     mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
     mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
-    chunk_count = total * 1024 * 1024 / chunk_bytes;
+    //  Each of 16 streams ends with a quarter.
+    chunk_count = total * 1024 * 1024 / chunk_bytes / (4 * STREAMS) *
+                  (4 * STREAMS);
     make_payloads();
     double ratios[MOST_ROUNDS];
     for (int i = 0; i < rounds; i++)

@@ -44,13 +44,19 @@ def store(home, chunk, size):
     return done.stdout
 
 
-PRINTED = re.compile(
-    r'store +(?P<rate>[\d.]+) MB/s +(?P<cpu>[\d.]+) s/GB +(?P<written>[\d.]+) '
-    r'written.*?p99 (?P<commit>[\d.]+), stall (?P<stall>[\d.]+)\s+'
-    r'cold read p99 (?P<cold>[\d.]+) ms, bare (?P<bare>[\d.]+) +half dropped in '
-    r'(?P<dropped>[\d.]+) s, (?P<again>[\d.]+) written, storing '
-    r'(?P<after>[\d.]+) MB/s beside (?P<beside>[\d.]+).*'
+STORED = re.compile(
+    r's/GB p99 (?P<bare_commit>[\d.]+) +store +(?P<rate>[\d.]+) MB/s +'
+    r'(?P<cpu>[\d.]+) s/GB +(?P<written>[\d.]+) written.*?'
+    r'p99 (?P<commit>[\d.]+), stall (?P<stall>[\d.]+)\s+'
+    r'cold read p99 (?P<cold>[\d.]+) ms, bare (?P<bare>[\d.]+).*'
     r'LevelDB with the payload in it: (?P<table>[\d.]+)', re.S)
+DROPPED = re.compile(
+    r'half dropped in (?P<dropped>[\d.]+) s, (?P<again>[\d.]+) written, storing '
+    r'(?P<after>[\d.]+) MB/s beside (?P<beside>[\d.]+)')
+
+
+def numbers(match):
+    return {name: float(said) for name, said in match.groupdict().items()}
 
 
 def figures(turns, size, say=print):
@@ -94,21 +100,23 @@ def figures(turns, size, say=print):
                         say(f'left out: fio: {why}')
                         has_fio = False
                 os.sync()
-                told = PRINTED.search(store(home, chunk, size))
-            got = {k: float(v) for k, v in told.groupdict().items()}
+                told = store(home, chunk, size)
+            got = numbers(STORED.search(told))
             rate.add('rill', got['rate'])
             table.add('rill', got['rate'])
             table.add('LevelDB', got['table'])
             cpu.add('rill', got['cpu'])
             written.add('rill', got['written'])
             commit.add('rill', got['commit'])
+            commit.add('bare file: write to durable', got['bare_commit'])
             stall.add('rill', got['stall'])
             cold.add('rill', got['cold'])
             cold.add('bare direct read', got['bare'])
-            drop.add('rill', got['dropped'])
-            again.add('rill', got['again'])
-            beside.add('meanwhile', got['after'])
-            beside.add('without', got['beside'])
+            for got in map(numbers, DROPPED.finditer(told)):
+                drop.add('rill', got['dropped'])
+                again.add('rill', got['again'])
+                beside.add('meanwhile', got['after'])
+                beside.add('without', got['beside'])
         found += [rate, table, cpu, written, commit, stall, cold, drop, again,
                   beside]
     return found
