@@ -149,24 +149,20 @@ take(locate_t *locate, const Rill__V1__Located *located)
 
 //  For the sink: nobody was waited for longer until now.
 static void
-waited(locate_t *locate, uint64_t session)
+waited(locate_t *locate, const worker_t *worker)
 {
-    const worker_t *worker = locate->asked_us
-                                 ? membership_by_session(locate->core->members,
-                                                         session)
-                                 : NULL;
-    if (worker && worker->served)
-        locate->last = worker->name;
+    bool told = locate->asked_us && worker && worker->served;
+    locate->last = told ? worker->name : NULL;
 }
 
 //  Whether a worker was asked and has not answered; it is not waited for then.
 static bool
-heard(locate_t *locate, uint64_t session)
+heard(locate_t *locate, uint64_t session, const worker_t *worker)
 {
     for (size_t i = 0; i < locate->asked_count; i++)
         if (locate->asked[i] == session) {
             locate->asked[i] = locate->asked[--locate->asked_count];
-            waited(locate, session);
+            waited(locate, worker);
             return true;
         }
     return false;
@@ -179,7 +175,8 @@ locate_message(core_t *self, uint64_t session, const message_t *message,
     locate_t *locate = zlistx_first(self->locates->list);
     while (locate && locate->request != message->request)
         locate = zlistx_next(self->locates->list);
-    if (!locate || !heard(locate, session))
+    if (!locate ||
+        !heard(locate, session, membership_by_session(self->members, session)))
         return;
     if (message->body_case == RILL__V1__MESSAGE__BODY_LOCATED)
         take(locate, message->located);
@@ -190,7 +187,8 @@ locate_message(core_t *self, uint64_t session, const message_t *message,
 }
 
 void
-locate_worker_gone(core_t *self, uint64_t session, millis_t now)
+locate_worker_gone(core_t *self, const worker_t *worker, uint64_t session,
+                   millis_t now)
 {
     //  What is done for one question may end it: begin again behind each.
     size_t count = zlistx_size(self->locates->list);
@@ -199,7 +197,7 @@ locate_worker_gone(core_t *self, uint64_t session, millis_t now)
         if (!locate)
             return;
         zlistx_add_end(self->locates->list, locate);
-        if (!heard(locate, session))
+        if (!heard(locate, session, worker))
             continue;
         locate->silent++;
         if (locate->asked_count == 0)
@@ -217,7 +215,8 @@ locate_sweep(core_t *self, millis_t now)
             return;
         zlistx_add_end(self->locates->list, locate);
         if (locate->due <= now) {
-            waited(locate, locate->asked[0]);
+            waited(locate,
+                   membership_by_session(self->members, locate->asked[0]));
             locate->silent += (uint16_t)locate->asked_count;
             end(locate, now);
         }

@@ -504,7 +504,7 @@ members_leave(core_t *self, worker_t *worker, bool blamed, const char *why,
     if (self->rebuilding)
         rebuilding_gone(self, worker->store, now);
     layout_worker_gone(self, session, now);
-    locate_worker_gone(self, session, now);
+    locate_worker_gone(self, worker, session, now);
     fetch_worker_gone(self, worker->store, now);
     deal_departure(self, worker->store, true, now);
     deal_waiting(self, now);

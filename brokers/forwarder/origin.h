@@ -443,7 +443,8 @@ void locate_ask(const stream_t *stream, const extent_t *extent, bool by_time,
                 millis_t now);
 void locate_message(core_t *self, uint64_t session, const message_t *message,
                     millis_t now);
-void locate_worker_gone(core_t *self, uint64_t session, millis_t now);
+void locate_worker_gone(core_t *self, const worker_t *worker, uint64_t session,
+                        millis_t now);
 void locate_sweep(core_t *self, millis_t now);
 millis_t locate_due(const core_t *self);
 struct locates *locates_new(void);

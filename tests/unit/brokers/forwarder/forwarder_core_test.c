@@ -5695,6 +5695,36 @@ locate_slowly(size_t nth)
     return late->name;
 }
 
+//  It is known to be gone only after the others have answered.
+static void
+who_is_gone_while_it_locates_is_told(void)
+{
+    begin_with(6);
+    source_t source;
+    CHECK(open_source(&source, SOURCE, LIVE_PLAN) == STATUS_OK);
+    give(&source, 100);
+    leave(&source);
+    pump();
+    ears_open(&ears);
+    Rill__V1__Locate body = RILL__V1__LOCATE__INIT;
+    body.stream = source.stream;
+    body.at_case = RILL__V1__LOCATE__AT_TIME_US;
+    body.time_us = wall_us(NULL);
+    SAY(READER, LOCATE, locate, &body);
+    CHECK(world.asks_count > 1);
+    fake_t *gone = fake_of(world.asks[0].session);
+    gone->deaf = true;
+    pump();
+    ears.clocks += 300;
+    kill_worker((int)(gone - world.fakes));
+    gone->deaf = false;
+    pump();
+    CHECK(ears.sourced == 1 && strcmp(ears.tried, gone->name) == 0 &&
+          ears.tried_ms >= 300);
+    end();
+    ears_end(&ears);
+}
+
 static void
 who_lets_a_locate_wait_is_told(void)
 {
@@ -6061,6 +6091,8 @@ main(void)
     CASE(who_lets_a_locate_wait_is_told,
          "the worker that answers last what is located is told, also if it "
          "gives the chunk then");
+    CASE(who_is_gone_while_it_locates_is_told,
+         "the worker that goes while others wait for what it locates is told");
     CASE(what_becomes_of_workers_is_told,
          "a worker that comes, is lost or full is told, and a stranger's word");
     CASE(what_retention_takes_is_told,
