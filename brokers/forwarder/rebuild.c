@@ -931,6 +931,16 @@ writer_begin(const rebuilt_t *rebuilt)
     return at == 0 && extent->gap == 0 ? 0 : extent->base_offset;
 }
 
+//  When a stream began, by the first that there is of it: a block that was dealt
+//  again is younger than its chunks (R8), and an empty one may know no time.
+static micros_t
+begun(const chunk_header_t *first)
+{
+    return first->created_us > 0 && first->created_us < first->block_us
+               ? first->created_us
+               : first->block_us;
+}
+
 static void
 take_record(const rebuild_t *self, const chunk_header_t *header,
             stream_record_t *record)
@@ -940,7 +950,7 @@ take_record(const rebuild_t *self, const chunk_header_t *header,
         .kind = (kind_t)header->kind,
         .retention = header->retention,
         .asked = header->asked,
-        .created_us = header->block_us,
+        .created_us = begun(header),
         .writer = header->writer,
     };
     memcpy(record->name, header->name, sizeof record->name);
@@ -970,7 +980,7 @@ take_chain(rebuild_t *self, const size_t *chosen, size_t count,
     rebuilt->reach = run->reach;
     stream_record_t *record = &rebuilt->record;
     take_record(self, &run->epoch->first, record);
-    record->created_us = self->runs[chosen[0]].epoch->begun_us;
+    record->created_us = begun(&self->runs[chosen[0]].epoch->first);
     record->writer_begin = writer_begin(rebuilt);
     record->first_index = rebuilt->chain[0]->base_index;
     record->end_index = index_of(run, run->end);

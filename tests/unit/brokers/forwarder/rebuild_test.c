@@ -27,6 +27,8 @@ typedef struct {
     int gone;          //  A block that is nowhere
     int weak;          //  A block with k slots only
     int rotten;        //  Another, of which one cannot be read
+    bool timeless;     //  Its chunks know no time
+    micros_t again;    //  Its blocks were opened so long after their chunks
 } deal_t;
 
 static deal_t deals[DEALS];
@@ -94,8 +96,9 @@ header_of(const deal_t *self, uint64_t block, unsigned slot)
         .base_offset = base_offset(self),
         .offset = base_offset(self) + nth * LENGTH,
         .length = LENGTH,
-        .block_us = (micros_t)(1000 * self->epoch + block),
-        .created_us = (micros_t)(1000 * self->epoch + block),
+        .block_us = (micros_t)(1000 * self->epoch + block) + self->again,
+        .created_us = self->timeless ? 0
+                                     : (micros_t)(1000 * self->epoch + block),
         .writer = self->another ? 2 : 1,
         .settled = block + 1 == self->blocks ? self->settled : 0,
         .width = (uint16_t)self->width,
@@ -204,6 +207,22 @@ a_whole_stream_is_as_it_was(void)
     CHECK(record->writer_begin == 0 && record->first_index == 0);
     CHECK(record->sealed && record->size == 20 * LENGTH);
     CHECK(record->end_index == 20 && record->newest_us == 5009);
+    end();
+}
+
+static void
+a_stream_that_was_dealt_again_began_with_its_chunks(void)
+{
+    deal(5, 0, 1)->again = 300;
+    CHECK(make(0));
+    CHECK(rebuilt.record.created_us == 5000);
+    CHECK(rebuilt.chain[0]->begun_us == 5300);
+    end();
+    //  An empty one may have chunks of no time.
+    deal(5, 0, 1)->again = 300;
+    deals[0].timeless = true;
+    CHECK(make(0));
+    CHECK(rebuilt.record.created_us == 5300);
     end();
 }
 
@@ -604,6 +623,8 @@ main(void)
 {
     CASE(a_whole_stream_is_as_it_was,
          "rebuild 1: a stream is rebuilt as it was: name, code, seal");
+    CASE(a_stream_that_was_dealt_again_began_with_its_chunks,
+         "a stream that was recovered began when its first chunk was made");
     CASE(a_block_that_is_not_whole_leaves_the_end_to_recovery,
          "invariant 1: an end that is not whole is left to recovery");
     CASE(the_end_of_a_stream_is_decoded_when_its_store_is_gone,
