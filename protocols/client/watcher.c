@@ -376,6 +376,7 @@ watcher_on_message(watcher_t *self, const message_t *message, buffer_t *payload,
 {
     if (over(self) || self->phase == IDLE || message->request != self->request)
         return;
+    self->state.answered = true;
     self->heard = now;
     self->asked = MILLIS_NEVER;
     switch (message->body_case) {

@@ -63,7 +63,8 @@ typedef struct {
 } watcher_effects_t;
 
 typedef struct {
-    bool begun;           //  A node has said where it begins
+    bool answered;        //  A node has said something, whatever it was
+    bool begun;           //  One has said where it begins
     bool moved;           //  What was asked for is gone: it begins later
     uint64_t stream;      //  0: not known yet
     uint64_t begin;       //  Where it began

@@ -1,9 +1,24 @@
 """Bad input: each gets one clear error that says what, where, what to do."""
 import math
+import sys
 import time
 
-from stage import (BIN, SECONDS, STEADY, Relay, Stage, end, expect, stored,
-                   wait_for)
+from stage import (BIN, ROOT, SECONDS, STEADY, Relay, Stage, end, expect,
+                   messages, stored, wait_for)
+
+sys.path.insert(0, str(ROOT / 'tests/kit'))
+from crooked import Crooked
+
+
+class Searching(Crooked):
+    """A node that looks for every stream, and lives meanwhile."""
+
+    def on_watch(self, asked, watch):
+        self.say(asked, watching={})
+
+    def on_watch_keep(self, asked, keep):
+        self.say(asked, watching={})
+
 
 def fastest(do, enough=3.5, tries=5):
     """Seconds that `do` took at best: a busy machine may be late at times, a
@@ -92,6 +107,13 @@ with Stage(patience=STEADY) as stage:
                    f'exit {done.code} after {most}')
             expect(f'nobody answers at {nobody}' in done.err, done.err)
         expect(not (stage.home / 'none').exists(), 'a file of nothing')
+        with Searching(messages()) as node:
+            for most in ('300ms', '20s'):   # As long as a busy machine needs.
+                done = stage.rill('watch', 'clip', '--for', most, '-o', 'none',
+                                  at=node.at)
+                if 'nobody answers' not in done.err:
+                    break
+            done.expect_error(75, f'{node.at} answered', 'not found')
         #   Nor is the origin blamed for a director that took the time.
         process = stage.begin('watch', 'clip', '--from', 'start', '--for', '2s',
                               '-o', stage.home / 'all', RILL_DIRECTOR=nobody)

@@ -231,9 +231,15 @@ fail_unbegun(const watch_t *self, const watcher_state_t *state)
                          state->text, (unsigned long long)state->nearest);
     if (status != STATUS_UNREACHABLE && status != STATUS_LATE)
         return ask_fail_saying(self->words, status, self->name, state->text);
+    bool more = self->places_count > 1;
+    if (state->answered)
+        return talk_fail("watch", EX_TEMPFAIL,
+                         "%s: %s%s answered, but has not found the stream yet",
+                         self->name, self->places[0],
+                         more ? " or another" : "");
     return talk_fail("watch", talk_code(status), "%s: nobody answers at %s%s",
                      self->name, self->places[0],
-                     self->places_count > 1 ? " nor at the others" : "");
+                     more ? " nor at the others" : "");
 }
 
 //  What the watching ended with, said; 0 or the exit code.

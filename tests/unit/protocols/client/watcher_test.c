@@ -523,6 +523,15 @@ gives_up(void)
 }
 
 static void
+tells_who_only_looks_for_the_stream(void)
+{
+    watch(WATCH_LIVE, 0, UINT64_MAX, 0);
+    CHECK(!state()->answered);
+    say_watching(0);
+    CHECK(state()->answered && !state()->begun && !state()->held);
+}
+
+static void
 ends_with_its_taker(void)
 {
     watch(WATCH_FIRST, 0, UINT64_MAX, 0);
@@ -578,6 +587,8 @@ main(void)
     CASE(ends_where_it_ended_meanwhile,
          "a stream that ended while nobody answered has ended");
     CASE(gives_up, "watcher 4: when nobody answers it ends after its patience");
+    CASE(tells_who_only_looks_for_the_stream,
+         "watcher 4: a node that looks for the stream has answered");
     CASE(ends_with_its_taker,
          "a watcher ends when what it delivers is refused");
     CASE(says_it_later, "watcher 4: what the bus does not take is said later");
