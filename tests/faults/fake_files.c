@@ -68,7 +68,7 @@ struct fake_files {
     uint64_t fail_in;
     int fail_with;
     bool fail_for_ever, failed;
-    int removals_fail_with;
+    int removals_fail_with, names_fail_with;
     uint64_t removals;
     uint64_t die_in;
     void (*died)(void *arg);
@@ -438,12 +438,13 @@ static int
 fake_sync_names(const files_t *files, int handle, uint64_t token)
 {
     fake_files_t *self = of(files);
-    return submit(self,
-                  (flying_t){ .what = SYNC_NAMES,
-                              .body = self->handles[handle],
-                              .token = token,
-                              .upto = self->settled + self->changes_count,
-                              .error = change_fails(self, "sync of names") });
+    int error = change_fails(self, "sync of names");
+    return submit(
+        self, (flying_t){ .what = SYNC_NAMES,
+                          .body = self->handles[handle],
+                          .token = token,
+                          .upto = self->settled + self->changes_count,
+                          .error = error ? error : -self->names_fail_with });
 }
 
 //  ---------------------------------------------------------------------------
@@ -769,6 +770,12 @@ void
 fake_files_fail_removals(fake_files_t *self, int error)
 {
     self->removals_fail_with = error;
+}
+
+void
+fake_files_fail_names(fake_files_t *self, int error)
+{
+    self->names_fail_with = error;
 }
 
 uint64_t

@@ -32,7 +32,9 @@ bool fake_files_failed(const fake_files_t *self);
 
 //  Every removal in the background fails with -`error`; 0: none does any more.
 void fake_files_fail_removals(fake_files_t *self, int error);
-//  How many were asked for so far.
+//  The same of syncs of names.
+void fake_files_fail_names(fake_files_t *self, int error);
+//  How many removals were asked for so far.
 uint64_t fake_files_removals(const fake_files_t *self);
 
 //  The power goes before the `nth` call from now that changes the disk (a

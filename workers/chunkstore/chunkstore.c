@@ -206,7 +206,7 @@ chunkstore_turn(chunkstore_t *self, millis_t now)
 millis_t
 chunkstore_due(const chunkstore_t *self)
 {
-    return self->ready ? 0 : commit_due(self);
+    return self->ready ? 0 : millis_least(commit_due(self), forget_due(self));
 }
 
 int

@@ -4,6 +4,7 @@
 #include "store.h"
 
 #define SWEEP_ENTRIES 1024  //  Forgotten in one turn
+#define BURIAL_MS 1000      //  After a failure, until it is tried again
 
 index_drop_t *
 forget_add(chunkstore_t *self, const index_drop_t *drop)
@@ -442,6 +443,16 @@ unname(chunkstore_t *self, grave_t *grave)
     return rc != -EAGAIN;
 }
 
+//  Their names are gone, but not durably. What unlinks them then will find
+//  nothing.
+static void
+put_off(chunkstore_t *self, millis_t ms)
+{
+    self->burial.count = 0;
+    self->burial.at = self->now + ms;
+    self->dying = true;
+}
+
 //  All files are gone: their names are to be, durably.
 static void
 sync_burial(chunkstore_t *self)
@@ -450,9 +461,7 @@ sync_burial(chunkstore_t *self)
     int rc = self->files->sync_names(self->files, self->folder_handle,
                                      (uintptr_t)&self->burial.op);
     if (rc < 0)
-        self->burial.count = 0;
-    //  Their names are gone already: what unlinks them will find nothing.
-    self->dying |= rc == -EAGAIN;
+        put_off(self, rc == -EAGAIN ? 0 : BURIAL_MS);
 }
 
 void
@@ -493,10 +502,12 @@ begin_burial(chunkstore_t *self)
 void
 forget_done(chunkstore_t *self, int64_t result)
 {
+    if (result < 0 || self->unusable != STATUS_OK) {
+        put_off(self, BURIAL_MS);
+        return;
+    }
     size_t count = self->burial.count;
     self->burial.count = 0;
-    if (result < 0 || self->unusable != STATUS_OK)
-        return;  //  The next start finds them dead
     for (size_t i = 0; i < count; i++) {
         segment_t *segment = self->burial.graves[i].segment;
         if (!self->burial.graves[i].unnamed) {
@@ -509,6 +520,14 @@ forget_done(chunkstore_t *self, int64_t result)
     }
     forget_drops(self);
     (void)store_commit(self, false);
+}
+
+millis_t
+forget_due(const chunkstore_t *self)
+{
+    bool waits = self->dying && self->burial.count == 0 &&
+                 self->unusable == STATUS_OK;
+    return waits ? self->burial.at : MILLIS_NEVER;
 }
 
 bool
@@ -529,9 +548,9 @@ forget_turn(chunkstore_t *self)
     if (drop)
         sweep(self, drop);
     make_holes(self);
-    if (self->dying && self->burial.count == 0 && self->unusable == STATUS_OK)
+    if (forget_due(self) <= self->now)
         begin_burial(self);
-    self->ready |= self->sweeping || (self->dying && !self->burial.count);
+    self->ready |= self->sweeping;
 }
 
 void

@@ -256,6 +256,7 @@ struct chunkstore {
         grave_t graves[STORE_BURIALS];
         size_t count;      //  0: none goes
         unsigned waiting;  //  Of them for their files to be gone
+        millis_t at;       //  None is begun before
     } burial;
     punch_t punches[STORE_PUNCHES];
     size_t holes;         //  That wait to be made
@@ -446,6 +447,8 @@ void forget_removed(chunkstore_t *self, grave_t *grave, int64_t result);
 void forget_done(chunkstore_t *self, int64_t result);
 //  A hole was made, or not.
 void forget_punched(chunkstore_t *self, punch_t *punch, int64_t result);
+//  When forget_turn has dead segments to take away; MILLIS_NEVER: there are none.
+millis_t forget_due(const chunkstore_t *self);
 //  Whether nothing of it is in flight.
 bool forget_idle(const chunkstore_t *self);
 void forget_destroy(chunkstore_t *self);

@@ -173,6 +173,7 @@ come_and_go(rig_t *rig, uint64_t stream)
     }
     rig_drop(rig, stream);
     rig_turns(rig, 100);
+    rig->now += 1000;  //  What a failure put off is tried again
 }
 
 //  Files that are there when streams have come and gone, and a call failed

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -511,6 +512,35 @@ what_cannot_be_unlinked_is_left_alone(void)
     rig_destroy(&rig);
 }
 
+static void
+names_that_are_not_durably_gone_are_tried_again(void)
+{
+    rig_t *rig = rig_new(23);
+    rig->space_bytes = 40 * RIG_SEGMENT_BYTES;
+    CHECK(rig_open(rig) == STATUS_OK);
+    fill(rig, 1, 80, 9000);
+    fill(rig, 3, 10, 9000);
+    uint64_t is_free = chunkstore_space(rig->store).free_bytes;
+    fake_files_fail_names(rig->disk, EIO);
+    CHECK(rig_drop(rig, 1) == STATUS_OK);
+    rig_turns(rig, 300);
+    uint64_t removals = fake_files_removals(rig->disk);
+    CHECK(removals > 0);
+    rig_turns(rig, 300);
+    CHECK(fake_files_removals(rig->disk) == removals);  //  Not at once
+    CHECK(chunkstore_space(rig->store).free_bytes == is_free);
+    fake_files_fail_names(rig->disk, 0);
+    millis_t due = chunkstore_due(rig->store);
+    CHECK(due > rig->now && due <= rig->now + 1000);
+    rig->now = due;
+    rig_turns(rig, 300);
+    CHECK(chunkstore_space(rig->store).free_bytes >=
+          is_free + 4 * RIG_SEGMENT_BYTES);
+    CHECK(chunkstore_due(rig->store) > rig->now);
+    CHECK(!rig_check(rig));
+    rig_destroy(&rig);
+}
+
 //  ---------------------------------------------------------------------------
 //  Questions
 
@@ -687,6 +717,9 @@ main(void)
     CASE(what_cannot_be_unlinked_is_left_alone,
          "index 2: files of dead segments that cannot be unlinked are left "
          "alone until the next start, which takes them");
+    CASE(names_that_are_not_durably_gone_are_tried_again,
+         "the space of dead segments whose names could not be synced is given "
+         "back when they can");
     CASE(walks_go_both_ways_and_end_when_told,
          "walks go both ways and end when told");
     CASE(epochs_are_listed_in_order, "epochs are listed in order");
