@@ -339,8 +339,10 @@ commit_done(chunkstore_t *self, op_t *op, int64_t result)
     group_t *group = op->kind == OP_GROUP ? (group_t *)op : NULL;
     writer_t *writer = group ? group->writer : (writer_t *)op;
     writer->flying--;
-    if (group)
+    if (group) {
         group_written(self, group);
+        self->writing--;
+    }
     if (result < 0)
         writer->broken = store_status((int)result);
     else if ((uint64_t)result != wanted(writer, group))

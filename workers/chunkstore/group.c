@@ -163,11 +163,14 @@ group_issue(chunkstore_t *self, writer_t *writer)
     for (group_t *g = writer->groups.first; g && !writer->broken; g = g->next) {
         if (g->issued)
             continue;
+        if (self->writing == STORE_WRITES)
+            return;
         g->issued = writer_submitted(
             writer,
             self->files->write(self->files, writer->segment->handle, g->bytes,
                                g->end - g->start, g->start, (uintptr_t)&g->op));
         if (!g->issued)
             return;
+        self->writing++;
     }
 }

@@ -33,7 +33,8 @@
 #define STORE_DEPTH 64                   //  Operations in flight
 #define STORE_READS 32                   //  Of them reads
 #define STORE_READS_MOST 256             //  Reads accepted at once
-#define STORE_GROUPS 4                   //  Writes in flight
+#define STORE_WRITES 4                   //  In flight
+#define STORE_GROUPS 8                   //  Staged, being written or next
 #define STORE_GROUP_BYTES (1024 * 1024)  //  A group is full from here on
 #define STORE_SEGMENT_BYTES (256ull * 1024 * 1024)
 #define STORE_SEGMENT_LEAST_BYTES (8ull * 1024 * 1024)
@@ -240,6 +241,7 @@ struct chunkstore {
     size_t writers_count, writers_most;
     uint8_t *staging[STORE_GROUPS];  //  Idle memory for groups, hot on top
     size_t staging_count;
+    size_t writing;     //  Groups in flight
     zhashx_t *pending;  //  chunk_key_t -> pending_t
     uint64_t pending_bytes;
     unsigned promised;  //  Of all chains

@@ -258,6 +258,25 @@ a_close_waits_for_what_is_in_flight(void)
     }
 }
 
+static void
+payload_is_let_go_of_before_its_write(void)
+{
+    enum { CHUNKS = 10, LENGTH = 8000, STAGED = 8, WRITES = 4 };
+    rig_t *rig = opened(7);
+    fill(rig, 1, 1, 1);
+    size_t held = buffer_total();
+    uint64_t written = fake_files_writes(rig->disk);
+    for (uint64_t block = 1; block <= CHUNKS; block++)
+        CHECK(rig_append(rig, key_of(1, block), LENGTH) == STATUS_OK);
+    CHECK(buffer_total() == held + CHUNKS * LENGTH);
+    rig_turns(rig, 1);
+    CHECK(buffer_total() == held + (CHUNKS - STAGED) * LENGTH);
+    CHECK(fake_files_writes(rig->disk) == written + WRITES);
+    CHECK(rig_settle(rig));
+    CHECK(buffer_total() == held && !rig_check(rig));
+    rig_destroy(&rig);
+}
+
 //  ---------------------------------------------------------------------------
 //  Segments
 
@@ -691,6 +710,9 @@ main(void)
          "store 2: events may append, read and drop");
     CASE(a_close_waits_for_what_is_in_flight,
          "store 1: a close waits for every operation in flight");
+    CASE(payload_is_let_go_of_before_its_write,
+         "chunkstore 5: payload is copied while writes before its own are in "
+         "flight, and is held no longer");
     CASE(each_class_has_its_segment_and_the_next,
          "a class fills segment after segment, apart from other classes");
     CASE(a_segment_closes_by_age, "a segment closes by age");
