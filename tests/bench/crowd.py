@@ -37,6 +37,15 @@ class Origin:
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         self.loop.run_forever()
+        server.close()
+        self.loop.run_until_complete(self.leave())
+        self.loop.close()
+
+    async def leave(self):
+        asked = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
     async def serve(self, reader, writer):
         try:
@@ -103,11 +112,14 @@ def web(peer, dies):
             origin.asked = 0    # It may have looked whether somebody is there.
             origin.sent = 0
             told = asyncio.run(crowd(cache.port))
+            firsts = [first for first, _ in told if first is not None]
+            whole = sum(size == SIZE for _, size in told)
+            if not firsts or not whole and not dies:
+                raise peers.Absent(f'{cache.name} serves nobody: '
+                                   f'{cache.said()}')
     finally:
         origin.end()
-    firsts = [first for first, _ in told if first is not None]
-    return (origin.sent / SIZE, max(firsts, default=float('nan')),
-            sum(size == SIZE for _, size in told))
+    return origin.sent / SIZE, max(firsts), whole
 
 
 def ours(dies):
@@ -125,7 +137,7 @@ WAYS = {'rill': ours,
 
 def figures(turns, size, say=print):
     del size    # The object is the one of the design.
-    found = []
+    found, left_out = [], set()
     for dies in (False, True):
         how = 'the upstream dies half way' if dies else 'healthy'
         sent = Figure(f'50 terminals, one object, {how}: from above', 'MiB',
@@ -134,7 +146,6 @@ def figures(turns, size, say=print):
                        's', 'rill', wanted='' if dies else '<= 0.6')
         whole = Figure(f'50 terminals, one object, {how}: served whole',
                        'terminals', 'rill', wanted='>= 50')
-        left_out = set()
         for turn in range(turns):
             say(f'crowd, {how}: turn {turn + 1} of {turns}')
             for who, way in WAYS.items():
@@ -149,6 +160,9 @@ def figures(turns, size, say=print):
                 for figure, value in zip((sent, first, whole), told):
                     figure.add(who, value)
         found += [sent, first, whole]
+    for figure in found:
+        for who in left_out:
+            figure.samples.pop(who, None)
     return found
 
 

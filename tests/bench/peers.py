@@ -80,9 +80,17 @@ class Peer:
                 socket.create_connection(('127.0.0.1', port), 1).close()
                 return self
             time.sleep(0.05)
-        said = (self.home / f'{self.name}.log').read_text(errors='replace')
+        said = self.said()
         self.end()
-        raise Absent(f'{self.name} does not start: {said[-600:]}')
+        raise Absent(f'{self.name} does not start: {said}')
+
+    def said(self):
+        """The end of each of its logs, and how it ended if it did."""
+        logs = [log.read_text(errors='replace')[-600:].strip()
+                for log in self.home.glob('*.log')]
+        code = self.process.poll()
+        return '\n'.join([*filter(None, logs),
+                          *[f'it ended with {code}'] * (code is not None)])
 
     def cpu(self):
         return cpu_of(children_of(self.process.pid))
@@ -225,6 +233,7 @@ cache_log {home}/cache.log
 pid_filename {home}/squid.pid
 coredump_dir {home}
 netdb_filename none
+pinger_enable off
 shutdown_lifetime 0 seconds
 '''
 
