@@ -4,13 +4,11 @@ are of the same program (terminals.c)."""
 import contextlib
 import http.server
 import os
-import subprocess
 import threading
 import urllib.request
 
 import peers
 from figures import Figure
-from peers import Absent
 from terminals import live_source, measured, region, spawned
 
 from stage import BIN, stored
@@ -113,16 +111,12 @@ def live_rill(stage):
 def clip(home):
     """4 Mbit/s of picture and sound, as a camera sends it."""
     path = home / 'clip.flv'
-    made = subprocess.run(
-        [peers.program('ffmpeg'), '-v', 'error', '-f', 'lavfi', '-i',
-         'testsrc2=s=1280x720:r=25', '-f', 'lavfi', '-i', 'sine=b=4', '-t',
-         str(CLIP_S), '-c:v', 'libx264', '-preset', 'ultrafast', '-g', '50',
-         '-b:v', '3840k', '-minrate', '3840k', '-maxrate', '3840k', '-bufsize',
-         '3840k', '-x264-params', 'nal-hrd=cbr', '-c:a', 'aac', '-b:a', '128k',
-         '-ar', '44100', path],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if made.returncode:
-        raise Absent(f'ffmpeg makes no clip: {made.stderr[-400:]}')
+    peers.ran('ffmpeg', '-v', 'error', '-f', 'lavfi', '-i',
+              'testsrc2=s=1280x720:r=25', '-f', 'lavfi', '-i', 'sine=b=4', '-t',
+              CLIP_S, '-c:v', 'libx264', '-preset', 'ultrafast', '-g', '50',
+              '-b:v', '3840k', '-minrate', '3840k', '-maxrate', '3840k',
+              '-bufsize', '3840k', '-x264-params', 'nal-hrd=cbr', '-c:a', 'aac',
+              '-b:a', '128k', '-ar', '44100', path)
     return path
 
 

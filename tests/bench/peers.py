@@ -38,6 +38,19 @@ def program(name):
     return found
 
 
+def ran(name, *args, **how):
+    """What a program said, run to its end."""
+    try:
+        done = subprocess.run([program(name), *map(str, args)], text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              **how)
+    except OSError as why:
+        raise Absent(f'{name} does not start: {why}') from why
+    if done.returncode:
+        raise Absent(f'{name}: {(done.stderr or done.stdout)[-400:]}')
+    return done.stdout
+
+
 def cpu_of(pids):
     """CPU seconds that these processes, and children they waited for, took."""
     ticks = 0

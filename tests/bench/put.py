@@ -10,7 +10,7 @@ import sys
 import time
 
 from figures import Figure
-from peers import BUILD, ROOT, Absent, cpu_of, jetstream, program
+from peers import BUILD, ROOT, Absent, cpu_of, jetstream, ran
 
 sys.path.insert(0, str(ROOT / 'tests' / 'plays'))
 from stage import BIN, STEADY, Stage
@@ -89,11 +89,8 @@ def read_in(path):
 def client():
     """The Go program that puts into JetStream, built."""
     made = BUILD / 'jetstream'
-    done = subprocess.run(
-        [program('go'), 'build', '-o', made, ROOT / 'tests/bench/jetstream.go'],
-        env=dict(os.environ, GO111MODULE='off'), capture_output=True, text=True)
-    if done.returncode:
-        raise Absent(f'its Go client cannot be built: {done.stderr[-400:]}')
+    ran('go', 'build', '-o', made, ROOT / 'tests/bench/jetstream.go',
+        env=dict(os.environ, GO111MODULE='off'))
     return made
 
 

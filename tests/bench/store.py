@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from figures import Figure
-from peers import BUILD, ROOT, Absent, folder, program
+from peers import ROOT, Absent, folder, ran
 
 SYNC = 4 << 20    # Bytes between two fdatasync of fio; the store groups them.
 DEPTH = 4
@@ -15,17 +15,14 @@ DEPTH = 4
 def fio(home, chunk, size, depth=DEPTH, sync=SYNC):
     """MB/s, CPU seconds per GB, and ms of (a write, an fdatasync): what 99 of
     100 do not exceed, and the longest."""
-    done = subprocess.run(
-        [program('fio'), '--name=chunks', f'--directory={home}',
-         '--filename=fio', f'--size={size}', f'--bs={chunk}', '--rw=write',
-         '--ioengine=io_uring', f'--iodepth={depth}', '--direct=1',
-         f'--fdatasync={sync // chunk}', '--end_fsync=1',
-         '--fallocate=native', '--randrepeat=0', '--refill_buffers=0',
-         '--output-format=json'], capture_output=True, text=True)
-    (home / 'fio').unlink(missing_ok=True)
-    if done.returncode:
-        raise Absent(f'fio: {(done.stderr or done.stdout)[-400:]}')
-    job = json.loads(done.stdout[done.stdout.index('{'):])['jobs'][0]
+    told = ran('fio', '--name=chunks', f'--directory={home}', '--filename=fio',
+               f'--size={size}', f'--bs={chunk}', '--rw=write',
+               '--ioengine=io_uring', f'--iodepth={depth}', '--direct=1',
+               f'--fdatasync={sync // chunk}', '--end_fsync=1',
+               '--fallocate=native', '--randrepeat=0', '--refill_buffers=0',
+               '--output-format=json')
+    (home / 'fio').unlink()
+    job = json.loads(told[told.index('{'):])['jobs'][0]
     rate = size / (job['write']['runtime'] / 1000) / 1e6
     cpu = (job['usr_cpu'] + job['sys_cpu']) / 100 * job['job_runtime'] / 1000
     took = job['write']['clat_ns'], job['sync']['lat_ns']
