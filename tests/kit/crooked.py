@@ -4,6 +4,7 @@ One front, in a thread of its own. What it answers hangs on the stream's name:
 
     Describe  status-N-R, and the FAULTS: what is wrong on the wire
     Open      `tight`: little credit, a session that ends, a node that is silent
+    StatusAsk a tap at an address that is none
     Ask       `flaky`: refusals, wrong bytes, late answers, uneven chunks, a hole
     Watch     `broken`: sessions that end in every bad way
               `endless`: as many bytes as there is credit for
@@ -116,6 +117,12 @@ class Crooked:
             self.send(b'', self.pack(asked.request ^ 1 << 40, refused=dict(
                 status=20)))
             self.send(b'', good)
+
+    #   StatusAsk
+
+    def on_status_ask(self, asked, ask):
+        self.say(asked, report=dict(role='forwarder', node='crooked',
+                                    tap_at='tcp://nowhere'))
 
     #   Ask
 

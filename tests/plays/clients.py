@@ -124,6 +124,7 @@ class Client:
             self.refusals(node, [*statuses(message), ('unlisted', 85),
                                  ('unlisted', 200)])
             self.bad_reads(node)
+            self.bad_tap(node)
             self.bad_nodes(node)
             self.bad_sources(node)
             with self.case('nothing that it says breaks a rule of WIRE.md'):
@@ -158,6 +159,10 @@ class Client:
                             {'bytes': len(CONTENT) - HOLE[1] + HOLE[0]}],
                    f'{told}')
             expect(out.read_bytes() == what_is_there(), 'other bytes')
+
+    def bad_tap(self, node):
+        with self.case('a tap at an address that is none is said'):
+            self.refused('address', 'tap', node.at, 'all', 1)
 
     def bad_nodes(self, node):
         with self.case('invariants 9 and 12: wrong bytes, lost and repeated '

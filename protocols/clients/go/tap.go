@@ -46,8 +46,9 @@ func (c *Client) Tap(kinds ...string) (*Tap, error) {
 		return nil, err
 	}
 	for _, r := range reports {
-		if t.socket.connect(r.TapAt) != nil {
-			continue
+		if err := t.socket.connect(r.TapAt); err != nil {
+			t.Close()
+			return nil, err
 		}
 		t.Nodes = append(t.Nodes, r.Node)
 		whose := r.Role + "." + r.Node

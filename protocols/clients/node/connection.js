@@ -12,7 +12,7 @@ const ANSWER = 15000 // and an answer once there is one.
 
 /** tcp:// of HOST:PORT; a worker is told of as that.
  * @param {string} at */
-function endpoint (at) {
+export function endpoint (at) {
   const found = /^(?:tcp:\/\/)?((?:[^\s/:]+|\[[\da-fA-F:.%\w]+\]):(\d{1,5}))$/
     .exec(at)
   if (!found || +found[2] < 1 || +found[2] > 65535) {

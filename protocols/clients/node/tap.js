@@ -1,5 +1,5 @@
 import * as zmq from 'zeromq'
-import { options } from './connection.js'
+import { endpoint, options } from './connection.js'
 import { RillError, toNumber } from './errors.js'
 import { Event, KINDS, Sample, snake } from './messages.js'
 
@@ -36,7 +36,7 @@ export class Tap {
       throw new RillError('absent', 'no node has a tap')
     }
     for (const report of reports) {
-      this.socket.connect(report.tapAt)
+      this.socket.connect(endpoint(report.tapAt))
       const at = `.v1.${report.role}.${report.node}`
       for (const kind of this.kinds) {
         this.socket.subscribe(

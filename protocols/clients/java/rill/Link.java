@@ -31,7 +31,12 @@ final class Link implements AutoCloseable {
         if (!at.contains(":"))
             throw new RillError("address", at + " is not HOST:PORT");
         socket = open(ZMQ.DEALER, 1000);
-        connect(socket, "tcp://" + at);
+        try {
+            connect(socket, "tcp://" + at);
+        } catch (RillError why) {
+            close();
+            throw why;
+        }
     }
 
     static synchronized ZMQ.Socket open(int kind, int queue) {
@@ -54,7 +59,6 @@ final class Link implements AutoCloseable {
         try {
             socket.connect(endpoint);
         } catch (RuntimeException why) {
-            close(socket, 0);
             throw new RillError("address", endpoint + ": " + why.getMessage());
         }
     }

@@ -38,14 +38,15 @@ class Tap:
             self.socket.close()
 
     async def open(self):
-        from .connection import open_socket
+        from .connection import endpoint, open_socket
         reports = [r for r in await self._reports() if r.tap_at]
         if not reports:
             raise RillError('absent', 'no node has a tap')
+        endpoints = [endpoint(report.tap_at) for report in reports]
         self.socket = open_socket(zmq.SUB, [])
         self.socket.rcvhwm = 10000
-        for report in reports:
-            self.socket.connect(report.tap_at)
+        for report, told_at in zip(reports, endpoints):
+            self.socket.connect(told_at)
             at = f'.v1.{report.role}.{report.node}'
             for kind in self.kinds or ['', 'sample']:
                 topic = f'st{at}' if kind == 'sample' else f'ev{at}.{kind}'
