@@ -33,7 +33,8 @@
 
 enum {
     STREAMS = 16,
-    WARM_BYTES = 256 << 20,  //  Of different payload: more than any cache
+    WARM_BYTES = 256 << 20,    //  Of different payload: more than any cache
+    KERNEL_BYTES = 512 << 10,  //  Of bare TCP to be sent: what a PUSH leaves
     KEEP_MS = 500,
     SILENCE_MS = 20 * 1000,  //  After it nothing comes any more
 };
@@ -183,7 +184,8 @@ play_raw(void)
     struct sockaddr_in at = { .sin_family = AF_INET,
                               .sin_port = htons((uint16_t)atoi(said)) };
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int peer = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    int peer = socket(AF_INET, SOCK_STREAM, 0), on = 1, room = KERNEL_BYTES;
+    setsockopt(peer, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     INVARIANT(connect(peer, (struct sockaddr *)&at, sizeof(at)) == 0);
     setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     make_payloads();
