@@ -21,7 +21,9 @@ export const holeOf = (from, to) =>
  * @returns {Promise<Chunk>} */
 async function askChunk (connection, stream, offset, reading) {
   const pause = new Pause()
-  for (const until = Date.now() + PATIENCE; ;) {
+  //  While our owner keeps us from hearing the clock runs on: a try counts as
+  //  long as it lasts at most.
+  for (let left = PATIENCE, begun = Date.now(); ;) {
     try {
       const { message, payload } = await connection.ask(
         { ask: { stream, offset } }, ASK)
@@ -38,7 +40,9 @@ async function askChunk (connection, stream, offset, reading) {
       if (error.status === 'range' && error.offset > offset) {
         return holeOf(offset, error.offset)
       }
-      if (error.retry === 'never' || Date.now() > until || reading.over ||
+      left -= Math.min(Date.now() - begun, ASK + pause.most)
+      begun = Date.now()
+      if (error.retry === 'never' || left <= 0 || reading.over ||
           ['future', 'unreachable'].includes(error.status)) throw error
     }
     await pause.take()
