@@ -24,6 +24,9 @@
 //  fills 10 Gbit/s over 0.4 ms.
 #define CHUNKS_KERNEL_BYTES (512 * 1024)
 
+//  The same of one who is answered, who may be far: 80 Mbit/s over 0.1 s.
+#define ANSWERS_KERNEL_BYTES (1024 * 1024)
+
 //  More than may have been asked for: who asked and then is busy for a while
 //  keeps no node waiting and is not taken for one that takes nothing.
 #define ASKED_QUEUED (LIMIT_ASKS_PER_PEER * 4)
@@ -78,7 +81,8 @@ static const plan_t PLANS[] = {
     [SOCKET_FRONT] = { .type = ZMQ_ROUTER,
                        .binds = true,
                        .send_queue = ANSWERS_QUEUED,
-                       .receive_queue = CHUNKS_QUEUED },
+                       .receive_queue = CHUNKS_QUEUED,
+                       .kernel_bytes = ANSWERS_KERNEL_BYTES },
     [SOCKET_ASK] = { .type = ZMQ_DEALER,
                      .send_queue = LIMIT_ASKS_PER_PEER,
                      .receive_queue = ASKED_QUEUED },
