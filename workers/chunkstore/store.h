@@ -41,7 +41,6 @@
 #define STORE_QUEUE_BYTES (64ull * 1024 * 1024)
 #define STORE_SEGMENT_MS (60 * 60 * 1000)  //  A segment closes by age
 #define STORE_BURIALS 16                   //  Segments that go at once
-#define STORE_PUNCHES 2                    //  Holes made at once
 #define STORE_SPARES 2                     //  Files kept to be used again
 #define STORE_HANDLES 128                  //  Segment files open at once
 
@@ -260,7 +259,7 @@ struct chunkstore {
         unsigned waiting;  //  Of them for their files to be gone
         millis_t at;       //  None is begun before
     } burial;
-    punch_t punches[STORE_PUNCHES];
+    punch_t punch;
     size_t holes;         //  That wait to be made
     size_t holes_cursor;  //  The segment looked at last
     //  Files of dead segments, to become new ones: blocks that were written
