@@ -41,7 +41,7 @@ enum {
     FLIGHT_MIB = 4,  //  Offered and not yet durable
     SYNC_MIB = 4,    //  The bare file's
     DEPTH = 4,
-    READS = 3000,
+    READS = 3000,     //  As many as there are chunks, and no more
     PAIRS = 4,        //  Of storing while much is dropped, and without
     BATCH = 16,       //  Chunks that LevelDB is given at once
     TABLE_SHARE = 4,  //  It is given one of so many
@@ -505,7 +505,8 @@ play_reads(told_t *told, bare_t *bare)
 {
     static double ours[READS], theirs[READS];
     random_t random = random_seeded(1);
-    for (size_t i = 0; i < READS; i++) {
+    size_t count = chunk_count < READS ? chunk_count : READS;
+    for (size_t i = 0; i < count; i++) {
         size_t nth = random_below(&random, chunk_count);
         if (i % 2)
             ours[i] = read_store(told, nth);
@@ -513,8 +514,8 @@ play_reads(told_t *told, bare_t *bare)
         if (i % 2 == 0)
             ours[i] = read_store(told, nth);
     }
-    printf("     cold read p99 %.2f ms, bare %.2f\n", late(ours, READS) * 1e3,
-           late(theirs, READS) * 1e3);
+    printf("     cold read p99 %.2f ms, bare %.2f\n", late(ours, count) * 1e3,
+           late(theirs, count) * 1e3);
 }
 
 static void

@@ -13,7 +13,7 @@ import figures    # noqa: E402
 import peers    # noqa: E402
 import store    # noqa: E402
 
-SIZE = 16 << 20
+SIZE = 64 << 20
 PEERS = {'fio', 'JetStream', 'Redis, AOF always', 'slower of bus and fio',
          'fio, one, synced'}
 
