@@ -694,7 +694,7 @@ pursue_heads(stream_t *stream, millis_t now)
         if (pursuit->offset < (comes ? stream->tail : stream->told)) {
             if (now - pursuit->sent >= span(self, AGAIN_MS))
                 step(self, pursuit, now);
-        } else if (stream->sealed)
+        } else if (stream->sealed && pursuit->offset >= stream->head)
             fail(self, pursuit, STATUS_RANGE, stream->head, now);
         else if (stream->unknown > now)
             fail(self, pursuit, STATUS_UNKNOWN, 0, now);

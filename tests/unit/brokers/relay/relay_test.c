@@ -39,7 +39,7 @@ static millis_t now;
 static micros_t created = 1000000000;  //  Chunks that are published
 static micros_t told_us;  //  The origin's clock, in Kept and Answer
 
-static int gone;  //  Nobody is there any more
+static int gone = -1;  //  Who is not there any more
 
 static peer_t
 peer_of(int number)
