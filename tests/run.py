@@ -31,6 +31,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 900       # No test program takes as long; one that hangs is failed.
 SEEDS, SLOW_SEEDS = '1-200', '1-30'    # Of a turn of the simulator.
+LIVE_MET = '876239'     # A play of 10 s that met what is mended since.
 MOST_SEEDS = '1-1000'   # Until a broken rule is found: most are at once.
 FUZZ_SECONDS = 3    # For each target.
 CAMPAIGNS = {'kills': 'nodes and sources are killed and stopped',
@@ -152,6 +153,8 @@ def sim(tally, variant, word):
     run(tally, [program, '--seeds', seeds], f'{variant} sim, seeds {seeds}')
     run(tally, [program, '--live', '--seeds', seeds],
         f'{variant} sim of the live tree, seeds {seeds}')
+    run(tally, [program, '--live', '--seed', LIVE_MET, '--seconds', '10'],
+        f'{variant} sim of the live tree, seed {LIVE_MET}')
     listed = subprocess.run([program, '--list'], stdout=subprocess.PIPE,
                             text=True).stdout
 
