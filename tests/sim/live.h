@@ -190,8 +190,9 @@ void live_disk_clear(live_node_t *node);
 //  live_net.c. A viewer's number there is behind all nodes'.
 live_letter_t *live_post(live_t *live, letter_kind_t kind, int from, int to,
                          const message_t *message, buffer_t *payload);
-status_t live_send(live_node_t *node, const peer_t *peer,
-                   const message_t *message, buffer_t *payload);
+//  An effect of a node.
+status_t live_send(void *with, const peer_t *peer, const message_t *message,
+                   buffer_t *payload);
 void live_say(live_t *live, int viewer, int node, const message_t *message);
 //  What came while a node hung.
 void live_open_backlog(live_node_t *node);

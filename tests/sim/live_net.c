@@ -231,9 +231,10 @@ live_post(live_t *live, letter_kind_t kind, int from, int to,
 /*------------------------------------------------------------- what is said */
 
 status_t
-live_send(live_node_t *node, const peer_t *peer, const message_t *message,
+live_send(void *with, const peer_t *peer, const message_t *message,
           buffer_t *payload)
 {
+    live_node_t *node = with;
     live_t *live = node->live;
     who_t who = who_of(peer);
     if (who.other_life != node->life || who.life != life_of(live, who.number) ||

@@ -15,13 +15,6 @@ live_now(const live_t *live)
 /*---------------------------------------------------------------- effects */
 
 static status_t
-send_effect(void *with, const peer_t *peer, const message_t *message,
-            buffer_t *payload)
-{
-    return live_send(with, peer, message, payload);
-}
-
-static status_t
 tell(void *with, int link, const message_t *message)
 {
     live_node_t *node = with;
@@ -224,7 +217,7 @@ void
 live_start(live_node_t *node)
 {
     static const relay_effects_t EFFECTS = {
-        .send = send_effect,
+        .send = live_send,
         .tell = tell,
         .hang_up = hang_up,
         .subscribe = subscribe,

@@ -231,7 +231,7 @@ answer(live_node_t *node, const peer_t *peer, const message_t *question,
        message_t *message)
 {
     message->request = question->request;
-    live_send(node, peer, message, NULL);
+    (void)live_send(node, peer, message, NULL);
 }
 
 static void
