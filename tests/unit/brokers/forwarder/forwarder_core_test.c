@@ -1016,6 +1016,17 @@ send_ask(uint64_t stream, uint64_t offset, bool wait)
     return world.request;
 }
 
+static uint64_t
+send_locate(int peer, uint64_t stream, micros_t time_us)
+{
+    Rill__V1__Locate body = RILL__V1__LOCATE__INIT;
+    body.stream = stream;
+    body.at_case = RILL__V1__LOCATE__AT_TIME_US;
+    body.time_us = time_us;
+    SAY(peer, LOCATE, locate, &body);
+    return world.request;
+}
+
 //  The answer covers the offset with the right bytes.
 static const Rill__V1__Answer *
 right_answer(uint64_t request, uint64_t offset)
@@ -2135,12 +2146,7 @@ a_chunk_of_a_time_is_answered(void)
     pump();
     CHECK((status_t)answer_to(request)->message->refused->status ==
           STATUS_GONE);
-    Rill__V1__Locate where = RILL__V1__LOCATE__INIT;
-    where.stream = source.stream;
-    where.at_case = RILL__V1__LOCATE__AT_TIME_US;
-    where.time_us = first + 999000;
-    SAY(READER, LOCATE, locate, &where);
-    request = world.request;
+    request = send_locate(READER, source.stream, first + 999000);
     pump();
     const Rill__V1__Located *located = answer_to(request)->message->located;
     CHECK(located->found && located->offset < 200 &&
@@ -2193,18 +2199,6 @@ begin_long(size_t extents, bool away)
     pump();
 }
 
-//  From one of many caches.
-static uint64_t
-send_locate(int peer, micros_t time_us)
-{
-    Rill__V1__Locate body = RILL__V1__LOCATE__INIT;
-    body.stream = LONG;
-    body.at_case = RILL__V1__LOCATE__AT_TIME_US;
-    body.time_us = time_us;
-    SAY(peer, LOCATE, locate, &body);
-    return world.request;
-}
-
 //  Questions to workers that are never answered.
 static size_t
 lose_asks(int kind)
@@ -2224,7 +2218,7 @@ a_long_chain_of_the_away_is_no_deep_one(void)
 {
     enum { EXTENTS = 10000 };
     begin_long(EXTENTS, true);
-    send_locate(READER, INT64_MAX);
+    send_locate(READER, LONG, INT64_MAX);
     const message_t *answer = answer_to(world.request)->message;
     CHECK(answer->body_case == RILL__V1__MESSAGE__BODY_LOCATED);
     CHECK(!answer->located->found);
@@ -2236,7 +2230,7 @@ static void
 a_moment_ends_with_its_question(void)
 {
     begin_long(100, false);
-    uint64_t request = send_locate(READER, INT64_MAX);
+    uint64_t request = send_locate(READER, LONG, INT64_MAX);
     size_t asked = 0, late = 0;
     for (int turn = 0; turn < 200; turn++) {
         //  What is read is answered with a miss, and the next extent asked.
@@ -2263,7 +2257,7 @@ moments_have_a_bound(void)
         for (int peer = 0; peer < PEERS; peer++)
             for (int i = 0; i < LIMIT_ASKS_PER_PEER; i++) {
                 size_t before = world.asks_count;
-                send_locate(100 + peer, 100000000 + world.random++);
+                send_locate(100 + peer, LONG, 100000000 + world.random++);
                 begun += world.asks_count > before;
                 CHECK((world.asks_count > before) ==
                       (refusal() != STATUS_BUSY));
@@ -2279,7 +2273,7 @@ moments_have_a_bound(void)
     for (int i = 0; i < 3; i++)
         kill_worker(i);
     forget_said();
-    send_locate(READER, 100000000);
+    send_locate(READER, LONG, 100000000);
     CHECK(answer_to(world.request)->message->body_case ==
           RILL__V1__MESSAGE__BODY_LOCATED);
     end();
@@ -5706,11 +5700,7 @@ who_is_gone_while_it_locates_is_told(void)
     leave(&source);
     pump();
     ears_open(&ears);
-    Rill__V1__Locate body = RILL__V1__LOCATE__INIT;
-    body.stream = source.stream;
-    body.at_case = RILL__V1__LOCATE__AT_TIME_US;
-    body.time_us = wall_us(NULL);
-    SAY(READER, LOCATE, locate, &body);
+    send_locate(READER, source.stream, wall_us(NULL));
     CHECK(world.asks_count > 1);
     fake_t *gone = fake_of(world.asks[0].session);
     gone->deaf = true;
@@ -5738,12 +5728,7 @@ who_lets_a_locate_wait_is_told(void)
         forget_said();
     }
     ears_open(&ears);
-    Rill__V1__Locate body = RILL__V1__LOCATE__INIT;
-    body.stream = source.stream;
-    body.at_case = RILL__V1__LOCATE__AT_TIME_US;
-    body.time_us = wall_us(NULL);
-    SAY(READER, LOCATE, locate, &body);
-    uint64_t request = world.request;
+    uint64_t request = send_locate(READER, source.stream, wall_us(NULL));
     const char *late = locate_slowly(0);
     CHECK(answer_to(request)->message->located->found);
     CHECK(ears.sourced == 1 && strcmp(ears.tried, late) == 0 &&
